@@ -1,0 +1,1 @@
+"""What every process needs at start: settings, logs, Postgres, the Redis wake-up."""

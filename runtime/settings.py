@@ -1,0 +1,67 @@
+"""The settings of every process, from the environment or `.env`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+VERSION = "1.0.0"
+
+
+class SettingsError(Exception):
+    """A setting that the process cannot start with: one sentence that says what to do."""
+
+
+class Settings(BaseSettings):
+    """One field a setting; `.env.example` explains each."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True, frozen=True)
+
+    environment: Literal["development", "production"] = "development"
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(default=8000, ge=0, le=65535)
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ("http://localhost:3000",)
+    data_dir: Path = Path(".data")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    database_url: SecretStr | None = None
+    command_database_url: SecretStr | None = None
+    projector_database_url: SecretStr | None = None
+    read_database_url: SecretStr | None = None
+    database_pooler: Literal["auto", "yes", "no"] = "auto"
+    redis_url: SecretStr | None = None
+
+    better_auth_secret: SecretStr | None = None
+    jwt_algorithm: Literal["HS256"] = "HS256"
+    jwt_issuer: str | None = None
+    jwt_audience: str | None = None
+    jwks_url: str | None = None
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(origin.strip().rstrip("/") for origin in value.split(",") if origin.strip())
+        return value
+
+    @property
+    def embedded(self) -> bool:
+        """Whether Postgres is the embedded one: development on one machine, with a generated secret."""
+        return self.database_url is None
+
+
+def load_settings() -> Settings:
+    """Read the settings.
+
+    Raises:
+        SettingsError: naming the first setting that does not fit, never its value.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = str(first["loc"][0]).upper() if first["loc"] else "The settings"
+        raise SettingsError(f"{name} does not fit: {first['msg']}. See .env.example.") from None
