@@ -1,0 +1,73 @@
+"""Decide: a command on a task's state gives events, or a reason why not."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from domain.commands import (
+    UNSET,
+    Command,
+    CompleteTask,
+    CreateTask,
+    DeleteTask,
+    EditTask,
+    ReopenTask,
+    ToggleTask,
+    Unset,
+)
+from domain.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskReopened
+from domain.task import DeletedTask, NoTask, Task, TaskState
+
+
+class CommandError(Exception):
+    """The command cannot be carried out on this state."""
+
+
+class TaskNotFoundError(CommandError):
+    """There is no such task, or no longer."""
+
+
+class TaskExistsError(CommandError):
+    """A task is created once."""
+
+
+def decide(command: Command, state: TaskState) -> tuple[TaskEvent, ...]:
+    """What happens when `command` meets `state`; nothing, when what it asks already holds.
+
+    Raises:
+        TaskNotFoundError: the command needs a task that exists.
+        TaskExistsError: a task is created under an id that was used before.
+    """
+    if isinstance(command, CreateTask):
+        if not isinstance(state, NoTask):
+            raise TaskExistsError
+        return (TaskCreated(title=command.title, description=command.description),)
+    if isinstance(state, NoTask | DeletedTask):
+        raise TaskNotFoundError
+    match command:
+        case EditTask():
+            return _edited(command, state) + _completion(state, wanted=command.completed)
+        case CompleteTask():
+            return _completion(state, wanted=True)
+        case ReopenTask():
+            return _completion(state, wanted=False)
+        case ToggleTask():
+            return _completion(state, wanted=not state.completed)
+        case DeleteTask():
+            return (TaskDeleted(),)
+        case _:  # pragma: no cover
+            assert_never(command)
+
+
+def _edited(command: EditTask, task: Task) -> tuple[TaskEvent, ...]:
+    title = UNSET if command.title == task.title else command.title
+    description = UNSET if command.description == task.description else command.description
+    if title is UNSET and description is UNSET:
+        return ()
+    return (TaskEdited(title=title, description=description),)
+
+
+def _completion(task: Task, *, wanted: bool | Unset) -> tuple[TaskEvent, ...]:
+    if wanted is UNSET or wanted is task.completed:
+        return ()
+    return (TaskCompleted(),) if wanted else (TaskReopened(),)

@@ -1,0 +1,58 @@
+"""What happened to a task, in the past tense."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+from domain.commands import UNSET, Unset
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskCreated:
+    """A task began, pending."""
+
+    title: str
+    description: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskEdited:
+    """The title or the description changed; what did not change is unset."""
+
+    title: str | Unset = UNSET
+    description: str | None | Unset = UNSET
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskCompleted:
+    """A pending task was completed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskReopened:
+    """A completed task was made pending."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskDeleted:
+    """The task was deleted."""
+
+
+TaskEvent: TypeAlias = TaskCreated | TaskEdited | TaskCompleted | TaskReopened | TaskDeleted
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recorded:
+    """An event with its place in the ledger.
+
+    `position` counts the events of one user and `version` those of one task, both from 1 and without a
+    hole; `recorded_at` never runs backwards within a user's stream.
+    """
+
+    event: TaskEvent
+    task_id: int
+    position: int
+    version: int
+    recorded_at: datetime

@@ -1,0 +1,84 @@
+"""Evolve: a task's state and the next event give the next state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import assert_never
+
+from domain.commands import UNSET
+from domain.events import Recorded, TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskReopened
+from domain.task import DeletedTask, NoTask, Task, TaskState
+
+
+class HistoryError(Exception):
+    """An event that cannot follow the state before it: the history is damaged."""
+
+
+def evolve(state: TaskState, recorded: Recorded) -> TaskState:
+    """The state after `recorded`.
+
+    Raises:
+        HistoryError: the event is not the task's next one, or happens to a task that is not there.
+    """
+    if recorded.version != state.version + 1:
+        message = f"task {recorded.task_id} is at version {state.version}, the event has {recorded.version}"
+        raise HistoryError(message)
+    match state:
+        case NoTask():
+            return _begin(recorded)
+        case Task():
+            return _change(state, recorded)
+        case DeletedTask():
+            message = f"task {recorded.task_id} was deleted before {type(recorded.event).__name__}"
+            raise HistoryError(message)
+        case _:  # pragma: no cover
+            assert_never(state)
+
+
+def fold(state: TaskState, history: Iterable[Recorded]) -> TaskState:
+    """The state after all of `history`, in its order."""
+    for recorded in history:
+        state = evolve(state, recorded)
+    return state
+
+
+def _begin(recorded: Recorded) -> Task:
+    event = recorded.event
+    if not isinstance(event, TaskCreated):
+        message = f"task {recorded.task_id} begins with {type(event).__name__}"
+        raise HistoryError(message)
+    return Task(
+        id=recorded.task_id,
+        title=event.title,
+        description=event.description,
+        completed=False,
+        created_at=recorded.recorded_at,
+        updated_at=recorded.recorded_at,
+        created_position=recorded.position,
+        version=recorded.version,
+    )
+
+
+def _change(task: Task, recorded: Recorded) -> Task | DeletedTask:
+    at, version = recorded.recorded_at, recorded.version
+    match recorded.event:
+        case TaskEdited(title=title, description=description):
+            return replace(
+                task,
+                title=task.title if title is UNSET else title,
+                description=task.description if description is UNSET else description,
+                updated_at=at,
+                version=version,
+            )
+        case TaskCompleted():
+            return replace(task, completed=True, updated_at=at, version=version)
+        case TaskReopened():
+            return replace(task, completed=False, updated_at=at, version=version)
+        case TaskDeleted():
+            return DeletedTask(version=version)
+        case TaskCreated():
+            message = f"task {recorded.task_id} was created twice"
+            raise HistoryError(message)
+        case _:  # pragma: no cover
+            assert_never(recorded.event)

@@ -1,0 +1,55 @@
+"""The states of a task."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+TITLE_LENGTH = 200
+"""The longest title, in code points."""
+
+_TITLE_KEY_LENGTH = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoTask:
+    """Nothing has happened under this id yet."""
+
+    version: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """A task that exists, pending or completed.
+
+    `created_position` is the position of its first event, `version` that of its last one among its own.
+    """
+
+    id: int
+    title: str
+    description: str | None
+    completed: bool
+    created_at: datetime
+    updated_at: datetime
+    created_position: int
+    version: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeletedTask:
+    """A task that was deleted; its id is never used again."""
+
+    version: int
+
+
+TaskState: TypeAlias = NoTask | Task | DeletedTask
+
+
+def title_key(title: str) -> str:
+    """The key that titles are sorted by, compared by code point: NFKC, casefolded, at most 200 code points.
+
+    The cut keeps the key within what a database index takes; titles alike up to there are sorted by id.
+    """
+    return unicodedata.normalize("NFKC", title).casefold()[:_TITLE_KEY_LENGTH]
