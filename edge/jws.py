@@ -1,0 +1,137 @@
+"""The strict reading of a compact JWS, and the key that verifies one.
+
+PyJWT checks the signatures. What it leaves open (members named twice, header members that point to a key) is refused here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from jwt.algorithms import get_default_algorithms
+
+MAX_TOKEN_BYTES = 16 * 1024
+
+_COMPACT = re.compile(rb"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
+_TYPES = frozenset({"jwt", "at+jwt"})
+_MAX_KID = 255
+# `crit` and `b64` change what a token means; the others carry a key that the sender chose, or point to one.
+_REFUSED_MEMBERS = frozenset({"crit", "b64", "jwk", "jku", "x5u", "x5c"})
+_ALGORITHMS = get_default_algorithms()
+
+
+class Unauthorized(Exception):  # noqa: N818 - named after the answer that it becomes
+    """A refused token.
+
+    Attributes:
+        detail: a sentence for the client, with nothing of the token in it.
+        reason: a word for the log, with nothing of the token in it.
+    """
+
+    def __init__(self, reason: str, detail: str = "The token is not valid") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Jws:
+    """A well-formed token whose signature nobody has verified yet."""
+
+    algorithm: str
+    kid: str | None
+    signed: bytes
+    payload: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerificationKey:
+    """A key bound to one algorithm; `material` is what PyJWT's algorithm of that name takes."""
+
+    algorithm: str
+    material: Any = field(repr=False)
+
+    def verifies(self, token: Jws) -> bool:
+        """Whether this key, used with its own algorithm, made the token's signature."""
+        return token.algorithm == self.algorithm and _ALGORITHMS[self.algorithm].verify(
+            token.signed, self.material, token.signature
+        )
+
+
+def read_jws(token: bytes) -> Jws:
+    """Take a token apart.
+
+    Raises:
+        Unauthorized: it is over 16 KiB, not three segments of canonical base64url, or has a header that is not ours.
+    """
+    if len(token) > MAX_TOKEN_BYTES:
+        raise Unauthorized("size")
+    segments = _COMPACT.fullmatch(token)
+    if segments is None:
+        raise Unauthorized("malformed")
+    header = read_object(_decode(segments[1]))
+    if not _REFUSED_MEMBERS.isdisjoint(header):
+        raise Unauthorized("header")
+    kind = header.get("typ", "JWT")
+    if not isinstance(kind, str) or kind.lower() not in _TYPES:
+        raise Unauthorized("type")
+    algorithm = header.get("alg")
+    if not isinstance(algorithm, str):
+        raise Unauthorized("algorithm")
+    return Jws(
+        algorithm=algorithm,
+        kid=_kid(header),
+        signed=token[: segments.end(2)],
+        payload=_decode(segments[2]),
+        signature=_decode(segments[3]),
+    )
+
+
+def read_object(text: bytes) -> dict[str, object]:
+    """Parse a JSON object in which, at every depth, a member is named once and a number is one of JSON's.
+
+    Raises:
+        Unauthorized: it is anything else.
+    """
+    try:
+        value = json.loads(text.decode(), object_pairs_hook=_unique, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        raise Unauthorized("malformed") from None
+    if not isinstance(value, dict):
+        raise Unauthorized("malformed")
+    return value
+
+
+def _kid(header: dict[str, object]) -> str | None:
+    if "kid" not in header:
+        return None
+    kid = header["kid"]
+    if not isinstance(kid, str) or len(kid) > _MAX_KID:
+        raise Unauthorized("kid")
+    return kid
+
+
+def _decode(segment: bytes) -> bytes:
+    """Decode base64url without padding, in its one canonical spelling."""
+    try:
+        decoded = urlsafe_b64decode(segment + b"=" * (-len(segment) % 4))
+    except ValueError:
+        raise Unauthorized("malformed") from None
+    if urlsafe_b64encode(decoded).rstrip(b"=") != segment:
+        raise Unauthorized("malformed")
+    return decoded
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member is named twice")
+    return members
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")

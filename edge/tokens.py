@@ -1,0 +1,187 @@
+"""Who sends a request: the user id in a bearer token, verified.
+
+Two modes, each with keys of its own: HS256 with the secret shared with Better Auth, and the public keys of its JWKS. The
+algorithm in the token's header picks the mode; a key never verifies a token of another algorithm than its own.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import httpx
+from jwt.algorithms import get_default_algorithms
+from jwt.exceptions import InvalidKeyError
+
+from edge.claims import Expected, Grant, read_grant
+from edge.jwks import JWKS_ALGORITHMS, KeySet, KeysUnavailable, Timing, open_key_set
+from edge.jws import Jws, Unauthorized, VerificationKey, read_jws, read_object
+from runtime.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+__all__ = ["KeysUnavailable", "Timing", "TokenRules", "TokenVerifier", "Unauthorized", "token_rules", "token_verifier"]
+
+HMAC_ALGORITHM = "HS256"
+MAX_CACHED = 10_000
+_SHORTEST_SECRET = 32  # bytes
+_BETTER_AUTH_DEFAULT = "better-auth-secret-12345678901234567890"
+# The secret has no name, so a `kid` beside it says nothing; one that aims at a file or a database is refused all the same.
+_HARMLESS_KID = re.compile(r"[A-Za-z0-9._~:=+-]+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenRules:
+    """What the settings ask of a token; a mode without its key or URL is off."""
+
+    secret: VerificationKey | None
+    secret_claims: Expected
+    jwks_url: str | None
+    jwks_claims: Expected
+
+
+class TokenVerifier:
+    """Verifies bearer tokens, and remembers the good ones for as long as they hold."""
+
+    def __init__(
+        self,
+        rules: TokenRules,
+        *,
+        keys: KeySet | None,
+        grants: dict[bytes, Grant],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Verify by `rules` and `keys`; `grants` is the cache, by the SHA-256 of the token, empty at first."""
+        self._rules = rules
+        self._keys = keys
+        self._grants = grants
+        self._clock = clock
+
+    async def user_id(self, authorization: Sequence[bytes]) -> str:
+        """Give the `sub` of a good token, from every Authorization header's raw value.
+
+        A token seen before costs about a microsecond and never waits; nor does one whose key is known.
+
+        Raises:
+            Unauthorized: there is no token, more than one, or it is not acceptable.
+            KeysUnavailable: the token needs a key of the JWKS, which has never been fetched: answer 503.
+        """
+        token = _bearer(authorization)
+        digest = sha256(token).digest()
+        grant = self._grants.get(digest)
+        if grant is None or not grant.holds(self._clock()):
+            grant = await self._verify(token)
+            grant.check(self._clock())
+            self._remember(digest, grant)
+        return grant.user_id
+
+    async def _verify(self, token: bytes) -> Grant:
+        jws = read_jws(token)
+        if jws.algorithm == HMAC_ALGORITHM:
+            key, expected = self._secret(jws), self._rules.secret_claims
+        elif jws.algorithm in JWKS_ALGORITHMS:
+            key, expected = await self._public_key(jws), self._rules.jwks_claims
+        else:
+            raise Unauthorized("algorithm")
+        if not key.verifies(jws):
+            raise Unauthorized("signature")
+        return read_grant(read_object(jws.payload), expected)
+
+    def _secret(self, token: Jws) -> VerificationKey:
+        if self._rules.secret is None:
+            raise Unauthorized("algorithm")
+        if token.kid is not None and not _HARMLESS_KID.fullmatch(token.kid):
+            raise Unauthorized("kid")
+        return self._rules.secret
+
+    async def _public_key(self, token: Jws) -> VerificationKey:
+        if self._keys is None:
+            raise Unauthorized("algorithm")
+        key = await self._keys.find(token.kid) if token.kid else None
+        if key is None:
+            raise Unauthorized("kid")
+        return key
+
+    def _remember(self, digest: bytes, grant: Grant) -> None:
+        if len(self._grants) >= MAX_CACHED:
+            del self._grants[next(iter(self._grants))]
+        self._grants[digest] = grant
+
+
+def token_verifier(settings: Settings, *, timing: Timing | None = None) -> AbstractAsyncContextManager[TokenVerifier]:
+    """Make the verifier of a service, to be open for as long as it serves.
+
+    Raises:
+        SettingsError: see `token_rules`.
+    """
+    return _open(token_rules(settings), timing or Timing())
+
+
+def token_rules(settings: Settings) -> TokenRules:
+    """Read what the settings ask of a token.
+
+    Raises:
+        SettingsError: no mode is on, the secret is one that others know or could guess, or the URL is none.
+    """
+    if settings.better_auth_secret is None and settings.jwks_url is None:
+        raise SettingsError("Set BETTER_AUTH_SECRET, JWKS_URL or both: without one no token can be verified.")
+    origin = None if settings.jwks_url is None else _origin(settings.jwks_url)
+    return TokenRules(
+        secret=_secret_key(settings),
+        secret_claims=Expected(issuer=settings.jwt_issuer, audience=settings.jwt_audience),
+        jwks_url=settings.jwks_url,
+        jwks_claims=Expected(issuer=settings.jwt_issuer or origin, audience=settings.jwt_audience or origin),
+    )
+
+
+@asynccontextmanager
+async def _open(rules: TokenRules, timing: Timing) -> AsyncIterator[TokenVerifier]:
+    grants: dict[bytes, Grant] = {}
+    async with AsyncExitStack() as stack:
+        keys = None
+        if rules.jwks_url is not None:
+            opening = open_key_set(rules.jwks_url, timing=timing, on_change=grants.clear)
+            keys = await stack.enter_async_context(opening)
+        yield TokenVerifier(rules, keys=keys, grants=grants)
+
+
+def _bearer(authorization: Sequence[bytes]) -> bytes:
+    if not authorization:
+        raise Unauthorized("missing", "Authentication is required")
+    scheme, _, token = authorization[0].partition(b" ")
+    if len(authorization) > 1 or scheme.lower() != b"bearer":
+        raise Unauthorized("header", "Authentication needs one bearer token")
+    return token
+
+
+def _secret_key(settings: Settings) -> VerificationKey | None:
+    if settings.better_auth_secret is None:
+        return None
+    secret = settings.better_auth_secret.get_secret_value()
+    if not (settings.embedded and settings.environment == "development"):
+        if secret == _BETTER_AUTH_DEFAULT:
+            raise SettingsError("BETTER_AUTH_SECRET is Better Auth's public default: choose one of your own.")
+        if len(secret.encode()) < _SHORTEST_SECRET:
+            raise SettingsError(f"BETTER_AUTH_SECRET is shorter than {_SHORTEST_SECRET} bytes: choose a longer one.")
+    try:
+        material = get_default_algorithms()[HMAC_ALGORITHM].prepare_key(secret)
+    except InvalidKeyError:
+        raise SettingsError("BETTER_AUTH_SECRET is a public key or certificate: it must be a secret.") from None
+    return VerificationKey(algorithm=HMAC_ALGORITHM, material=material)
+
+
+def _origin(url: str) -> str:
+    """Give scheme, host and port as a browser writes an origin: in lower case, without a default port."""
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        parsed = httpx.URL()
+    if parsed.scheme not in {"http", "https"} or not parsed.host:
+        raise SettingsError("JWKS_URL must be an http or https address, like https://example.com/api/auth/jwks.")
+    return f"{parsed.scheme}://{parsed.netloc.decode()}"
