@@ -1,0 +1,105 @@
+"""JSON bodies: read raw, validated by pydantic in one pass, refused in sentences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic_core import PydanticCustomError
+
+from domain.task import TITLE_LENGTH
+from edge.problems import FieldError, ProblemError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+    from starlette.requests import Request
+
+Body = TypeVar("Body", bound="JsonBody")
+
+_TITLE_RULE: Final = f"must be 1 to {TITLE_LENGTH} characters"
+_MESSAGES: Final = {
+    "missing": "is required",
+    "string_type": "must be a string",
+    "bool_type": "must be true or false",
+    "string_too_short": _TITLE_RULE,
+    "string_too_long": _TITLE_RULE,
+    "title_blank": "must not be only white space",
+    "text_nul": "must not contain the NUL character",
+    "model_type": "must be a JSON object",
+    "model_attributes_type": "must be a JSON object",
+    "json_invalid": "is not valid JSON",
+}
+
+
+class JsonBody(BaseModel):
+    """A JSON object; types are taken strictly, unknown fields are ignored (clients echo whole tasks)."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise PydanticCustomError("text_nul", "must not contain NUL")
+    return text
+
+
+def _not_blank(title: str) -> str:
+    if title.isspace():
+        raise PydanticCustomError("title_blank", "must not be blank")
+    return title
+
+
+Text = Annotated[str, AfterValidator(_without_nul)]
+"""Text that Postgres can hold; pydantic's JSON parser refuses lone surrogates itself."""
+
+Title = Annotated[
+    Text, StringConstraints(min_length=1, max_length=TITLE_LENGTH), AfterValidator(_not_blank)
+]
+"""1 to 200 code points, kept as sent."""
+
+
+async def json_body(request: Request, model: type[Body], *, absent: Body | None = None) -> Body:
+    """The request's body as a `model`, or `absent` where that is given and nothing was sent.
+
+    No body, an empty one and `null` count as nothing: clients send each of them for "no arguments".
+
+    Raises:
+        ProblemError: the body is too large (413), not called JSON (415), or not a `model` (422).
+    """
+    body = await request.body()
+    if absent is not None and body in (b"", b"null"):
+        return absent
+    if not _is_json(request.headers.get("content-type")):
+        raise ProblemError(415, "The body must be JSON, sent as application/json")
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise _invalid_body(error) from None
+
+
+def _is_json(content_type: str | None) -> bool:
+    """Whether the type is JSON in UTF-8; a body that comes without a type is taken for it."""
+    if content_type is None or content_type == "application/json":
+        return True
+    essence, *parameters = content_type.lower().split(";")
+    if essence.strip() != "application/json" and not (
+        essence.startswith("application/") and essence.strip().endswith("+json")
+    ):
+        return False
+    charsets = [text.strip()[8:].strip('"') for text in parameters if text.strip().startswith("charset=")]
+    return all(charset in ("utf-8", "utf8") for charset in charsets)
+
+
+def _invalid_body(error: ValidationError) -> ProblemError:
+    fields = [
+        _field_error(details) for details in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+    first = fields[0]
+    subject = "The body " if first.field == "body" else f"{first.field}: "
+    return ProblemError(422, subject + first.message, errors=fields)
+
+
+def _field_error(details: ErrorDetails) -> FieldError:
+    """The field's name comes from our models, never from the input."""
+    field = ".".join(str(part) for part in details["loc"]) or "body"
+    return FieldError(field, _MESSAGES.get(details["type"], "is not valid"))

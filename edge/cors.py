@@ -1,0 +1,49 @@
+"""CORS: Starlette's middleware, with refusals in our error shape."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from starlette.middleware.cors import CORSMiddleware
+
+from edge.problems import problem
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from starlette.datastructures import Headers
+    from starlette.responses import Response
+    from starlette.types import ASGIApp
+
+_METHODS: Final = ("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
+_REQUEST_HEADERS: Final = (
+    "Authorization",
+    "Content-Type",
+    "If-Match",
+    "If-None-Match",
+    "Idempotency-Key",
+    "X-Request-ID",
+)
+_RESPONSE_HEADERS: Final = ("ETag", "Link", "Location", "Retry-After", "X-Request-ID", "X-Total-Count")
+
+
+class Cors(CORSMiddleware):
+    """The exact origin is echoed, with credentials; `*` among the origins gives up the credentials."""
+
+    def __init__(self, app: ASGIApp, *, origins: Collection[str]) -> None:
+        super().__init__(
+            app,
+            allow_origins=origins,
+            allow_methods=_METHODS,
+            allow_headers=_REQUEST_HEADERS,
+            allow_credentials="*" not in origins,
+            expose_headers=_RESPONSE_HEADERS,
+        )
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """Starlette's answer, which is plain text, or a problem in its place where it refuses."""
+        response = super().preflight_response(request_headers)
+        if response.status_code < 400:  # noqa: PLR2004
+            return response
+        allowed = {name: value for name, value in response.headers.items() if not name.startswith("content-")}
+        return problem(400, "This origin, method or header is not allowed from a browser", headers=allowed)

@@ -1,0 +1,71 @@
+"""The one shape of every error answer: RFC 9457, with `detail` always one sentence."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, NamedTuple
+
+import orjson
+from starlette.responses import Response
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class FieldError(NamedTuple):
+    """What is wrong with one field of the request; never what was sent."""
+
+    field: str
+    message: str
+
+
+class ProblemError(Exception):
+    """A request that is answered with a problem, raised wherever it is found out."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(status, detail)
+        self.status = status
+        self.detail = detail
+        self.errors = errors
+        self.headers = headers
+
+
+def invalid(field: str, message: str) -> ProblemError:
+    """A 422 about one field."""
+    return ProblemError(422, f"{field}: {message}", errors=[FieldError(field, message)])
+
+
+def problem(
+    status: int,
+    detail: str,
+    *,
+    errors: Sequence[FieldError] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The answer `{type, title, status, detail, errors?}`; clients show `detail` as it is.
+
+    It has no member named `message`, which clients take for a success, and no cache keeps it.
+    """
+    members: dict[str, object] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+    }
+    if errors:
+        members["errors"] = [error._asdict() for error in errors]
+    return Response(
+        orjson.dumps(members),
+        status_code=status,
+        media_type=MEDIA_TYPE,
+        headers={"Cache-Control": "no-store", **(headers or {})},
+    )
