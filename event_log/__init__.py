@@ -1,0 +1,1 @@
+"""The ledger: one append-only stream of events per user. The only code that touches events."""

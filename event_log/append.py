@@ -1,0 +1,94 @@
+"""Append: many users' events in one statement and one transaction, failing command by command."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+from domain.events import Recorded, TaskEvent
+from event_log.codec import canonical_json, encode
+
+APPEND: Final = "SELECT * FROM tasklog.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+
+
+class Fetching(Protocol):
+    """What reads and appends need of a database: run one statement, return its rows."""
+
+    async def fetch(self, query: str, *args: Any) -> Sequence[Any]:
+        """The rows of `query`, committed when it returns."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Append:
+    """The events that one command led to: all of them are appended, or none.
+
+    `task_id` is None for a new task, whose id the ledger gives; `expected_version` is the version that the
+    events were decided on; `actor` and `request_id` say who did it and by which request.
+    """
+
+    user_id: str
+    task_id: int | None
+    expected_version: int
+    events: tuple[TaskEvent, ...]
+    actor: str
+    request_id: str
+
+
+class Refused(Enum):
+    """Why nothing was appended for a command."""
+
+    CONFLICT = "conflict"
+    """The task is not at the expected version: decide anew on its newer events."""
+    BUSY = "busy"
+    """Another transaction holds the user's stream: try again, or wait for it."""
+
+
+async def append(
+    database: Fetching, appends: Sequence[Append], *, wait: bool = False
+) -> list[tuple[Recorded, ...] | Refused]:
+    """Append in one round trip; for each of `appends`, in order, its recorded events or why there are none.
+
+    What is returned as recorded is committed. Without `wait`, a stream that another transaction holds is not waited
+    for, so nobody's append is delayed by another user's.
+    """
+    rows = [row for n, command in enumerate(appends) for row in _rows(n, command)]
+    outcomes: list[list[Recorded] | Refused] = [[] for _ in appends]
+    for row in await database.fetch(APPEND, *(list(column) for column in zip(*rows, strict=True)), wait):
+        n, events = row["command"], outcomes[row["command"]]
+        if row["outcome"] != "appended" or isinstance(events, Refused):
+            outcomes[n] = Refused(row["outcome"])
+            continue
+        events.append(
+            Recorded(
+                event=appends[n].events[len(events)],
+                task_id=row["task_id"],
+                position=row["position"],
+                version=appends[n].expected_version + len(events) + 1,
+                recorded_at=row["recorded_at"],
+            )
+        )
+    return [outcome if isinstance(outcome, Refused) else tuple(outcome) for outcome in outcomes]
+
+
+def _rows(n: int, command: Append) -> list[tuple[object, ...]]:
+    rows: list[tuple[object, ...]] = []
+    for version, event in enumerate(command.events, start=command.expected_version + 1):
+        name, schema_version, data = encode(event)
+        nonce = os.urandom(16).hex()
+        metadata = canonical_json({"actor": command.actor, "nonce": nonce, "request_id": command.request_id})
+        rows.append(
+            (n, command.user_id, command.task_id, version, _event_id(), name, schema_version, data, metadata)
+        )
+    return rows
+
+
+def _event_id() -> UUID:
+    """A UUID of version 7 (RFC 9562): the time in ms, then random bits."""
+    value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10))
+    value = value & ~(0xF << 76) | 0x7 << 76
+    return UUID(int=value & ~(0x3 << 62) | 0x2 << 62)

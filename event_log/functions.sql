@@ -1,0 +1,161 @@
+-- The ledger's functions: the only way in for the services that answer requests. Installed anew by every
+-- migration run. They run with the owner's rights, so that no service role needs any right to a table.
+
+-- One link of a stream's hash chain: sha256 over ten lines of text. docs/audit.md checks one by hand.
+CREATE OR REPLACE FUNCTION tasklog.link(
+    previous bytea, user_id text, "position" bigint, task_id bigint, version integer, event_id uuid,
+    type text, schema_version smallint, recorded_at timestamptz, content bytea
+) RETURNS bytea LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT sha256(convert_to(
+        encode($1, 'hex') || E'\n' || $2 || E'\n' || $3 || E'\n' || coalesce($4::text, '') || E'\n' || $5 || E'\n'
+        || $6 || E'\n' || $7 || E'\n' || $8 || E'\n'
+        || to_char($9 AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || E'\n' || encode($10, 'hex'),
+        'UTF8'))
+$$;
+
+-- What stands for an event's metadata and data in its link. The metadata hold a random nonce, so that
+-- an erased text cannot be guessed from its digest.
+CREATE OR REPLACE FUNCTION tasklog.content_digest(metadata text, data text)
+RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT sha256(convert_to($1 || E'\n' || $2, 'UTF8'))
+$$;
+
+-- Append the events of many commands, of many users, in one transaction; see event_log/append.py.
+-- An element of the arrays is an event; the events of one command stand together, and all or none of
+-- them are appended. A user's head is locked before anything of the user is checked, and each check is a
+-- statement of its own, so it sees what was committed while the lock was waited for.
+CREATE OR REPLACE FUNCTION tasklog.append(
+    commands integer[], users text[], tasks bigint[], versions integer[], event_ids uuid[],
+    types text[], schema_versions smallint[], data text[], metadata text[], wait boolean
+) RETURNS TABLE (command integer, outcome text, task_id bigint, "position" bigint, recorded_at timestamptz)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    event record;
+    stream tasklog.streams;
+    free boolean;
+    current_version integer;
+BEGIN
+    FOR event IN
+        SELECT * FROM unnest(commands, users, tasks, versions, event_ids, types, schema_versions, data, metadata)
+            WITH ORDINALITY AS e (command, user_id, task_id, version, event_id, type, schema_version, data, metadata, n)
+        ORDER BY e.user_id COLLATE "C", e.n
+    LOOP
+        IF stream.user_id IS DISTINCT FROM event.user_id THEN
+            PERFORM tasklog.move_head(stream) WHERE free AND stream.unprojected_since IS NOT NULL;
+            free := true;
+            SELECT * INTO stream FROM tasklog.take_head(event.user_id, wait);
+            IF stream.user_id IS NULL THEN
+                free := false;
+                stream.user_id := event.user_id;
+            END IF;
+            command := NULL;
+        END IF;
+
+        IF command IS DISTINCT FROM event.command THEN
+            command := event.command;
+            task_id := event.task_id;
+            outcome := 'appended';
+            "position" := NULL;
+            recorded_at := NULL;
+            IF NOT free THEN
+                outcome := 'busy';
+            ELSIF task_id IS NULL THEN
+                task_id := nextval('tasklog.task_ids');
+            ELSE
+                SELECT e.version INTO current_version FROM tasklog.events e
+                WHERE e.user_id = event.user_id AND e.task_id = event.task_id
+                ORDER BY e.version DESC LIMIT 1;
+                IF coalesce(current_version, 0) <> event.version - 1 THEN
+                    outcome := 'conflict';
+                END IF;
+            END IF;
+            IF outcome <> 'appended' THEN
+                RETURN NEXT;
+            END IF;
+        END IF;
+        CONTINUE WHEN outcome <> 'appended';
+
+        stream.head := stream.head + 1;
+        stream.unprojected_since := stream.recorded_at;
+        stream.hash := tasklog.link(
+            stream.hash, event.user_id, stream.head, task_id, event.version, event.event_id, event.type,
+            event.schema_version, stream.recorded_at, tasklog.content_digest(event.metadata, event.data));
+        INSERT INTO tasklog.events (user_id, position, task_id, version, event_id, type, schema_version,
+                                    data, metadata, recorded_at, hash)
+        VALUES (event.user_id, stream.head, task_id, event.version, event.event_id, event.type,
+                event.schema_version, event.data::json, event.metadata::json, stream.recorded_at, stream.hash);
+        "position" := stream.head;
+        recorded_at := stream.recorded_at;
+        RETURN NEXT;
+    END LOOP;
+    PERFORM tasklog.move_head(stream) WHERE free AND stream.unprojected_since IS NOT NULL;
+END $$;
+
+-- Lock a user's head and return it with the time of the next event, which never runs backwards; no row
+-- when somebody else has it and `wait` is false. A stream that does not exist yet is locked by its name.
+CREATE OR REPLACE FUNCTION tasklog.take_head(owner text, wait boolean) RETURNS SETOF tasklog.streams
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    stream tasklog.streams;
+BEGIN
+    IF wait THEN
+        SELECT * INTO stream FROM tasklog.streams s WHERE s.user_id = owner FOR UPDATE;
+    ELSE
+        SELECT * INTO stream FROM tasklog.streams s WHERE s.user_id = owner FOR UPDATE SKIP LOCKED;
+    END IF;
+    IF NOT FOUND THEN
+        IF wait THEN
+            PERFORM pg_advisory_xact_lock(hashtextextended(owner, 0));
+        ELSIF NOT pg_try_advisory_xact_lock(hashtextextended(owner, 0)) THEN
+            RETURN;
+        END IF;
+        -- The stream may have begun, and been locked again, since.
+        IF wait THEN
+            SELECT * INTO stream FROM tasklog.streams s WHERE s.user_id = owner FOR UPDATE;
+        ELSIF EXISTS (SELECT FROM tasklog.streams s WHERE s.user_id = owner) THEN
+            RETURN;
+        END IF;
+    END IF;
+    IF stream.user_id IS NULL THEN
+        stream.user_id := owner;
+        stream.head := 0;
+        stream.hash := decode(repeat('00', 32), 'hex');
+    END IF;
+    stream.recorded_at := greatest(clock_timestamp(), stream.recorded_at);
+    stream.unprojected_since := NULL;
+    RETURN NEXT stream;
+END $$;
+
+-- Write a locked head back after events were appended behind it.
+CREATE OR REPLACE FUNCTION tasklog.move_head(stream tasklog.streams) RETURNS void
+LANGUAGE sql VOLATILE AS $$
+    INSERT INTO tasklog.streams AS s SELECT stream.*
+    ON CONFLICT (user_id) DO UPDATE SET
+        head = excluded.head, hash = excluded.hash, recorded_at = excluded.recorded_at,
+        unprojected_since = coalesce(s.unprojected_since, excluded.unprojected_since)
+$$;
+
+-- The events of some tasks behind a known version of each, in order; see event_log/read.py.
+CREATE OR REPLACE FUNCTION tasklog.task_events(users text[], tasks bigint[], versions integer[])
+RETURNS TABLE (user_id text, task_id bigint, "position" bigint, version integer, type text,
+               schema_version smallint, data text, recorded_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT e.user_id, e.task_id, e.position, e.version, e.type, e.schema_version, e.data::text, e.recorded_at
+    FROM unnest(users, tasks, versions) WITH ORDINALITY AS known (user_id, task_id, version, n)
+    CROSS JOIN LATERAL (
+        SELECT * FROM tasklog.events e
+        WHERE e.user_id = known.user_id AND e.task_id = known.task_id AND e.version > known.version
+        ORDER BY e.version
+    ) AS e
+    ORDER BY known.n, e.version
+$$;
+
+-- A user's events behind a position, in order, as the read side folds them over its rows.
+CREATE OR REPLACE FUNCTION tasklog.tail(owner text, after bigint)
+RETURNS TABLE (task_id bigint, "position" bigint, version integer, type text, schema_version smallint,
+               data text, recorded_at timestamptz)
+LANGUAGE sql STABLE ROWS 10 AS $$
+    SELECT e.task_id, e.position, e.version, e.type, e.schema_version, e.data::text, e.recorded_at
+    FROM tasklog.events e WHERE e.user_id = owner AND e.position > after ORDER BY e.position
+$$;

@@ -1,0 +1,42 @@
+"""Read events back, as the domain knows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from domain.events import Recorded
+from event_log.append import Fetching
+from event_log.codec import decode
+
+TASK_EVENTS: Final = "SELECT * FROM tasklog.task_events($1, $2, $3)"
+
+TaskKey = tuple[str, int]
+"""A user's id and a task's id."""
+
+
+def recorded(row: Mapping[str, Any]) -> Recorded:
+    """The event of a stored row; its time may be a datetime or ISO 8601 text.
+
+    Raises:
+        UnreadableEventError: this code does not know the event.
+    """
+    at = row["recorded_at"]
+    return Recorded(
+        event=decode(row["type"], row["schema_version"], row["data"]),
+        task_id=row["task_id"],
+        position=row["position"],
+        version=row["version"],
+        recorded_at=at if isinstance(at, datetime) else datetime.fromisoformat(at),
+    )
+
+
+async def task_events(database: Fetching, versions: Mapping[TaskKey, int]) -> dict[TaskKey, list[Recorded]]:
+    """The events of each task behind the version that is known of it, in order."""
+    users = [user_id for user_id, _ in versions]
+    tasks = [task_id for _, task_id in versions]
+    histories: dict[TaskKey, list[Recorded]] = {key: [] for key in versions}
+    for row in await database.fetch(TASK_EVENTS, users, tasks, list(versions.values())):
+        histories[row["user_id"], row["task_id"]].append(recorded(row))
+    return histories

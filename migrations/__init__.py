@@ -1,0 +1,88 @@
+"""The database schema: Alembic revisions, then the SQL functions and the rights of each role."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from runtime.database import address
+from runtime.schema import FUNCTIONS, schema_version
+from runtime.settings import SettingsError
+
+RIGHTS = Path(__file__).parent / "rights.sql"
+_ONE_AT_A_TIME = 7_461_636_531
+
+
+def upgrade(url: str, service_urls: Sequence[str] = ()) -> None:
+    """Bring the database at `url` (its owner's) to this version's schema, in one transaction.
+
+    `service_urls` are the services' own; where they carry a password, it is set for their role.
+
+    Raises:
+        SettingsError: the database does not answer or refuses.
+    """
+    asyncio.run(_upgrade(url, service_urls))
+
+
+def downgrade(url: str) -> None:
+    """Remove the schema and all that is in it."""
+    asyncio.run(_downgrade(url))
+
+
+async def _upgrade(url: str, service_urls: Sequence[str]) -> None:
+    async with _transaction(url) as connection:
+        await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ONE_AT_A_TIME})")
+        await connection.run_sync(lambda sync: command.upgrade(_config(sync), "head"))
+        driver = (await connection.get_raw_connection()).driver_connection
+        for path in (*FUNCTIONS, RIGHTS):
+            await driver.execute(path.read_text())
+        await driver.execute(f"COMMENT ON SCHEMA tasklog IS '{schema_version()}'")
+        for service_url in service_urls:
+            await _set_password(driver, service_url)
+
+
+async def _downgrade(url: str) -> None:
+    async with _transaction(url) as connection:
+        await connection.run_sync(lambda sync: command.downgrade(_config(sync), "base"))
+
+
+async def _set_password(driver: asyncpg.Connection, service_url: str) -> None:
+    parts = urlsplit(service_url)
+    if parts.username and parts.username.startswith("tasklog_") and parts.password:
+        role, password = unquote(parts.username), unquote(parts.password)
+        await driver.execute(await driver.fetchval("SELECT format('ALTER ROLE %I PASSWORD %L', $1::text, $2::text)", role, password))
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.attributes["connection"] = connection
+    return config
+
+
+@asynccontextmanager
+async def _transaction(url: str) -> AsyncIterator[AsyncConnection]:
+    where = address(url)
+
+    async def connect() -> asyncpg.Connection:
+        try:
+            return await asyncpg.connect(where.url, statement_cache_size=0 if where.pooled else 100, timeout=10)
+        except (OSError, TimeoutError, asyncpg.PostgresError, ValueError) as error:
+            message = f"The database at DATABASE_URL cannot be used ({type(error).__name__}): check it and that Postgres runs."
+            raise SettingsError(message) from None
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect)
+    try:
+        async with engine.begin() as connection:
+            yield connection
+    finally:
+        await engine.dispose()

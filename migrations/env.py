@@ -1,0 +1,21 @@
+"""Alembic's entry: migrate over the connection that migrations.upgrade gives."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from event_log.tables import SCHEMA, metadata
+from projector import read_model
+
+assert read_model.tasks.metadata is metadata
+
+connection = context.config.attributes["connection"]
+connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+context.configure(
+    connection=connection,
+    target_metadata=metadata,
+    version_table_schema=SCHEMA,
+    include_schemas=True,
+    transaction_per_migration=False,
+)
+context.run_migrations()

@@ -1,0 +1,24 @@
+-- What each service may do, and nothing else. Run by every migration.
+
+REVOKE ALL ON SCHEMA tasklog FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA tasklog FROM PUBLIC, tasklog_writer, tasklog_projector, tasklog_reader;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA tasklog FROM PUBLIC, tasklog_writer, tasklog_projector, tasklog_reader;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tasklog FROM PUBLIC, tasklog_writer, tasklog_projector, tasklog_reader;
+GRANT USAGE ON SCHEMA tasklog TO tasklog_writer, tasklog_projector, tasklog_reader;
+
+-- The command side appends, and reads the tasks that it decides on, by functions alone.
+GRANT EXECUTE ON FUNCTION
+    tasklog.append(integer[], text[], bigint[], integer[], uuid[], text[], smallint[], text[], text[], boolean),
+    tasklog.task_events(text[], bigint[], integer[])
+TO tasklog_writer;
+
+-- The read side answers by functions alone.
+GRANT EXECUTE ON FUNCTION
+    tasklog.list_tasks(text, boolean, text, text, bigint, integer),
+    tasklog.get_task(text, bigint)
+TO tasklog_reader;
+
+-- The projector reads the ledger and keeps its own tables; of the ledger it may only clear its own mark.
+GRANT SELECT ON tasklog.events, tasklog.streams TO tasklog_projector;
+GRANT UPDATE (unprojected_since) ON tasklog.streams TO tasklog_projector;
+GRANT SELECT, INSERT, UPDATE, DELETE ON tasklog.tasks, tasklog.checkpoints TO tasklog_projector;

@@ -1,0 +1,1 @@
+"""Materializes the ledger into the `tasks` table, each event exactly once."""

@@ -1,0 +1,43 @@
+"""The tables that the projector keeps: `tasks`, which is read, and how far it has come with each user."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from event_log.tables import metadata, user_id
+
+tasks = sa.Table(
+    "tasks",
+    metadata,
+    user_id(),
+    sa.Column("id", sa.BigInteger, nullable=False),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("description", sa.Text),
+    sa.Column("completed", sa.Boolean, nullable=False),
+    sa.Column("created_at", sa.TIMESTAMP(timezone=True), nullable=False),
+    sa.Column("updated_at", sa.TIMESTAMP(timezone=True), nullable=False),
+    sa.Column("created_position", sa.BigInteger, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    # What `sort=title` compares, see domain.task.title_key.
+    sa.Column("title_key", sa.Text(collation="C"), nullable=False),
+    # The task as it is answered, see edge.task_body.
+    sa.Column("body", sa.Text, nullable=False),
+    sa.PrimaryKeyConstraint("user_id", "id", name="tasks_pkey"),
+    sa.Index("tasks_by_creation", "user_id", "created_position"),
+    sa.Index("tasks_by_title", "user_id", "title_key", "id"),
+    postgresql_with={"fillfactor": "80"},
+)
+
+checkpoints = sa.Table(
+    "checkpoints",
+    metadata,
+    user_id(),
+    # The position of the last event that `tasks` holds.
+    sa.Column("position", sa.BigInteger, nullable=False),
+    # A user whose next event cannot be projected waits here; nobody else does.
+    sa.Column("attempts", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Column("parked_until", sa.TIMESTAMP(timezone=True)),
+    sa.Column("error", sa.Text),
+    sa.PrimaryKeyConstraint("user_id", name="checkpoints_pkey"),
+    postgresql_with={"fillfactor": "50"},
+)
