@@ -1,0 +1,7 @@
+"""`python -m tasklog`: what `./run` executes."""
+
+from __future__ import annotations
+
+from tasklog.cli import main
+
+main()

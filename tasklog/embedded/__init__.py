@@ -1,0 +1,42 @@
+"""Postgres and Valkey for a machine that has neither: children of Tasklog, with their data in DATA_DIR."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from tasklog.embedded.data_dir import locked, open_data_dir, socket_dir
+from tasklog.embedded.postgres import Postgres
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SERVICE_ROLES = {
+    "COMMAND_DATABASE_URL": "tasklog_writer",
+    "PROJECTOR_DATABASE_URL": "tasklog_projector",
+    "READ_DATABASE_URL": "tasklog_reader",
+}
+"""The setting by which each service gets its address, and the database role of that service."""
+
+
+@contextmanager
+def embedded_postgres(directory: Path) -> Iterator[Postgres]:
+    """Yield the Postgres of a DATA_DIR: the one that runs, else one started for as long as the context lasts."""
+    data_dir = open_data_dir(directory)
+    postgres = Postgres(data_dir, socket_dir(data_dir))
+    with locked(data_dir) as ours:
+        if not ours:
+            postgres.wait_until_ready()
+            yield postgres
+            return
+        try:
+            postgres.start()
+            yield postgres
+        finally:
+            postgres.stop(timeout=10)
+
+
+def service_urls(postgres: Postgres) -> dict[str, str]:
+    """Return the address of each service by the name of its setting."""
+    return {name: postgres.url(role) for name, role in SERVICE_ROLES.items()}

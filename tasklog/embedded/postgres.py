@@ -1,0 +1,117 @@
+"""The embedded Postgres: a child of this process, reachable through a private unix socket only, durable."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from runtime.settings import SettingsError
+from tasklog.embedded.binaries import find_postgres
+from tasklog.embedded.child import end, spawn
+from tasklog.embedded.cluster import make_cluster, plain_environment, retire_old_server, version_of
+from tasklog.embedded.identity import choose_identity
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+    from typing import IO
+
+_PORT = 5432  # names the socket's file; there is no TCP
+_START_SECONDS = 60
+_LARGEST_LOG = 8 * 2**20
+_OPTIONS = {
+    "listen_addresses": "",
+    "port": str(_PORT),
+    "unix_socket_permissions": "0700",
+    "shared_buffers": "128MB",
+    "max_connections": "100",
+    "jit": "off",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
+_NOT_READY = (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError)
+
+
+class Postgres:
+    """One Postgres server of one DATA_DIR, with the superuser `postgres` and the database `tasklog`."""
+
+    name = "Postgres"
+
+    def __init__(self, data_dir: Path, sockets: Path, options: Mapping[str, str] | None = None) -> None:
+        """Name the server; `start` starts it. `options` are further settings of postgresql.conf."""
+        self._data_dir = data_dir
+        self._cluster = data_dir / "postgres"
+        self._sockets = sockets
+        self._options = {**_OPTIONS, "unix_socket_directories": str(sockets), **(options or {})}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def url(self, user: str = "postgres", database: str = "tasklog") -> str:
+        """Return the address of a database for a user."""
+        return f"postgresql://{user}@/{database}?host={self._sockets}&port={_PORT}"
+
+    def start(self, pause: Callable[[float], None] = time.sleep) -> None:
+        """Start it, made first if need be, and return when it takes connections."""
+        programs, version = find_postgres(version_of(self._cluster))
+        run_as, owner, programs = choose_identity(programs, self._data_dir, self._sockets)
+        if not self._cluster.exists():
+            make_cluster(self._cluster, programs, version, run_as, owner)
+        retire_old_server(self._cluster, pause)
+        options = [part for name, value in self._options.items() for part in ("-c", f"{name}={value}")]
+        with self._open_log() as log:
+            self.process = spawn(
+                [programs / "postgres", "-D", self._cluster, *options],
+                run_as=run_as,
+                # With all its processes at once, by way of recovery: the next start may follow a kill immediately.
+                death_signal=signal.SIGQUIT,
+                env=plain_environment(),
+                output=log,
+            )
+        self.wait_until_ready(pause)
+
+    def wait_until_ready(self, pause: Callable[[float], None] = time.sleep) -> None:
+        """Return when the database `tasklog` takes connections; recovery after a crash comes first."""
+        deadline = time.monotonic() + _START_SECONDS
+        while not asyncio.run(self._has_database()):
+            if time.monotonic() > deadline or (self.process is not None and self.process.poll() is not None):
+                raise SettingsError(f"Postgres did not start: {self._last_error()} (in {self._log_path}).")
+            pause(0.02)
+
+    def stop(self, timeout: float) -> None:
+        """Shut it down fast, that is without waiting for clients, and at once if that takes over `timeout` seconds."""
+        if self.process is not None:
+            end(self.process, signal.SIGINT, timeout, signal.SIGQUIT)
+            self.process = None
+
+    async def _has_database(self) -> bool:
+        try:
+            connection = await asyncpg.connect(
+                host=str(self._sockets), port=_PORT, user="postgres", database="postgres", timeout=10
+            )
+        except _NOT_READY:
+            return False
+        try:
+            if not await connection.fetchval("SELECT count(*) FROM pg_database WHERE datname = 'tasklog'"):
+                await connection.execute("CREATE DATABASE tasklog")
+        finally:
+            await connection.close()
+        return True
+
+    @property
+    def _log_path(self) -> Path:
+        return self._data_dir / "postgres.log"
+
+    def _open_log(self) -> IO[bytes]:
+        """Open the log to append; a large one becomes the old one."""
+        if self._log_path.exists() and self._log_path.stat().st_size > _LARGEST_LOG:
+            os.replace(self._log_path, self._log_path.with_suffix(".log.old"))
+        return self._log_path.open("ab")
+
+    def _last_error(self) -> str:
+        lines = self._log_path.read_text(errors="replace").splitlines()
+        return next((line for line in reversed(lines) if "FATAL" in line or "PANIC" in line), "no reason was given")

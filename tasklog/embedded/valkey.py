@@ -1,0 +1,75 @@
+"""The embedded Valkey: on a unix socket, in memory only, because nothing in it is needed after a restart."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from runtime.settings import SettingsError
+from tasklog.embedded.binaries import find_valkey
+from tasklog.embedded.child import end, spawn
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+    from pathlib import Path
+
+_START_SECONDS = 10
+_SETTINGS = {
+    "port": "0",
+    "unixsocketperm": "700",
+    "save": "",
+    "appendonly": "no",
+    "maxmemory": "64mb",
+    "maxmemory-policy": "noeviction",
+    "hz": "1",
+    "daemonize": "no",
+    "loglevel": "warning",
+}
+
+
+class Valkey:
+    """One Valkey server of one DATA_DIR."""
+
+    name = "Valkey"
+
+    def __init__(self, data_dir: Path, sockets: Path) -> None:
+        """Name the server; `start` starts it."""
+        self._data_dir = data_dir
+        self._socket = sockets / "valkey.sock"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """The address for clients, on database 0."""
+        return f"unix://{self._socket}"
+
+    def start(self, pause: Callable[[float], None] = time.sleep) -> None:
+        """Start it and return when it answers; a socket left by a killed one is replaced."""
+        self._socket.unlink(missing_ok=True)
+        settings = {**_SETTINGS, "unixsocket": str(self._socket), "dir": str(self._data_dir)}
+        options = [part for name, value in settings.items() for part in (f"--{name}", value)]
+        with (self._data_dir / "valkey.log").open("wb") as log:
+            self.process = spawn([find_valkey(), *options], output=log)
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._answers():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise SettingsError(f"Valkey did not start: see {self._data_dir / 'valkey.log'}.")
+            pause(0.01)
+
+    def stop(self, timeout: float) -> None:
+        """End it within `timeout` seconds."""
+        if self.process is not None:
+            end(self.process, signal.SIGTERM, timeout)
+            self.process = None
+
+    def _answers(self) -> bool:
+        with suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(1)
+            connection.connect(str(self._socket))
+            connection.sendall(b"PING\r\n")
+            return connection.recv(16).startswith(b"+PONG")
+        return False
