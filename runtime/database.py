@@ -122,14 +122,32 @@ class Database:
             raise UnavailableError(type(error).__name__) from error
 
     async def _fetch_pooled(self, query: str, *args: Any) -> Sequence[Any]:
-        async with self.pool.acquire() as connection, connection.transaction():
-            await self.take_role(connection)
+        async with self.transaction() as connection:
             return await connection.fetch(query, *args)
 
-    async def take_role(self, connection: Any) -> None:
-        """Become the service's role until the transaction ends, where the connection could not do so for good."""
+    @asynccontextmanager
+    async def transaction(self, *settings: str) -> AsyncIterator[Any]:
+        """A connection in a transaction of the service's role, with `settings` (`name = value`) until it ends.
+
+        Raises:
+            UnavailableError: no connection, a time-out, or the server refuses work.
+        """
+        begin = ["BEGIN"]
         if self._where.pooled and self._where.role:
-            await connection.execute(f"SET LOCAL ROLE {self._where.role}")
+            begin.append(f"SET LOCAL ROLE {self._where.role}")
+        begin += [f"SET LOCAL {setting}" for setting in settings]
+        try:
+            async with self.pool.acquire() as connection:
+                await connection.execute(";".join(begin))
+                try:
+                    yield connection
+                except BaseException:
+                    if not connection.is_closed():
+                        await connection.execute("ROLLBACK")
+                    raise
+                await connection.execute("COMMIT")
+        except _UNAVAILABLE as error:
+            raise UnavailableError(type(error).__name__) from error
 
 
 @asynccontextmanager
@@ -149,6 +167,7 @@ async def open_database(
         command_timeout=timeout,
         timeout=timeout,
         statement_cache_size=0 if where.pooled else 100,
+        reset=_keep,
         server_settings={"role": where.role} if where.role and not where.pooled else None,
     )
     try:
@@ -158,6 +177,10 @@ async def open_database(
             yield database
     finally:
         pool.terminate()
+
+
+async def _keep(_: object) -> None:
+    """Reset nothing between uses: no session state is ever set, and a transaction left open is rolled back before."""
 
 
 async def _check_schema(database: Database, setting: str) -> None:

@@ -1,0 +1,159 @@
+"""Group commit: the commands that wait at the same time are carried out together, in one commit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Final
+
+import structlog
+
+from command_api.handle import Outcome, Request, handle
+from command_api.known_states import KnownStates
+from domain.commands import Command
+from domain.decide import CommandError
+from domain.task import TaskState
+from event_log.append import Refused
+from runtime.database import Database, UnavailableError
+from runtime.wakeup import Wake
+
+_BATCH: Final = 200
+_ATTEMPTS: Final = 20
+_WAITING: Final = 2000
+_LANES: Final = 4
+
+log = structlog.get_logger()
+
+
+class ConflictError(Exception):
+    """Other writers of the task were faster every time, as often as is tried."""
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class _Waiting:
+    request: Request
+    result: asyncio.Future[TaskState]
+    attempts: int = 0
+
+
+class CommandQueue:
+    """Commands on their way into the ledger.
+
+    One batch is under way at a time, and never waits for a lock. A user whose stream another transaction holds is
+    taken out into a lane of its own, which does wait, so that nobody else has to.
+    """
+
+    def __init__(self, database: Database, wake: Wake) -> None:
+        self._database = database
+        self._wake = wake
+        self._known = KnownStates()
+        self._waiting: deque[_Waiting] = deque()
+        self._arrived = asyncio.Event()
+        self._lanes: dict[str, deque[_Waiting]] = {}
+        self._lane_tasks: set[asyncio.Task[None]] = set()
+        self._lane_places = asyncio.Semaphore(_LANES)
+
+    async def execute(self, *, user_id: str, task_id: int | None, command: Command, request_id: str) -> TaskState:
+        """Carry a command out; the task's state after it, committed.
+
+        Raises:
+            CommandError: the task's state does not allow it.
+            ConflictError: too many other writers.
+            UnavailableError: the database cannot answer, or too many commands wait already.
+        """
+        if len(self._waiting) >= _WAITING:
+            message = "too many commands are waiting"
+            raise UnavailableError(message)
+        request = Request(user_id=user_id, task_id=task_id, command=command, request_id=request_id)
+        waiting = _Waiting(request=request, result=asyncio.get_running_loop().create_future())
+        self._enter(waiting)
+        return await waiting.result
+
+    async def run_forever(self) -> None:
+        """Take what waits, carry it out, again and again."""
+        while True:
+            await self._arrived.wait()
+            batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+            if not self._waiting:
+                self._arrived.clear()
+            await self._carry_out([waiting for waiting in batch if not waiting.result.cancelled()])
+
+    def _enter(self, waiting: _Waiting) -> None:
+        lane = self._lanes.get(waiting.request.user_id)
+        if lane is not None:
+            lane.append(waiting)
+        else:
+            self._waiting.append(waiting)
+            self._arrived.set()
+
+    async def _carry_out(self, batch: Sequence[_Waiting], *, wait: bool = False) -> None:
+        if not batch:
+            return
+        try:
+            outcomes = await handle(self._database, self._known, [waiting.request for waiting in batch], wait=wait)
+        except UnavailableError as error:
+            for waiting in batch:
+                _fail(waiting, error)
+        except Exception as error:
+            if len(batch) == 1:
+                _fail(batch[0], error)
+                return
+            log.exception("a batch of commands failed, they are tried one by one", commands=len(batch))
+            for waiting in batch:
+                await self._carry_out([waiting], wait=wait)
+        else:
+            for waiting, outcome in zip(batch, outcomes, strict=True):
+                self._settle(waiting, outcome)
+            self._wake.notify()
+
+    def _settle(self, waiting: _Waiting, outcome: Outcome) -> None:
+        if isinstance(outcome, CommandError):
+            _fail(waiting, outcome)
+        elif not isinstance(outcome, Refused):
+            if not waiting.result.done():
+                waiting.result.set_result(outcome)
+        elif waiting.attempts >= _ATTEMPTS:
+            _fail(waiting, ConflictError())
+        else:
+            waiting.attempts += 1
+            waiting.request = replace(waiting.request, reload=True)
+            if outcome is Refused.BUSY:
+                self._open_lane(waiting.request.user_id)
+            self._enter(waiting)
+
+    def _open_lane(self, user_id: str) -> None:
+        if user_id not in self._lanes:
+            self._lanes[user_id] = deque()
+            task = asyncio.create_task(self._run_lane(user_id))
+            self._lane_tasks.add(task)
+            task.add_done_callback(self._lane_tasks.discard)
+
+    async def _run_lane(self, user_id: str) -> None:
+        """Carry out one user's commands, waiting for whoever holds the stream, until none is left."""
+        lane = self._lanes[user_id]
+        async with self._lane_places:
+            while lane:
+                batch = [lane.popleft() for _ in range(min(_BATCH, len(lane)))]
+                await self._carry_out(batch, wait=True)
+        del self._lanes[user_id]
+
+
+def _fail(waiting: _Waiting, error: Exception) -> None:
+    if not waiting.result.done():
+        waiting.result.set_exception(error)
+
+
+@asynccontextmanager
+async def command_queue(database: Database, wake: Wake) -> AsyncIterator[CommandQueue]:
+    """A running CommandQueue for the time of a service."""
+    queue = CommandQueue(database, wake)
+    running = asyncio.create_task(queue.run_forever())
+    try:
+        yield queue
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running

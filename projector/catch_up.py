@@ -1,0 +1,115 @@
+"""Catch up: bring the read table to the ledger's head, batch by batch, each event exactly once.
+
+A batch is one transaction: it locks the checkpoints of the users it works on, reads their next events, changes their
+rows and moves the checkpoints. Killed anywhere, it has not happened. It is committed without waiting for the disk:
+what a crash of the server may take back, checkpoint and rows together, is projected again from the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import asyncpg
+import structlog
+
+from domain.evolve import HistoryError, evolve
+from domain.task import DeletedTask, NoTask, Task, TaskState
+from event_log.codec import UnreadableEventError
+from event_log.read import TaskKey, recorded
+from projector.project import row_of, task_of
+from projector.statements import ADVANCE, CLAIM, ENROL, PARK, PUT, REMOVE, TOUCHED, UNMARK, UNPROJECTED
+from runtime.database import Database, UnavailableError
+
+USERS: Final = 500
+EVENTS_OF_A_USER: Final = 2_000
+EVENTS: Final = 5_000
+
+log = structlog.get_logger()
+
+
+@dataclass(kw_only=True, slots=True)
+class Batch:
+    """What the events of some users came to."""
+
+    states: dict[TaskKey, TaskState]
+    reached: dict[str, int]
+    events: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+async def catch_up(database: Database) -> int:
+    """Project until nobody who is not parked has unprojected events left; the number of events projected.
+
+    Raises:
+        UnavailableError: the database went away; nothing is half done.
+    """
+    total, users = 0, USERS
+    while True:
+        try:
+            claimed, events = await project_batch(database, users)
+        except asyncpg.PostgresError as error:
+            if users == 1:
+                raise
+            log.warning("a batch cannot be projected, its users are tried one by one", error=str(error.sqlstate))
+            users = 1
+            continue
+        total += events
+        if claimed < users and not await _enrol(database):
+            return total
+        if users == 1:
+            users = USERS
+
+
+async def _enrol(database: Database) -> int:
+    return int((await database.fetch(ENROL))[0][0])
+
+
+async def project_batch(database: Database, users: int = USERS) -> tuple[int, int]:
+    """Project the next events of up to `users` users in one transaction; how many users, how many events."""
+    async with database.transaction("synchronous_commit = off") as connection:
+        claimed = {row["user_id"]: row["position"] for row in await connection.fetch(CLAIM, users)}
+        if not claimed:
+            return 0, 0
+        events = await connection.fetch(UNPROJECTED, [*claimed], [*claimed.values()], EVENTS_OF_A_USER, EVENTS)
+        touched = {(row["user_id"], row["task_id"]) for row in events}
+        rows = await connection.fetch(TOUCHED, [user for user, _ in touched], [task for _, task in touched])
+        batch = fold_batch(claimed, events, {(row["user_id"], row["id"]): task_of(row) for row in rows})
+        await _write(connection, batch)
+        return len(claimed), batch.events
+
+
+def fold_batch(claimed: Mapping[str, int], events: Sequence[Any], rows: Mapping[TaskKey, Task]) -> Batch:
+    """Fold events over the rows that they change; a user's first impossible event stops that user, nobody else."""
+    batch = Batch(states=dict(rows), reached=dict(claimed))
+    for row in events:
+        user_id, key = row["user_id"], (row["user_id"], row["task_id"])
+        if user_id in batch.failed:
+            continue
+        try:
+            if row["position"] != batch.reached[user_id] + 1:
+                message = f"position {row['position']} follows {batch.reached[user_id]}"
+                raise HistoryError(message)
+            event = recorded(row)
+            batch.states[key] = evolve(batch.states.get(key, NoTask()), event)
+        except (HistoryError, UnreadableEventError) as error:
+            batch.failed[user_id] = f"position {row['position']}: {error}"
+            continue
+        batch.reached[user_id] = row["position"]
+        batch.events += 1
+    return batch
+
+
+async def _write(connection: Any, batch: Batch) -> None:
+    put = [row_of(user_id, state) for (user_id, _), state in batch.states.items() if isinstance(state, Task)]
+    removed = [key for key, state in batch.states.items() if isinstance(state, DeletedTask)]
+    if put:
+        await connection.execute(PUT, *(list(column) for column in zip(*put, strict=True)))
+    if removed:
+        await connection.execute(REMOVE, [user_id for user_id, _ in removed], [task_id for _, task_id in removed])
+    await connection.execute(ADVANCE, [*batch.reached], [*batch.reached.values()])
+    for user_id, error in batch.failed.items():
+        log.error("a user is parked: an event cannot be projected", user_id=user_id, error=error)
+        await connection.execute(PARK, user_id, error)
+    await connection.execute(UNMARK, [*batch.reached], [*batch.reached.values()])

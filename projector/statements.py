@@ -1,0 +1,90 @@
+"""Every statement of the projector, each used in one place."""
+
+from __future__ import annotations
+
+from typing import Final
+
+CLAIM: Final = """
+    -- $1 users with events that are not projected, longest waiting first, locked for this transaction; those that
+    -- another projector works on, and those that are parked, are passed over.
+    SELECT c.user_id, c.position
+    FROM tasklog.streams s JOIN tasklog.checkpoints c USING (user_id)
+    WHERE s.unprojected_since IS NOT NULL AND (c.parked_until IS NULL OR c.parked_until <= now())
+    ORDER BY s.unprojected_since LIMIT $1
+    FOR UPDATE OF c SKIP LOCKED
+"""
+
+ENROL: Final = """
+    -- A checkpoint for each stream that has begun since; a transaction of its own, so that nobody waits for it long.
+    WITH enrolled AS (
+        INSERT INTO tasklog.checkpoints (user_id, position)
+        SELECT s.user_id, 0 FROM tasklog.streams s
+        WHERE s.unprojected_since IS NOT NULL
+          AND NOT EXISTS (SELECT FROM tasklog.checkpoints c WHERE c.user_id = s.user_id)
+        ORDER BY s.user_id
+        ON CONFLICT (user_id) DO NOTHING RETURNING 1
+    ) SELECT count(*) FROM enrolled
+"""
+
+UNPROJECTED: Final = """
+    -- The next events of the claimed users $1 behind their checkpoints $2: at most $3 of each and $4 of all. A statement
+    -- of its own after CLAIM: it sees what was committed until the locks were held.
+    SELECT e.user_id, e.position, e.task_id, e.version, e.type, e.schema_version, e.data::text AS data, e.recorded_at
+    FROM unnest($1::text[], $2::bigint[]) AS claimed (user_id, position)
+    CROSS JOIN LATERAL (
+        SELECT * FROM tasklog.events e
+        WHERE e.user_id = claimed.user_id AND e.position > claimed.position
+        ORDER BY e.position LIMIT $3
+    ) AS e
+    LIMIT $4
+"""
+
+TOUCHED: Final = """
+    -- The rows of the tasks $2 of users $1 as they were projected so far.
+    SELECT t.user_id, t.id, t.title, t.description, t.completed, t.created_at, t.updated_at, t.created_position, t.version
+    FROM unnest($1::text[], $2::bigint[]) AS touched (user_id, id) JOIN tasklog.tasks t USING (user_id, id)
+"""
+
+PUT: Final = """
+    -- The rows as they are now.
+    INSERT INTO tasklog.tasks (user_id, id, title, description, completed, created_at, updated_at, created_position,
+                               version, title_key, body)
+    SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::boolean[], $6::timestamptz[],
+                         $7::timestamptz[], $8::bigint[], $9::integer[], $10::text[], $11::text[])
+    ON CONFLICT (user_id, id) DO UPDATE SET
+        title = excluded.title, description = excluded.description, completed = excluded.completed,
+        created_at = excluded.created_at, updated_at = excluded.updated_at, version = excluded.version,
+        created_position = excluded.created_position, title_key = excluded.title_key, body = excluded.body
+"""
+
+REMOVE: Final = """
+    -- The rows of deleted tasks.
+    DELETE FROM tasklog.tasks t USING unnest($1::text[], $2::bigint[]) AS deleted (user_id, id)
+    WHERE t.user_id = deleted.user_id AND t.id = deleted.id
+"""
+
+ADVANCE: Final = """
+    -- The checkpoints $2 of users $1, in the transaction that changed their rows; who got on is no longer parked.
+    UPDATE tasklog.checkpoints c SET position = reached.position, attempts = 0, parked_until = NULL, error = NULL
+    FROM unnest($1::text[], $2::bigint[]) AS reached (user_id, position) WHERE c.user_id = reached.user_id
+"""
+
+PARK: Final = """
+    -- User $1 waits, longer after each attempt up to five minutes, because of error $2.
+    UPDATE tasklog.checkpoints SET attempts = attempts + 1, error = $2,
+        parked_until = clock_timestamp() + least(300, 2 ^ least(attempts, 9)) * interval '1 second'
+    WHERE user_id = $1
+"""
+
+UNMARK: Final = """
+    -- Users $1 reached positions $2: who is at the head has no work left. A head that an append holds is passed over and
+    -- looked at again, so that the two never wait for each other.
+    WITH locked AS (
+        SELECT s.user_id, s.head, reached.position
+        FROM unnest($1::text[], $2::bigint[]) AS reached (user_id, position) JOIN tasklog.streams s USING (user_id)
+        FOR UPDATE OF s SKIP LOCKED
+    )
+    UPDATE tasklog.streams s
+    SET unprojected_since = CASE WHEN locked.head > locked.position THEN clock_timestamp() END
+    FROM locked WHERE s.user_id = locked.user_id
+"""

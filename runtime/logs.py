@@ -1,0 +1,96 @@
+"""Logs: one JSON object a line on stdout, ours and those of the libraries alike.
+
+No line shows what users wrote: an error is its types and stack frames, without its message, because the
+messages of drivers and validators quote values.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import traceback
+from typing import TYPE_CHECKING, Final
+
+import orjson
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, MutableMapping
+
+    from structlog.typing import Processor
+
+_LEVELS: Final = logging.getLevelNamesMapping()
+_NOISY: Final = ("httpx", "httpcore", "asyncio")
+
+
+def configure(level: str) -> None:
+    """Log at `level` (debug, info, warning, error) and above, from now on and in the whole process."""
+    shared: list[Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+        _error_frames,
+    ]
+    structlog.configure(
+        processors=[*shared, _render_bytes],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _render_text],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=_LEVELS[level.upper()], force=True)
+    _route_libraries()
+
+
+def _route_libraries() -> None:
+    """Let the libraries' loggers end in the root logger; requests have a line of ours, not uvicorn's."""
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "arq"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = name != "uvicorn.access"
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)
+
+
+def _error_frames(
+    _logger: object, _method: str, event: MutableMapping[str, object]
+) -> MutableMapping[str, object]:
+    """Replace `exc_info` by `traceback`: a list of error types and stack frames."""
+    given = event.pop("exc_info", None)
+    error = given[1] if isinstance(given, tuple) else given
+    if error and not isinstance(error, BaseException):
+        error = sys.exc_info()[1]
+    if isinstance(error, BaseException):
+        event["traceback"] = list(_frames(error))
+    return event
+
+
+def _frames(error: BaseException, depth: int = 0) -> Iterator[str]:
+    yield f"{type(error).__module__}.{type(error).__qualname__}"
+    for frame in traceback.extract_tb(error.__traceback__):
+        yield f"  {frame.filename}:{frame.lineno} {frame.name}"
+    if depth == 8:  # noqa: PLR2004
+        return
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    inner = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    for other in (*inner, cause):
+        if other is not None:
+            yield from _frames(other, depth + 1)
+
+
+def _render_bytes(_logger: object, _method: str, event: MutableMapping[str, object]) -> bytes:
+    try:
+        return orjson.dumps(event, default=repr)
+    except orjson.JSONEncodeError:  # a lone surrogate, say
+        return json.dumps(event, default=repr).encode()
+
+
+def _render_text(logger: object, method: str, event: MutableMapping[str, object]) -> str:
+    return _render_bytes(logger, method, event).decode()

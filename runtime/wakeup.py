@@ -1,0 +1,91 @@
+"""The wake-up after a commit, over Redis: best effort, never waited for, nothing rests on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from runtime.settings import Settings
+
+CHANNEL: Final = "tasklog:wake"
+_FIRST_DELAY: Final = 0.1
+_LONGEST_DELAY: Final = 2.0
+
+log = structlog.get_logger()
+
+
+class Wake:
+    """Tells the projectors that there is work; many calls in a row become few messages."""
+
+    def __init__(self, redis: Redis | None) -> None:
+        self._redis = redis
+        self._asked = asyncio.Event()
+
+    def notify(self) -> None:
+        """Ask for a message to be sent, soon and without waiting."""
+        self._asked.set()
+
+    async def publish_forever(self) -> None:
+        """Send what is asked for; while Redis is away, forget it: the projector looks by itself."""
+        delay = _FIRST_DELAY
+        while self._redis is not None:
+            await self._asked.wait()
+            self._asked.clear()
+            try:
+                await self._redis.publish(CHANNEL, b"")
+                delay = _FIRST_DELAY
+            except (RedisError, OSError) as error:
+                log.warning("redis is away: projectors are not woken", error=type(error).__name__)
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, _LONGEST_DELAY)
+
+
+@asynccontextmanager
+async def open_wake(settings: Settings) -> AsyncIterator[Wake]:
+    """A Wake for the time of a service."""
+    async with open_redis(settings) as redis:
+        wake = Wake(redis)
+        publishing = asyncio.create_task(wake.publish_forever())
+        try:
+            yield wake
+        finally:
+            publishing.cancel()
+            with suppress(asyncio.CancelledError):
+                await publishing
+
+
+@asynccontextmanager
+async def open_redis(settings: Settings) -> AsyncIterator[Redis | None]:
+    """A Redis client that connects when it is first used, or None without REDIS_URL."""
+    if settings.redis_url is None:
+        yield None
+        return
+    redis = Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=2, socket_connect_timeout=2)
+    try:
+        yield redis
+    finally:
+        with suppress(RedisError, OSError):
+            await redis.aclose()
+
+
+async def listen_forever(redis: Redis, woken: asyncio.Event) -> None:
+    """Set `woken` at every message, and at every connection: what was sent before it was missed."""
+    delay = _FIRST_DELAY
+    while True:
+        try:
+            async with redis.pubsub() as subscription:
+                await subscription.subscribe(CHANNEL)
+                while True:
+                    if await subscription.get_message(timeout=30):
+                        woken.set()
+                        delay = _FIRST_DELAY
+        except (RedisError, OSError) as error:
+            log.warning("redis is away: the projector looks for work by itself", error=type(error).__name__)
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, _LONGEST_DELAY)
