@@ -50,6 +50,7 @@ class KeySet:
     """The keys of one JWKS endpoint, by `kid`."""
 
     def __init__(self, url: str, http: httpx.AsyncClient, *, timing: Timing, on_change: Callable[[], None]) -> None:
+        """Know no key yet; `on_change` is called whenever the keys have become others."""
         self._url = url
         self._http = http
         self._timing = timing
@@ -122,10 +123,7 @@ class KeySet:
 
 @asynccontextmanager
 async def open_key_set(url: str, *, timing: Timing, on_change: Callable[[], None]) -> AsyncIterator[KeySet]:
-    """Open the keys behind a URL; the first fetch runs in the background, so the service starts without it.
-
-    `on_change` is called whenever the keys have become others.
-    """
+    """Open the keys behind a URL; the first fetch runs in the background, so the service starts without it."""
     async with httpx.AsyncClient(follow_redirects=False, timeout=timing.timeout) as http:
         keys = KeySet(url, http, timing=timing, on_change=on_change)
         freshness = asyncio.create_task(keys.keep_fresh())

@@ -32,6 +32,7 @@ class Unauthorized(Exception):  # noqa: N818 - named after the answer that it be
     """
 
     def __init__(self, reason: str, detail: str = "The token is not valid") -> None:
+        """Refuse for a reason."""
         super().__init__(reason)
         self.reason = reason
         self.detail = detail

@@ -1,0 +1,128 @@
+"""Tokens of every make, and the verifiers they are shown to. Time stands still at `NOW`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from jwt.algorithms import get_default_algorithms
+from pydantic import SecretStr
+
+from edge.jwks import KeySet, Timing
+from edge.tokens import TokenVerifier, Unauthorized, token_rules
+from runtime.settings import Settings
+
+NOW = 1_800_000_000
+SECRET = "a secret of more than thirty-two bytes"  # noqa: S105 - of the tests
+ORIGIN = "https://auth.example"
+JWKS_URL = f"{ORIGIN}/api/auth/jwks"
+USER = "Zq3xW8"
+ABSENT = object()
+ALGORITHMS = get_default_algorithms()
+PRIVATE_KEYS: dict[str, Any] = {
+    "EdDSA": ed25519.Ed25519PrivateKey.generate(),
+    "ES256": ec.generate_private_key(ec.SECP256R1()),
+    "ES512": ec.generate_private_key(ec.SECP521R1()),
+    "RS256": rsa.generate_private_key(65537, 2048),
+    "PS256": rsa.generate_private_key(65537, 2048),
+}
+
+
+def base64url(data: bytes) -> bytes:
+    """Encode without padding."""
+    return urlsafe_b64encode(data).rstrip(b"=")
+
+
+def public_jwk(kid: str, private_key: Any, algorithm: str) -> dict[str, Any]:
+    """Give the public half of a key as an auth server publishes it."""
+    jwk = ALGORITHMS[algorithm].to_jwk(private_key.public_key(), as_dict=True)
+    return {**jwk, "kid": kid, "alg": algorithm}
+
+
+def key_set_body(**private_keys: Any) -> bytes:
+    """Give a JWK set of keys that are named by their algorithm; without any, of all."""
+    keys = private_keys or PRIVATE_KEYS
+    return json.dumps({"keys": [public_jwk(kid, key, kid) for kid, key in keys.items()]}).encode()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A token about to be signed; header and claims are members, or the bytes to stand in their place."""
+
+    header: dict[str, Any] | bytes
+    claims: dict[str, Any] | bytes
+    signer: str
+    key: Any
+
+    def header_with(self, **members: object) -> Draft:
+        """Change header members; `ABSENT` removes one."""
+        return replace(self, header=_changed(self.header, members))
+
+    def claims_with(self, **members: object) -> Draft:
+        """Change claims; `ABSENT` removes one."""
+        return replace(self, claims=_changed(self.claims, members))
+
+    def signed(self) -> bytes:
+        """Sign what stands there, sensible or not."""
+        algorithm = ALGORITHMS[self.signer]
+        text = base64url(_json(self.header)) + b"." + base64url(_json(self.claims))
+        return text + b"." + base64url(algorithm.sign(text, algorithm.prepare_key(self.key)))
+
+
+def good(algorithm: str = "HS256") -> Draft:
+    """Draft a token as Better Auth issues it, with a key of the tests' own for the algorithm."""
+    claims = {"sub": USER, "iat": NOW - 10, "exp": NOW + 890, "iss": ORIGIN, "aud": ORIGIN}
+    if algorithm == "HS256":
+        return Draft(header={"alg": "HS256"}, claims=claims, signer="HS256", key=SECRET)
+    header = {"alg": algorithm, "kid": algorithm}
+    return Draft(header=header, claims=claims, signer=algorithm, key=PRIVATE_KEYS[algorithm])
+
+
+def settings(**values: Any) -> Settings:
+    """Give settings of a real database, so that every rule about secrets holds; no `.env` is read."""
+    values.setdefault("database_url", SecretStr("postgresql://db.example/tasklog"))
+    return Settings(_env_file=None, **values)
+
+
+def verifier(*modes: str, clock: Any = lambda: float(NOW), **values: Any) -> TokenVerifier:
+    """Give a verifier in the modes "secret" and "jwks", its JWKS answered in this process."""
+    if "secret" in modes:
+        values["better_auth_secret"] = SecretStr(SECRET)
+    rules = token_rules(settings(**values, jwks_url=JWKS_URL if "jwks" in modes else None))
+    grants: dict[bytes, Any] = {}
+    keys = None
+    if "jwks" in modes:
+        http = httpx.AsyncClient(transport=httpx.MockTransport(_answer))
+        keys = KeySet(JWKS_URL, http, timing=Timing(), on_change=grants.clear)
+    return TokenVerifier(rules, keys=keys, grants=grants, clock=clock)
+
+
+def verdict(judge: TokenVerifier, *authorization: bytes) -> str:
+    """Give the user of a request with these Authorization headers, or "401 " and the reason."""
+    try:
+        return asyncio.run(judge.user_id(authorization))
+    except Unauthorized as refusal:
+        return f"401 {refusal.reason}"
+
+
+def bearer(draft: Draft | bytes) -> bytes:
+    """Give the Authorization header of a token."""
+    return b"Bearer " + (draft.signed() if isinstance(draft, Draft) else draft)
+
+
+def _answer(_request: httpx.Request) -> httpx.Response:
+    return httpx.Response(200, stream=httpx.ByteStream(key_set_body()))
+
+
+def _changed(members: dict[str, Any] | bytes, changes: dict[str, object]) -> dict[str, Any]:
+    assert isinstance(members, dict)
+    return {name: value for name, value in (members | changes).items() if value is not ABSENT}
+
+
+def _json(value: dict[str, Any] | bytes) -> bytes:
+    return value if isinstance(value, bytes) else json.dumps(value).encode()
