@@ -1,0 +1,143 @@
+"""The commands of `./run`. Each imports only what it runs, so that the parent of all stays small."""
+# ruff: noqa: PLC0415 - see above
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from runtime.settings import SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fastapi import FastAPI
+
+    from runtime.settings import Settings
+
+app = typer.Typer(
+    name="./run",
+    help="Tasklog: a task backend in which every change is an event. `./run test` and `./run check` test it.",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    no_args_is_help=True,
+)
+
+
+def main() -> None:
+    """Run a command; what it cannot start with is one sentence on stderr, and exit code 1."""
+    try:
+        app(prog_name="./run")
+    except SettingsError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(1)
+
+
+@app.command()
+def serve() -> None:
+    """Run everything behind one port, with servers of its own where DATABASE_URL or REDIS_URL is not set."""
+    from tasklog import supervisor
+
+    supervisor.serve(load_settings())
+
+
+@app.command()
+def command_api() -> None:
+    """Run the API process for writes alone."""
+    with _service() as settings:
+        from command_api.app import create_app
+
+        _serve_app(settings, create_app)
+
+
+@app.command()
+def read_api() -> None:
+    """Run the API process for reads alone."""
+    with _service() as settings:
+        from read_api.app import create_app
+
+        _serve_app(settings, create_app)
+
+
+@app.command()
+def projector() -> None:
+    """Run the projector alone."""
+    with _service() as settings:
+        from projector import worker
+
+        worker.main(settings)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the schema of this version."""
+    from tasklog import database
+
+    database.migrate(load_settings())
+    typer.echo("The database has the schema of this version.")
+
+
+@app.command()
+def token(
+    user: Annotated[str, typer.Argument(help="Whose token it is.")],
+    hours: Annotated[float, typer.Option(min=0.001, max=8760, help="How long it is good.")] = 24,
+) -> None:
+    """Print a token of a user, for development."""
+    from tasklog.signing import make_token
+
+    typer.echo(make_token(load_settings(), user, hours))
+
+
+@app.command(name="help")
+def help_(context: typer.Context) -> None:
+    """Show this help."""
+    typer.echo((context.parent or context).get_help())
+
+
+@app.command(hidden=True)
+def gateway(fd: Annotated[int | None, typer.Option(help="The listening socket, inherited.")] = None) -> None:
+    """Run both APIs in one process."""
+    with _service() as settings:
+        from tasklog import http_server
+        from tasklog.gateway import open_gateway
+        from tasklog.listener import listen
+
+        listener = listen(settings.api_host, settings.api_port) if fd is None else socket.socket(fileno=fd)
+        http_server.serve(lambda: open_gateway(settings), listener)
+
+
+@app.command(hidden=True)
+def prepare() -> None:
+    """Check and migrate the database before the services start."""
+    from tasklog import database
+
+    database.prepare(load_settings(), os.environ.get("EMBEDDED_OWNER_URL"))
+
+
+@contextmanager
+def _service() -> Iterator[Settings]:
+    """Set up a service process; its start errors have an exit code of their own, for the supervisor."""
+    from runtime import logs
+    from tasklog.service import START_ERROR
+
+    try:
+        settings = load_settings()
+        logs.configure(settings.log_level)
+        yield settings
+    except SettingsError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(START_ERROR) from None
+
+
+def _serve_app(settings: Settings, create_app: Callable[[Settings], FastAPI]) -> None:
+    from tasklog import http_server
+    from tasklog.listener import listen
+
+    http_server.serve(
+        lambda: http_server.opened(create_app(settings)), listen(settings.api_host, settings.api_port)
+    )

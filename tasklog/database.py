@@ -1,0 +1,36 @@
+"""The database as the commands see it: the given one, or the embedded one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edge.tokens import token_rules
+from migrations import upgrade
+from tasklog.embedded import embedded_postgres, service_urls
+
+if TYPE_CHECKING:
+    from runtime.settings import Settings
+
+
+def migrate(settings: Settings) -> None:
+    """Bring the database to this version's schema."""
+    if settings.database_url is not None:
+        upgrade(settings.database_url.get_secret_value(), _given_service_urls(settings))
+        return
+    with embedded_postgres(settings.data_dir) as postgres:
+        upgrade(postgres.url(), list(service_urls(postgres).values()))
+
+
+def prepare(settings: Settings, embedded_owner_url: str | None) -> None:
+    """Refuse settings that no service could start with, then migrate; a production database is migrated by hand."""
+    if embedded_owner_url is not None:
+        upgrade(embedded_owner_url, _given_service_urls(settings))
+        return
+    token_rules(settings)
+    if settings.environment == "development":
+        migrate(settings)
+
+
+def _given_service_urls(settings: Settings) -> list[str]:
+    urls = (settings.command_database_url, settings.projector_database_url, settings.read_database_url)
+    return [url.get_secret_value() for url in urls if url is not None]

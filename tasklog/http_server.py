@@ -1,0 +1,75 @@
+"""How every API process listens and serves: one place for uvicorn's settings."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+import uvicorn
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from starlette.applications import Starlette
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+# Open requests get this long at a stop, so that gateway, projector and servers together end within 5 s.
+_GRACE_SECONDS = 3
+
+
+@asynccontextmanager
+async def opened(app: Starlette) -> AsyncIterator[ASGIApp]:
+    """Run an app's lifespan around a block, and yield the app with the state that its lifespan made."""
+    async with app.router.lifespan_context(app) as state:
+
+        async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
+            scope["state"] = dict(state or {})
+            await app(scope, receive, send)
+
+        yield with_state
+
+
+def serve(open_app: Callable[[], AbstractAsyncContextManager[ASGIApp]], listener: socket.socket) -> None:
+    """Serve an app until SIGTERM or SIGINT. What its lifespan raises at the start comes out of here."""
+    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGINT, _leave)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(open_app, listener))
+
+
+async def _serve(open_app: Callable[[], AbstractAsyncContextManager[ASGIApp]], listener: socket.socket) -> None:
+    async with open_app() as app:
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                http="httptools" if sys.platform != "win32" else "auto",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                date_header=True,
+                timeout_graceful_shutdown=_GRACE_SECONDS,
+            )
+        )
+        # uvicorn raises a signal that ended it once more, for the handler from before: that must not end us now.
+        signal.signal(signal.SIGTERM, server.handle_exit)
+        signal.signal(signal.SIGINT, server.handle_exit)
+        await server.serve(sockets=[listener])
+
+
+def _leave(*_: object) -> NoReturn:
+    raise SystemExit(0)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        import uvloop  # noqa: PLC0415 - not made for every platform
+    except ImportError:
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop

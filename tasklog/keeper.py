@@ -1,0 +1,73 @@
+"""Keeping processes running: what ends is started again, a little later each time."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Protocol
+
+import typer
+
+from runtime.settings import SettingsError
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+
+_FIRST_DELAY = 0.2
+_LONGEST_DELAY = 5.0
+_HEALTHY_AFTER = 30.0
+
+
+class Part(Protocol):
+    """What is kept running: a server or a service."""
+
+    name: str
+    process: subprocess.Popen[bytes] | None
+
+    def start(self, pause: Callable[[float], object]) -> None:
+        """Start the process."""
+
+    def stop(self, timeout: float) -> None:
+        """End the process within `timeout` seconds."""
+
+
+class Keeper:
+    """One part, and when it is to be started again."""
+
+    def __init__(self, part: Part) -> None:
+        """Keep a part; `start` starts it."""
+        self.part = part
+        self.restart_at: float | None = None
+        self._started_at = 0.0
+        self._delay = _FIRST_DELAY
+
+    def start(self, pause: Callable[[float], object]) -> None:
+        """Start the part."""
+        self._started_at = time.monotonic()
+        self.part.start(pause)
+
+    def exit_code(self) -> int | None:
+        """Return the exit code of a part that has ended, negative for a signal."""
+        return self.part.process.poll() if self.part.process is not None else None
+
+    def look(self, pause: Callable[[float], object]) -> None:
+        """Start the part again if it has ended and its delay is over."""
+        code = self.exit_code()
+        if code is None:
+            return
+        if self.restart_at is None:
+            self._plan_restart(f"ended with {code}" if code >= 0 else f"was ended by signal {-code}")
+        elif time.monotonic() >= self.restart_at:
+            self.restart_at = None
+            try:
+                self.start(pause)
+            except SettingsError as error:
+                self._plan_restart(f"did not start again: {error}")
+
+    def _plan_restart(self, what: str) -> None:
+        now = time.monotonic()
+        if now - self._started_at > _HEALTHY_AFTER:
+            self._delay = _FIRST_DELAY
+        typer.echo(f"{self.part.name} {what}; it is started again in {self._delay:.1f} s.", err=True)
+        self.restart_at = now + self._delay
+        self._delay = min(2 * self._delay, _LONGEST_DELAY)

@@ -1,0 +1,35 @@
+"""The OpenAPI document of the whole service, made of both services' own; committed as `edge/openapi.json`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+import command_api.app
+import read_api.app
+from edge.openapi import FILE, components
+from runtime.settings import Settings
+
+
+def generate() -> bytes:
+    """The document as it should be committed: JSON, indented, the same for the same routes."""
+    settings = Settings(_env_file=None)
+    reads = read_api.app.create_app(settings).openapi()
+    commands = command_api.app.create_app(settings).openapi()
+    merged = _merged(_merged(reads, commands), {"components": components()})
+    return orjson.dumps(merged, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
+
+
+def write() -> None:
+    """Bring the committed file up to date."""
+    FILE.write_bytes(generate())
+
+
+def _merged(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
+    """Both, key by key, all the way down; where both say something about one thing, `right` has the word."""
+    merged = dict(left)
+    for key, value in right.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged

@@ -1,0 +1,58 @@
+"""Waiting without polling: until a child ends, a socket can be read, or this process is told to stop."""
+
+from __future__ import annotations
+
+import select
+import signal
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+
+class StopRequested(Exception):  # noqa: N818 - no error
+    """SIGINT, SIGTERM or SIGHUP has come."""
+
+
+class Signals:
+    """Turns signals into the end of a wait, so that a stop comes at known places and never in between.
+
+    Call it from the main thread, once a process.
+    """
+
+    def __init__(self) -> None:
+        """Take over the signals."""
+        self._stop_requested = False
+        self._wakeups, writer = socket.socketpair()
+        self._wakeups.setblocking(False)
+        writer.setblocking(False)
+        self._writer = writer  # kept: closing it would end the wake-ups
+        signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        for stopping in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if stopping is not signal.SIGHUP or signal.getsignal(stopping) is not signal.SIG_IGN:  # nohup
+                signal.signal(stopping, self._stop)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def wait(self, timeout: float | None = None, also: socket.socket | None = None) -> bool:
+        """Return at a signal, after `timeout` seconds, or when `also` can be read: then True.
+
+        Raises:
+            StopRequested: this process is to end.
+        """
+        self.check()
+        sockets = [self._wakeups] if also is None else [self._wakeups, also]
+        ready, _, _ = select.select(sockets, [], [], timeout)
+        with suppress(BlockingIOError):
+            self._wakeups.recv(4096)
+        self.check()
+        return also in ready
+
+    def check(self) -> None:
+        """Raise StopRequested if this process is to end."""
+        if self._stop_requested:
+            raise StopRequested
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._stop_requested = True

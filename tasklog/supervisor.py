@@ -1,0 +1,168 @@
+"""`./run serve`: starts what is missing, prepares the database, and keeps gateway and projector running.
+
+The processes are children in sessions of their own. This one starts and ends them in order, and sleeps in between.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import closing, contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import typer
+
+from runtime.settings import SettingsError
+from tasklog.embedded import service_urls
+from tasklog.embedded.data_dir import lock_holder, locked, make_secret, open_data_dir, socket_dir
+from tasklog.embedded.postgres import Postgres
+from tasklog.embedded.valkey import Valkey
+from tasklog.greeting import greeting
+from tasklog.health_probe import HealthProbe
+from tasklog.keeper import Keeper
+from tasklog.listener import listen
+from tasklog.service import START_ERROR, Service
+from tasklog.signals import Signals, StopRequested
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from runtime.settings import Settings
+    from tasklog.keeper import Part
+
+_START_SECONDS = 60
+_STOP_SECONDS = 4.6
+_SERVICES_STOP_SECONDS = 3.3
+
+
+def serve(settings: Settings) -> None:
+    """Run everything until SIGINT, SIGTERM or SIGHUP.
+
+    Raises:
+        SettingsError: it cannot start as it is set up.
+        SystemExit: a child cannot, and has said why.
+    """
+    signals = Signals()
+    with (
+        suppress(StopRequested),
+        listen(settings.api_host, settings.api_port) as listener,
+        _own_data_dir(settings) as data_dir,
+        closing(Supervisor(settings, signals)) as supervisor,
+    ):
+        env = supervisor.start_servers(data_dir)
+        supervisor.prepare_database(env)
+        supervisor.start_services(env, listener)
+        supervisor.wait_for_health(HealthProbe(listener))
+        typer.echo(greeting(settings, listener, data_dir))
+        supervisor.keep_running()
+
+
+class Supervisor:
+    """The children, in the order of their start."""
+
+    def __init__(self, settings: Settings, signals: Signals) -> None:
+        """Start nothing yet."""
+        self._settings = settings
+        self._signals = signals
+        self._keepers: list[Keeper] = []
+
+    def start_servers(self, data_dir: Path | None) -> dict[str, str]:
+        """Start the servers that no URL was given for; return the environment of the services."""
+        env = dict(os.environ)
+        if data_dir is None:
+            return env
+        sockets = socket_dir(data_dir)
+        if self._settings.embedded:
+            env = {name: value for name, value in env.items() if not name.startswith("PG")}
+            if self._settings.better_auth_secret is None and self._settings.jwks_url is None:
+                env["BETTER_AUTH_SECRET"] = make_secret(data_dir)
+            postgres = Postgres(data_dir, sockets)
+            self._start(postgres)
+            env |= service_urls(postgres)
+            env["EMBEDDED_OWNER_URL"] = postgres.url()
+        if self._settings.redis_url is None:
+            valkey = Valkey(data_dir, sockets)
+            self._start(valkey)
+            env["REDIS_URL"] = valkey.url
+        return env
+
+    def prepare_database(self, env: dict[str, str]) -> None:
+        """Check the settings of a given database, and migrate it; in a short-lived child, so this one stays small."""
+        preparation = Service("prepare", env=env)
+        self._start(preparation)
+        keeper = self._keepers[-1]
+        while (code := keeper.exit_code()) is None:
+            self._signals.wait()
+        self._keepers.remove(keeper)
+        if code != 0:
+            raise SystemExit(1)
+        env.pop("EMBEDDED_OWNER_URL", None)  # the services keep to their own roles
+
+    def start_services(self, env: dict[str, str], listener: socket.socket) -> None:
+        """Start the gateway and the projector."""
+        self._start(Service("gateway", env=env, listener=listener))
+        self._start(Service("projector", env=env))
+
+    def wait_for_health(self, probe: HealthProbe) -> None:
+        """Return at the first good answer of /health.
+
+        Raises:
+            SystemExit: a service cannot start as it is set up.
+            SettingsError: it takes too long.
+        """
+        deadline = time.monotonic() + _START_SECONDS
+        with closing(probe):
+            while not (self._signals.wait(self._until_restart(deadline), probe.waits_on()) and probe.succeeded()):
+                if any(keeper.exit_code() == START_ERROR for keeper in self._keepers):
+                    raise SystemExit(1)
+                if time.monotonic() > deadline:
+                    message = f"Tasklog did not answer within {_START_SECONDS} s: see the messages above."
+                    raise SettingsError(message)
+                self._look()
+
+    def keep_running(self) -> None:
+        """Start again whatever ends, until this process is told to stop."""
+        while True:
+            self._look()
+            self._signals.wait(self._until_restart())
+
+    def close(self) -> None:
+        """End the services, together, then the servers, last started first; all within 5 s."""
+        began = time.monotonic()
+        services = [keeper.part for keeper in self._keepers if isinstance(keeper.part, Service)]
+        for service in services:
+            service.ask_to_stop()
+        for service in services:
+            service.stop(began + _SERVICES_STOP_SECONDS - time.monotonic())
+        for keeper in reversed(self._keepers):
+            keeper.part.stop(began + _STOP_SECONDS - time.monotonic())
+
+    def _start(self, part: Part) -> None:
+        keeper = Keeper(part)
+        self._keepers.append(keeper)  # first, so that a stop in the middle of its start ends it
+        keeper.start(self._signals.wait)
+
+    def _look(self) -> None:
+        for keeper in self._keepers:
+            keeper.look(self._signals.wait)
+
+    def _until_restart(self, *further: float) -> float | None:
+        """Return the seconds until something has to be done that no signal tells, None if nothing has to."""
+        times = [*further, *(keeper.restart_at for keeper in self._keepers if keeper.restart_at is not None)]
+        return max(0.0, min(times) - time.monotonic()) if times else None
+
+
+@contextmanager
+def _own_data_dir(settings: Settings) -> Iterator[Path | None]:
+    """Yield DATA_DIR, locked, or None where no server of ours runs."""
+    if not settings.embedded and settings.redis_url is not None:
+        yield None
+        return
+    data_dir = open_data_dir(settings.data_dir)
+    with locked(data_dir) as ours:
+        if not ours:
+            message = f"Tasklog already runs on {data_dir} (process {lock_holder(data_dir)}): stop it, or set another DATA_DIR."
+            raise SettingsError(message)
+        yield data_dir
