@@ -20,7 +20,7 @@ from event_log.codec import UnreadableEventError
 from event_log.read import TaskKey, recorded
 from projector.project import row_of, task_of
 from projector.statements import ADVANCE, CLAIM, ENROL, PARK, PUT, REMOVE, TOUCHED, UNMARK, UNPROJECTED
-from runtime.database import Database, UnavailableError
+from runtime.database import Database
 
 USERS: Final = 500
 EVENTS_OF_A_USER: Final = 2_000
@@ -51,15 +51,25 @@ async def catch_up(database: Database) -> int:
             claimed, events = await project_batch(database, users)
         except asyncpg.PostgresError as error:
             if users == 1:
-                raise
-            log.warning("a batch cannot be projected, its users are tried one by one", error=str(error.sqlstate))
-            users = 1
+                await _park_first(database, f"{type(error).__name__}: {error}")
+            users = max(1, users // 2)
             continue
         total += events
         if claimed < users and not await _enrol(database):
             return total
-        if users == 1:
-            users = USERS
+        users = min(2 * users, USERS)
+
+
+async def _park_first(database: Database, error: str) -> None:
+    """Park the user whose events the database refused; they were tried alone."""
+    async with database.transaction() as connection:
+        for row in await connection.fetch(CLAIM, 1):
+            await _park(connection, row["user_id"], error)
+
+
+async def _park(connection: Any, user_id: str, error: str) -> None:
+    log.error("a user is parked: an event cannot be projected", user_id=user_id, error=error)
+    await connection.execute(PARK, user_id, error)
 
 
 async def _enrol(database: Database) -> int:
@@ -76,7 +86,7 @@ async def project_batch(database: Database, users: int = USERS) -> tuple[int, in
         touched = {(row["user_id"], row["task_id"]) for row in events}
         rows = await connection.fetch(TOUCHED, [user for user, _ in touched], [task for _, task in touched])
         batch = fold_batch(claimed, events, {(row["user_id"], row["id"]): task_of(row) for row in rows})
-        await _write(connection, batch)
+        await _write(connection, claimed, batch)
         return len(claimed), batch.events
 
 
@@ -101,15 +111,15 @@ def fold_batch(claimed: Mapping[str, int], events: Sequence[Any], rows: Mapping[
     return batch
 
 
-async def _write(connection: Any, batch: Batch) -> None:
+async def _write(connection: Any, claimed: Mapping[str, int], batch: Batch) -> None:
     put = [row_of(user_id, state) for (user_id, _), state in batch.states.items() if isinstance(state, Task)]
     removed = [key for key, state in batch.states.items() if isinstance(state, DeletedTask)]
     if put:
         await connection.execute(PUT, *(list(column) for column in zip(*put, strict=True)))
     if removed:
         await connection.execute(REMOVE, [user_id for user_id, _ in removed], [task_id for _, task_id in removed])
-    await connection.execute(ADVANCE, [*batch.reached], [*batch.reached.values()])
+    advanced = {user_id: position for user_id, position in batch.reached.items() if position > claimed[user_id]}
+    await connection.execute(ADVANCE, [*advanced], [*advanced.values()])
     for user_id, error in batch.failed.items():
-        log.error("a user is parked: an event cannot be projected", user_id=user_id, error=error)
-        await connection.execute(PARK, user_id, error)
+        await _park(connection, user_id, error)
     await connection.execute(UNMARK, [*batch.reached], [*batch.reached.values()])

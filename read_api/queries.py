@@ -1,0 +1,133 @@
+"""The read side's queries: the projection, and over it whatever the projector has not come to yet.
+
+Each is one statement, so one snapshot: what is acknowledged is in the answer, whether it is projected or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import orjson
+
+from domain.evolve import evolve
+from domain.task import NoTask, Task, TaskState, title_key
+from edge.task_body import task_body
+from event_log.read import recorded
+from projector.project import task_of
+from read_api.cursor import Cursor
+from runtime.database import Database
+
+LIST: Final = "SELECT * FROM tasklog.list_tasks($1, $2, $3, $4, $5, $6)"
+GET: Final = "SELECT * FROM tasklog.get_task($1, $2)"
+
+_WANTED: Final = {"all": None, "pending": False, "completed": True}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskQuery:
+    """Which of a user's tasks, in which order; `limit` and `after` for a page."""
+
+    status: Literal["all", "pending", "completed"] = "all"
+    sort: Literal["created", "title"] = "created"
+    limit: int | None = None
+    after: Cursor | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskPage:
+    """A JSON array of tasks at the user's position `head`; `total` and `next` only for a page."""
+
+    body: bytes
+    head: int
+    total: int | None = None
+    next: Cursor | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskBody:
+    """A task's JSON and its version."""
+
+    body: bytes
+    version: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Entry:
+    """A task's place in a list: `place` orders, `key` is what a cursor keeps of it."""
+
+    place: tuple[int | str, int]
+    key: int | str
+    id: int
+    body: str
+
+
+async def list_tasks(database: Database, user_id: str, query: TaskQuery) -> TaskPage:
+    """A user's tasks, as they are after every acknowledged command.
+
+    Raises:
+        UnavailableError: the database cannot answer.
+    """
+    after = query.after
+    key = after.key if after and query.sort == "title" else None
+    number = None if after is None else after.id if query.sort == "title" else after.key
+    (row,) = await database.fetch(LIST, user_id, _WANTED[query.status], query.sort, key, number, query.limit)
+    if row["body"] is not None:
+        return TaskPage(body=row["body"].encode(), head=row["head"])
+    changed = [_entry(user_id, query, task) for task in _changed(row) if _matches(query, task)]
+    entries = [_stored(*stored) for stored in _json(row["page"])]
+    entries += [entry for entry in changed if after is None or entry.place > _place(after.key, after.id)]
+    entries.sort(key=lambda entry: entry.place)
+    page = entries[: query.limit]
+    last = page[-1] if query.limit is not None and len(entries) > query.limit else None
+    return TaskPage(
+        body=b"[" + ",".join([entry.body for entry in page]).encode() + b"]",
+        head=row["head"],
+        total=None if query.limit is None else row["total"] + len(changed),
+        next=last and Cursor(sort=query.sort, status=query.status, key=last.key, id=last.id),
+    )
+
+
+async def get_task(database: Database, user_id: str, task_id: int) -> TaskBody | None:
+    """One of a user's tasks, as it is after every acknowledged command; None if there is none.
+
+    Raises:
+        UnavailableError: the database cannot answer.
+    """
+    (row,) = await database.fetch(GET, user_id, task_id)
+    if row["body"] is not None:
+        return TaskBody(body=row["body"].encode(), version=row["version"])
+    for task in _changed(row):
+        return TaskBody(body=task_body(user_id, task), version=task.version)
+    return None
+
+
+def _changed(row: Mapping[str, Any]) -> Iterable[Task]:
+    """The tasks that the tail touches, as they are after it."""
+    states: dict[int, TaskState] = {task["id"]: task_of(task) for task in _json(row["touched"])}
+    for event in map(recorded, _json(row["tail"])):
+        states[event.task_id] = evolve(states.get(event.task_id, NoTask()), event)
+    return [state for state in states.values() if isinstance(state, Task)]
+
+
+def _json(text: str | None) -> list[Any]:
+    return [] if text is None else list(orjson.loads(text))
+
+
+def _matches(query: TaskQuery, task: Task) -> bool:
+    wanted = _WANTED[query.status]
+    return wanted is None or task.completed is wanted
+
+
+def _place(key: int | str, task_id: int) -> tuple[int | str, int]:
+    return (key, task_id) if isinstance(key, str) else (-key, 0)
+
+
+def _entry(user_id: str, query: TaskQuery, task: Task) -> _Entry:
+    key = title_key(task.title) if query.sort == "title" else task.created_position
+    return _Entry(place=_place(key, task.id), key=key, id=task.id, body=task_body(user_id, task).decode())
+
+
+def _stored(key: int | str, task_id: int, body: str) -> _Entry:
+    return _Entry(place=_place(key, task_id), key=key, id=task_id, body=body)
