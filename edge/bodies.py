@@ -53,7 +53,10 @@ Text = Annotated[str, AfterValidator(_without_nul)]
 """Text that Postgres can hold; pydantic's JSON parser refuses lone surrogates itself."""
 
 Title = Annotated[
-    Text, StringConstraints(min_length=1, max_length=TITLE_LENGTH), AfterValidator(_not_blank)
+    str,
+    StringConstraints(min_length=1, max_length=TITLE_LENGTH),
+    AfterValidator(_without_nul),
+    AfterValidator(_not_blank),
 ]
 """1 to 200 code points, kept as sent."""
 

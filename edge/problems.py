@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
 from starlette.responses import Response
@@ -11,7 +11,9 @@ from starlette.responses import Response
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-MEDIA_TYPE = "application/problem+json"
+MEDIA_TYPE: Final = "application/problem+json"
+
+_RENAMED: Final = {413: "Content Too Large", 422: "Unprocessable Content"}  # in RFC 9110, later than in Python
 
 
 class FieldError(NamedTuple):
@@ -44,6 +46,11 @@ def invalid(field: str, message: str) -> ProblemError:
     return ProblemError(422, f"{field}: {message}", errors=[FieldError(field, message)])
 
 
+def title(status: int) -> str:
+    """The name of a status."""
+    return _RENAMED.get(status) or HTTPStatus(status).phrase
+
+
 def problem(
     status: int,
     detail: str,
@@ -57,7 +64,7 @@ def problem(
     """
     members: dict[str, object] = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": title(status),
         "status": status,
         "detail": detail,
     }

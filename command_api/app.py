@@ -1,0 +1,43 @@
+"""The command API as an app: what it opens, and its routes."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from command_api.handle import ConflictError, command_queue
+from command_api.routes import CommandState, router
+from edge.problems import problem
+from edge.service import service
+from edge.tokens import token_verifier
+from runtime.database import open_database
+from runtime.wakeup import open_wake
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from fastapi import FastAPI
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from runtime.settings import Settings
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The app of the write endpoints; nothing is opened before its lifespan begins."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[CommandState]:
+        async with (
+            token_verifier(settings) as verifier,
+            open_database(settings, "writer") as database,
+            open_wake(settings) as wake,
+            command_queue(settings, database, wake) as queue,
+        ):
+            yield {"verifier": verifier, "queue": queue}
+
+    return service(settings, router.routes, lifespan, {ConflictError: _conflict})
+
+
+async def _conflict(_request: Request, _error: ConflictError) -> Response:
+    return problem(409, "The task is being changed by many at once, try again")

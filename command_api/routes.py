@@ -1,0 +1,144 @@
+"""The write endpoints: whose task, which command, and the state after it as the answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import quote
+
+from fastapi.routing import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from command_api.schemas import TOGGLE, CompletionBody, CreateTaskBody, EditTaskBody
+from domain.commands import DeleteTask
+from domain.task import Task
+from edge.bodies import json_body
+from edge.openapi import Task as TaskObject
+from edge.openapi import problems, task_route
+from edge.owner import EdgeState, owner, path_task_id
+from edge.requests import record_of
+from edge.service import ReadyRoute, json_response
+from edge.task_body import task_body
+
+if TYPE_CHECKING:
+    from command_api.handle import CommandQueue
+    from domain.commands import Command
+    from edge.bodies import JsonBody
+
+TASKS: Final = "/api/{user_id}/tasks"
+TASK: Final = "/api/{user_id}/tasks/{task_id}"
+_DELETED: Final = b'{"message":"Task deleted successfully"}'
+_ETAG: Final = {"ETag": {"description": "The task's version", "schema": {"type": "string"}}}
+_LOCATION: Final = {"Location": {"description": "The path of the task", "schema": {"type": "string"}}}
+
+
+class CommandState(EdgeState):
+    """What the lifespan of the command API opens."""
+
+    queue: CommandQueue
+
+
+router = APIRouter(route_class=ReadyRoute, tags=["tasks"])
+
+
+def _body(model: type[JsonBody], *, required: bool = True) -> dict[str, Any]:
+    return {"required": required, "content": {"application/json": {"schema": model.model_json_schema()}}}
+
+
+def _answer(description: str, headers: dict[str, Any]) -> dict[str, Any]:
+    return {"model": TaskObject, "description": description, "headers": headers}
+
+
+@router.post(
+    TASKS,
+    summary="Create a task",
+    status_code=201,
+    response_class=Response,
+    responses={201: _answer("The new task", _ETAG | _LOCATION), **problems(401, 403, 409, 413, 415, 422, 429)},
+    openapi_extra=task_route(parameters=("user_id",), requestBody=_body(CreateTaskBody)),
+)
+async def create_task(request: Request) -> Response:
+    """A pending task begins; its id and place come in the answer."""
+    user_id = await owner(request)
+    body = await json_body(request, CreateTaskBody)
+    task = await _execute(request, user_id, None, body.command())
+    location = f"/api/{quote(user_id, safe='')}/tasks/{task.id}"
+    return json_response(task_body(user_id, task), 201, {"Location": location, "ETag": f'"{task.version}"'})
+
+
+@router.put(
+    TASK,
+    summary="Edit a task",
+    response_class=Response,
+    responses={200: _answer("The task", _ETAG), **problems(401, 403, 404, 409, 413, 415, 422, 429)},
+    openapi_extra=task_route(parameters=("user_id", "task_id"), requestBody=_body(EditTaskBody)),
+)
+async def edit_task(request: Request) -> Response:
+    """Absent fields are kept, a null description clears it; what changes nothing leaves no trace in the history."""
+    user_id = await owner(request)
+    task_id = path_task_id(request)
+    body = await json_body(request, EditTaskBody)
+    return _task(user_id, await _execute(request, user_id, task_id, body.command()))
+
+
+@router.patch(
+    TASK + "/complete",
+    summary="Complete, reopen or toggle a task",
+    response_class=Response,
+    responses={200: _answer("The task", _ETAG), **problems(401, 403, 404, 409, 413, 415, 422, 429)},
+    openapi_extra=task_route(
+        parameters=("user_id", "task_id"), requestBody=_body(CompletionBody, required=False)
+    ),
+)
+async def complete_task(request: Request) -> Response:
+    """Without a body or with an empty one the task is toggled; `completed` sets it."""
+    user_id = await owner(request)
+    task_id = path_task_id(request)
+    body = await json_body(request, CompletionBody, absent=TOGGLE)
+    return _task(user_id, await _execute(request, user_id, task_id, body.command()))
+
+
+@router.delete(
+    TASK,
+    summary="Delete a task",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "It is deleted",
+            "content": {"application/json": {"schema": {"type": "object"}, "example": {"message": "Task deleted successfully"}}},
+        },
+        **problems(401, 403, 404, 409, 422, 429),
+    },
+    openapi_extra=task_route(parameters=("user_id", "task_id")),
+)
+async def delete_task(request: Request) -> Response:
+    """The task is gone for good; its history stays. A second time it is not found. A body is not read."""
+    user_id = await owner(request)
+    await _state(request)["queue"].execute(
+        user_id=user_id,
+        task_id=path_task_id(request),
+        command=DeleteTask(),
+        request_id=record_of(request).request_id,
+    )
+    return json_response(_DELETED)
+
+
+def _state(request: Request) -> CommandState:
+    return cast("CommandState", request.scope["state"])
+
+
+async def _execute(request: Request, user_id: str, task_id: int | None, command: Command) -> Task:
+    """The task after the command, which was committed.
+
+    Raises:
+        domain.decide.TaskNotFoundError, command_api.handle.ConflictError, runtime.database.UnavailableError
+    """
+    outcome = await _state(request)["queue"].execute(
+        user_id=user_id, task_id=task_id, command=command, request_id=record_of(request).request_id
+    )
+    assert isinstance(outcome, Task), "only a deletion leaves no task"  # noqa: S101
+    return outcome
+
+
+def _task(user_id: str, task: Task) -> Response:
+    return json_response(task_body(user_id, task), headers={"ETag": f'"{task.version}"'})

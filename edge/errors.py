@@ -1,0 +1,87 @@
+"""The one place where errors become problems."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from domain.decide import TaskNotFoundError
+from edge.openapi import allowed_methods
+from edge.owner import task_not_found
+from edge.problems import ProblemError, problem
+from edge.requests import record_of
+from edge.tokens import KeysUnavailable, Unauthorized
+from runtime.database import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from typing import Any
+
+    from starlette.requests import Request
+    from structlog.typing import FilteringBoundLogger
+
+    Handlers = Mapping[Any, Callable[[Request, Any], Awaitable[Response]]]
+
+_CLIENT_GONE: Final = 499
+_NOT_FOUND: Final = 404
+_NOT_ALLOWED: Final = 405
+
+log: FilteringBoundLogger = structlog.get_logger()
+
+
+async def _problem(_request: Request, error: ProblemError) -> Response:
+    return problem(error.status, error.detail, errors=error.errors, headers=error.headers)
+
+
+async def _unauthorized(request: Request, error: Unauthorized) -> Response:
+    record_of(request).refused = error.reason
+    return problem(401, error.detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+async def _unavailable(_request: Request, _error: Exception) -> Response:
+    return problem(503, "The service is not available at the moment, try again", headers={"Retry-After": "1"})
+
+
+async def _task_not_found(request: Request, _error: TaskNotFoundError) -> Response:
+    error = task_not_found(request)
+    return problem(error.status, error.detail)
+
+
+async def _from_router(request: Request, error: HTTPException) -> Response:
+    """404 or 405 of the router; a service knows only its own methods, so the path decides between them."""
+    if error.status_code not in (_NOT_FOUND, _NOT_ALLOWED):
+        return problem(error.status_code, error.detail, headers=error.headers)
+    allowed = allowed_methods(request.url.path)
+    if allowed is None and error.status_code == _NOT_ALLOWED:
+        allowed = "GET, HEAD"  # the pages of the documentation
+    if allowed is None:
+        return problem(_NOT_FOUND, "There is nothing at this path")
+    return problem(_NOT_ALLOWED, "This method is not allowed at this path", headers={"Allow": allowed})
+
+
+async def _client_gone(_request: Request, _error: ClientDisconnect) -> Response:
+    """Nobody is there to read it; the status is for the log."""
+    return Response(status_code=_CLIENT_GONE)
+
+
+async def _internal(request: Request, error: Exception) -> Response:
+    log.error("internal error", request_id=record_of(request).request_id, exc_info=error)
+    return problem(500, "Internal server error")
+
+
+HANDLERS: Final[Handlers] = {
+    ProblemError: _problem,
+    Unauthorized: _unauthorized,
+    KeysUnavailable: _unavailable,
+    UnavailableError: _unavailable,
+    TaskNotFoundError: _task_not_found,
+    HTTPException: _from_router,
+    ClientDisconnect: _client_gone,
+}
+
+UNEXPECTED: Final[Handlers] = {Exception: _internal}
+"""For a middleware within CORS: Starlette puts a handler of Exception outside of all, and raises again after it."""

@@ -1,0 +1,121 @@
+"""A service's HTTP face: its task routes, and around them what both services have in common."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import fastapi_offline
+import orjson
+from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.routing import APIRoute, APIRouter
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route, request_response
+from starlette.staticfiles import StaticFiles
+
+from edge.cors import Cors
+from edge.errors import HANDLERS, UNEXPECTED
+from edge.openapi import document, problems
+from edge.requests import RequestMiddleware
+from runtime.settings import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from starlette.types import Lifespan
+
+    from edge.errors import Handlers
+    from runtime.settings import Settings
+
+NAME: Final = "Tasklog"
+
+_ASSETS: Final = "/docs/assets"
+_ROOT: Final = orjson.dumps({"name": NAME, "version": VERSION, "docs": "/docs", "health": "/health"})
+_HEALTH: Final = orjson.dumps({"status": "healthy", "version": VERSION})
+
+
+class ReadyRoute(APIRoute):
+    """A route that FastAPI documents and Starlette runs: the endpoint takes the request and gives the ready response.
+
+    FastAPI's own handling of parameters and results costs two to six times as much as all the rest of the edge.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Take what FastAPI's route takes."""
+        super().__init__(*args, **kwargs)
+        self.operation_id = self.operation_id or self.name
+        self.app = request_response(self.endpoint)
+
+
+def json_response(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A response of ready JSON."""
+    return Response(body, status_code=status, media_type="application/json", headers=headers)
+
+
+def service(
+    settings: Settings, routes: Sequence[APIRoute], lifespan: Lifespan[FastAPI], handlers: Handlers | None = None
+) -> FastAPI:
+    """The app of a service: `routes` first, since every request tries them in order.
+
+    `handlers` make problems of the errors that only this service knows.
+    """
+    app = FastAPI(
+        title=NAME,
+        version=VERSION,
+        description="Tasks in which every change is an event.",
+        routes=[*routes, *_common.routes, *_documentation()],
+        lifespan=lifespan,
+        exception_handlers={**HANDLERS, **(handlers or {})},
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.add_middleware(ExceptionMiddleware, handlers=UNEXPECTED)
+    app.add_middleware(Cors, origins=settings.cors_origins)
+    app.add_middleware(RequestMiddleware)
+    return app
+
+
+_common: Final = APIRouter(route_class=ReadyRoute, tags=["service"])
+
+
+def _described(example: bytes, description: str) -> dict[int | str, dict[str, Any]]:
+    schema = {"type": "object"}
+    content = {"application/json": {"schema": schema, "example": orjson.loads(example)}}
+    return {200: {"description": description, "content": content}, **problems()}
+
+
+@_common.get("/", summary="What this is", response_class=Response, responses=_described(_ROOT, "Name and version"))
+async def root(_request: Request) -> Response:
+    """The service's name and version and where to go from here; needs no token."""
+    return json_response(_ROOT)
+
+
+@_common.get("/health", summary="Health", response_class=Response, responses=_described(_HEALTH, "It answers"))
+async def health(_request: Request) -> Response:
+    """Whether the service answers; needs no token."""
+    return json_response(_HEALTH)
+
+
+def _documentation() -> list[Route | Mount]:
+    """The OpenAPI document, and Swagger UI over it with assets of our own, so that it works without internet."""
+    page = get_swagger_ui_html(
+        openapi_url="/openapi.json",
+        title=NAME,
+        swagger_js_url=f"{_ASSETS}/swagger-ui-bundle.js",
+        swagger_css_url=f"{_ASSETS}/swagger-ui.css",
+        swagger_favicon_url=f"{_ASSETS}/favicon.png",
+    )
+    assets = StaticFiles(directory=Path(fastapi_offline.__file__).with_name("static"))
+
+    async def docs(_request: Request) -> Response:
+        return page
+
+    async def openapi(_request: Request) -> Response:
+        return json_response(document())
+
+    return [Route("/openapi.json", openapi), Route("/docs", docs), Mount(_ASSETS, assets)]

@@ -1,0 +1,29 @@
+"""The read API as an app: what it opens, and its routes."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from edge.service import service
+from edge.tokens import token_verifier
+from read_api.routes import ReadState, router
+from runtime.database import open_database
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from fastapi import FastAPI
+
+    from runtime.settings import Settings
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The app of the read endpoints; nothing is opened before its lifespan begins."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[ReadState]:
+        async with token_verifier(settings) as verifier, open_database(settings, "reader") as database:
+            yield {"verifier": verifier, "database": database}
+
+    return service(settings, router.routes, lifespan)
