@@ -10,9 +10,9 @@ from typing import Final, TypeAlias
 from command_api.known_states import KnownStates
 from domain.commands import Command
 from domain.decide import CommandError, decide
-from domain.evolve import fold
 from domain.events import Recorded, TaskEvent
-from domain.task import DeletedTask, NoTask, Task, TaskState
+from domain.evolve import fold
+from domain.task import NoTask, TaskState
 from event_log.append import Append, Fetching, Refused, append
 from event_log.read import TaskKey, task_events
 

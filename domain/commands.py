@@ -29,7 +29,7 @@ class EditTask:
     """Change the fields that are given, keep the others."""
 
     title: str | Unset = UNSET
-    description: str | None | Unset = UNSET
+    description: str | Unset | None = UNSET
     completed: bool | Unset = UNSET
 
 

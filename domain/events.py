@@ -22,7 +22,7 @@ class TaskEdited:
     """The title or the description changed; what did not change is unset."""
 
     title: str | Unset = UNSET
-    description: str | None | Unset = UNSET
+    description: str | Unset | None = UNSET
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -81,9 +81,7 @@ def _rows(n: int, command: Append) -> list[tuple[object, ...]]:
         name, schema_version, data = encode(event)
         nonce = os.urandom(16).hex()
         metadata = canonical_json({"actor": command.actor, "nonce": nonce, "request_id": command.request_id})
-        rows.append(
-            (n, command.user_id, command.task_id, version, _event_id(), name, schema_version, data, metadata)
-        )
+        rows.append((n, command.user_id, command.task_id, version, _event_id(), name, schema_version, data, metadata))
     return rows
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
@@ -42,7 +43,7 @@ async def _upgrade(url: str, service_urls: Sequence[str]) -> None:
     async with _transaction(url) as connection:
         await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ONE_AT_A_TIME})")
         await connection.run_sync(lambda sync: command.upgrade(_config(sync), "head"))
-        driver = (await connection.get_raw_connection()).driver_connection
+        driver: Any = (await connection.get_raw_connection()).driver_connection
         for path in (*FUNCTIONS, RIGHTS):
             await driver.execute(path.read_text())
         await driver.execute(f"COMMENT ON SCHEMA tasklog IS '{schema_version()}'")
@@ -55,11 +56,12 @@ async def _downgrade(url: str) -> None:
         await connection.run_sync(lambda sync: command.downgrade(_config(sync), "base"))
 
 
-async def _set_password(driver: asyncpg.Connection, service_url: str) -> None:
+async def _set_password(driver: Any, service_url: str) -> None:
     parts = urlsplit(service_url)
     if parts.username and parts.username.startswith("tasklog_") and parts.password:
         role, password = unquote(parts.username), unquote(parts.password)
-        await driver.execute(await driver.fetchval("SELECT format('ALTER ROLE %I PASSWORD %L', $1::text, $2::text)", role, password))
+        statement = "SELECT format('ALTER ROLE %I PASSWORD %L', $1::text, $2::text)"
+        await driver.execute(await driver.fetchval(statement, role, password))
 
 
 def _config(connection: Connection) -> Config:
@@ -77,7 +79,8 @@ async def _transaction(url: str) -> AsyncIterator[AsyncConnection]:
         try:
             return await asyncpg.connect(where.url, statement_cache_size=0 if where.pooled else 100, timeout=10)
         except (OSError, TimeoutError, asyncpg.PostgresError, ValueError) as error:
-            message = f"The database at DATABASE_URL cannot be used ({type(error).__name__}): check it and that Postgres runs."
+            reason = type(error).__name__
+            message = f"The database at DATABASE_URL cannot be used ({reason}): check it and that Postgres runs."
             raise SettingsError(message) from None
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect)

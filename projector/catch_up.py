@@ -18,7 +18,8 @@ from domain.evolve import HistoryError, evolve
 from domain.task import DeletedTask, NoTask, Task, TaskState
 from event_log.codec import UnreadableEventError
 from event_log.read import TaskKey, recorded
-from projector.project import row_of, task_of
+from projector.project import row_of
+from projector.read_model import task_of
 from projector.statements import ADVANCE, CLAIM, ENROL, PARK, PUT, REMOVE, TOUCHED, UNMARK, UNPROJECTED
 from runtime.database import Database
 
@@ -98,10 +99,8 @@ def fold_batch(claimed: Mapping[str, int], events: Sequence[Any], rows: Mapping[
         if user_id in batch.failed:
             continue
         try:
-            if row["position"] != batch.reached[user_id] + 1:
-                message = f"position {row['position']} follows {batch.reached[user_id]}"
-                raise HistoryError(message)
             event = recorded(row)
+            _check_density(event.position, behind=batch.reached[user_id])
             batch.states[key] = evolve(batch.states.get(key, NoTask()), event)
         except (HistoryError, UnreadableEventError) as error:
             batch.failed[user_id] = f"position {row['position']}: {error}"
@@ -109,6 +108,11 @@ def fold_batch(claimed: Mapping[str, int], events: Sequence[Any], rows: Mapping[
         batch.reached[user_id] = row["position"]
         batch.events += 1
     return batch
+
+
+def _check_density(position: int, *, behind: int) -> None:
+    if position != behind + 1:
+        raise HistoryError(f"position {position} follows {behind}")
 
 
 async def _write(connection: Any, claimed: Mapping[str, int], batch: Batch) -> None:

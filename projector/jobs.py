@@ -21,9 +21,9 @@ _LONGEST_DELAY: Final = 5.0
 log = structlog.get_logger()
 
 
-async def project(context: dict[str, Any]) -> int:
+async def project(ctx: dict[Any, Any]) -> int:
     """Catch up now; the number of events projected."""
-    return await catch_up(context["database"])
+    return await catch_up(ctx["database"])
 
 
 async def work_forever(settings: Settings, database: Database) -> None:

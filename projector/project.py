@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from domain.task import Task, title_key
 from edge.task_body import task_body
 
-Row: TypeAlias = tuple[
-    str, int, str, str | None, bool, datetime, datetime, int, int, str, str
-]
+Row: TypeAlias = tuple[str, int, str, str | None, bool, datetime, datetime, int, int, str, str]
 """A row of `tasks`, in the order of its columns."""
 
 
@@ -29,19 +26,4 @@ def row_of(user_id: str, task: Task) -> Row:
         task.version,
         title_key(task.title),
         task_body(user_id, task).decode(),
-    )
-
-
-def task_of(row: Mapping[str, Any]) -> Task:
-    """The task of a row; its times may be datetimes or ISO 8601 text."""
-    created, updated = row["created_at"], row["updated_at"]
-    return Task(
-        id=row["id"],
-        title=row["title"],
-        description=row["description"],
-        completed=row["completed"],
-        created_at=created if isinstance(created, datetime) else datetime.fromisoformat(created),
-        updated_at=updated if isinstance(updated, datetime) else datetime.fromisoformat(updated),
-        created_position=row["created_position"],
-        version=row["version"],
     )

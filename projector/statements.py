@@ -15,7 +15,7 @@ CLAIM: Final = """
 """
 
 ENROL: Final = """
-    -- A checkpoint for each stream that has begun since; a transaction of its own, so that nobody waits for it long.
+    -- A checkpoint for each stream that has begun since; a transaction of its own, so nobody waits for it long.
     WITH enrolled AS (
         INSERT INTO tasklog.checkpoints (user_id, position)
         SELECT s.user_id, 0 FROM tasklog.streams s
@@ -27,8 +27,8 @@ ENROL: Final = """
 """
 
 UNPROJECTED: Final = """
-    -- The next events of the claimed users $1 behind their checkpoints $2: at most $3 of each and $4 of all. A statement
-    -- of its own after CLAIM: it sees what was committed until the locks were held.
+    -- The next events of the claimed users $1 behind their checkpoints $2: at most $3 of each and $4 of all. A
+    -- statement of its own after CLAIM: it sees what was committed until the locks were held.
     SELECT e.user_id, e.position, e.task_id, e.version, e.type, e.schema_version, e.data::text AS data, e.recorded_at
     FROM unnest($1::text[], $2::bigint[]) AS claimed (user_id, position)
     CROSS JOIN LATERAL (
@@ -77,8 +77,8 @@ PARK: Final = """
 """
 
 UNMARK: Final = """
-    -- Users $1 reached positions $2: who is at the head has no work left. A head that an append holds is passed over and
-    -- looked at again, so that the two never wait for each other.
+    -- Users $1 reached positions $2: who is at the head has no work left. A head that an append holds is passed
+    -- over and looked at again, so that the two never wait for each other.
     WITH locked AS (
         SELECT s.user_id, s.head, reached.position
         FROM unnest($1::text[], $2::bigint[]) AS reached (user_id, position) JOIN tasklog.streams s USING (user_id)

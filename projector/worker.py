@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -31,9 +32,13 @@ def main(settings: Settings) -> None:
 
 async def _main(settings: Settings) -> None:
     stopping, woken = asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        stopping.set()
+        woken.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: (stopping.set(), woken.set()))
+        asyncio.get_running_loop().add_signal_handler(number, stop)
     async with open_database(settings, "projector") as database, open_redis(settings) as redis:
         log.info("projecting")
         # Whichever of these ends, ends the process: it is started again rather than left half alive.
@@ -59,10 +64,8 @@ def _beside(
 async def project_until(stopping: asyncio.Event, database: Database, woken: asyncio.Event) -> None:
     """Catch up whenever woken and at every sweep, until `stopping` is set; while Postgres is away, try again."""
     while not stopping.is_set():
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(woken.wait(), SWEEP_SECONDS)
-        except TimeoutError:
-            pass
         woken.clear()
         try:
             await catch_up(database)

@@ -15,7 +15,7 @@ from domain.evolve import evolve
 from domain.task import NoTask, Task, TaskState, title_key
 from edge.task_body import task_body
 from event_log.read import recorded
-from projector.project import task_of
+from projector.read_model import task_of
 from read_api.cursor import Cursor
 from runtime.database import Database
 
@@ -85,7 +85,7 @@ async def list_tasks(database: Database, user_id: str, query: TaskQuery) -> Task
         body=b"[" + ",".join([entry.body for entry in page]).encode() + b"]",
         head=row["head"],
         total=None if query.limit is None else row["total"] + len(changed),
-        next=last and Cursor(sort=query.sort, status=query.status, key=last.key, id=last.id),
+        next=None if last is None else Cursor(sort=query.sort, status=query.status, key=last.key, id=last.id),
     )
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
@@ -23,11 +23,9 @@ _URL_OF_ROLE: Final = {
     "reader": "read_database_url",
 }
 _KNOWN_PARAMETERS: Final = frozenset(
-    {
-        "application_name", "database", "dbname", "host", "options", "passfile", "password", "port", "sslcert",
-        "sslcrl", "sslkey", "sslmode", "sslpassword", "sslrootcert", "target_session_attrs", "user",
-    }  # fmt: skip
+    ["application_name", "database", "dbname", "host", "options", "passfile", "password", "port", "sslcert", "sslcrl", "sslkey", "sslmode", "sslpassword", "sslrootcert", "target_session_attrs", "user"]
 )
+_PGBOUNCER_PORT: Final = 6432
 _UNAVAILABLE: Final = (
     OSError,
     TimeoutError,
@@ -80,7 +78,7 @@ def address(url: str, *, pooler: Literal["auto", "yes", "no"] = "auto", role: st
     if dropped:
         log.info("database parameters without effect were dropped", parameters=dropped)
     host = parts.hostname or ""
-    found = "-pooler" in host or port == 6432 or ("pgbouncer", "true") in parameters
+    found = "-pooler" in host or port == _PGBOUNCER_PORT or ("pgbouncer", "true") in parameters
     clean = urlunsplit(("postgresql", parts.netloc, parts.path, urlencode(known), ""))
     return Address(url=clean, pooled=found if pooler == "auto" else pooler == "yes", role=role)
 
@@ -96,9 +94,7 @@ def service_address(settings: Settings, role: Role) -> Address:
     if url is None:
         message = f"DATABASE_URL is not set: set it or {_URL_OF_ROLE[role].upper()}, or start everything by ./run."
         raise SettingsError(message)
-    return address(
-        url.get_secret_value(), pooler=settings.database_pooler, role=None if own else f"tasklog_{role}"
-    )
+    return address(url.get_secret_value(), pooler=settings.database_pooler, role=None if own else f"tasklog_{role}")
 
 
 class Database:
@@ -117,13 +113,13 @@ class Database:
         try:
             if self._where.pooled:
                 return await self._fetch_pooled(query, *args)
-            return await self.pool.fetch(query, *args)
+            return cast(Sequence[Any], await self.pool.fetch(query, *args))
         except _UNAVAILABLE as error:
             raise UnavailableError(type(error).__name__) from error
 
     async def _fetch_pooled(self, query: str, *args: Any) -> Sequence[Any]:
         async with self.transaction() as connection:
-            return await connection.fetch(query, *args)
+            return cast(Sequence[Any], await connection.fetch(query, *args))
 
     @asynccontextmanager
     async def transaction(self, *settings: str) -> AsyncIterator[Any]:
@@ -152,7 +148,7 @@ class Database:
 
 @asynccontextmanager
 async def open_database(
-    settings: Settings, role: Role, *, connections: int = 8, timeout: float = 10
+    settings: Settings, role: Role, *, connections: int = 8, seconds: float = 10
 ) -> AsyncIterator[Database]:
     """A service's database, checked to be there and to have the schema that this code needs.
 
@@ -164,8 +160,8 @@ async def open_database(
         where.url,
         min_size=0,
         max_size=connections,
-        command_timeout=timeout,
-        timeout=timeout,
+        command_timeout=seconds,
+        timeout=seconds,
         statement_cache_size=0 if where.pooled else 100,
         reset=_keep,
         server_settings={"role": where.role} if where.role and not where.pooled else None,
