@@ -10,7 +10,7 @@ import asyncio
 import json
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import httpx
 import structlog
@@ -57,6 +57,7 @@ class KeySet:
         self._on_change = on_change
         self._keys: dict[str, VerificationKey] = {}
         self._fetching: asyncio.Task[None] | None = None
+        self._freshness: asyncio.Task[None] | None = None
         self._next_search = float("-inf")
 
     async def find(self, kid: str) -> VerificationKey | None:
@@ -78,16 +79,23 @@ class KeySet:
             raise KeysUnavailable
         return key
 
-    async def keep_fresh(self) -> NoReturn:
-        """Fetch now and then, so that a withdrawn key is forgotten and a first one is found."""
+    def start(self) -> None:
+        """Start the first fetch, and fetch now and then, so that a withdrawn key is forgotten."""
+        self._fetch()
+        self._freshness = asyncio.create_task(self._keep_fresh())
+
+    async def close(self) -> None:
+        """End what runs in the background."""
+        for task in (self._freshness, self._fetching):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+
+    async def _keep_fresh(self) -> None:
         while True:
             await asyncio.shield(self._fetch())
             await asyncio.sleep(self._timing.refresh if self._keys else self._timing.cooldown)
-
-    async def close(self) -> None:
-        """End a fetch that still runs."""
-        if self._fetching is not None:
-            await _cancel(self._fetching)
 
     def _fetch(self) -> asyncio.Task[None]:
         """Give the fetch that runs, started now if there was none."""
@@ -126,11 +134,10 @@ async def open_key_set(url: str, *, timing: Timing, on_change: Callable[[], None
     """Open the keys behind a URL; the first fetch runs in the background, so the service starts without it."""
     async with httpx.AsyncClient(follow_redirects=False, timeout=timing.timeout) as http:
         keys = KeySet(url, http, timing=timing, on_change=on_change)
-        freshness = asyncio.create_task(keys.keep_fresh())
+        keys.start()
         try:
             yield keys
         finally:
-            await _cancel(freshness)
             await keys.close()
 
 
@@ -186,9 +193,3 @@ def _algorithms_of(entry: dict[str, object]) -> tuple[str, ...]:
         case {"kty": "RSA"}:
             return ("RS256", "PS256")
     return ()
-
-
-async def _cancel(task: asyncio.Task[None] | asyncio.Task[NoReturn]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task

@@ -6,7 +6,7 @@ import asyncio
 import json
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -17,8 +17,11 @@ from edge.jwks import KeySet, Timing
 from edge.tokens import TokenVerifier, Unauthorized, token_rules
 from runtime.settings import Settings
 
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
 NOW = 1_800_000_000
-SECRET = "a secret of more than thirty-two bytes"  # noqa: S105 - of the tests
+SECRET = "a secret of more than thirty-two bytes"
 ORIGIN = "https://auth.example"
 JWKS_URL = f"{ORIGIN}/api/auth/jwks"
 USER = "Zq3xW8"
@@ -44,10 +47,9 @@ def public_jwk(kid: str, private_key: Any, algorithm: str) -> dict[str, Any]:
     return {**jwk, "kid": kid, "alg": algorithm}
 
 
-def key_set_body(**private_keys: Any) -> bytes:
-    """Give a JWK set of keys that are named by their algorithm; without any, of all."""
-    keys = private_keys or PRIVATE_KEYS
-    return json.dumps({"keys": [public_jwk(kid, key, kid) for kid, key in keys.items()]}).encode()
+def key_set_body(*jwks: dict[str, Any]) -> bytes:
+    """Give a JWK set; without any key, of all of the tests' own, each named by its algorithm."""
+    return json.dumps({"keys": jwks or [public_jwk(name, key, name) for name, key in PRIVATE_KEYS.items()]}).encode()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +76,9 @@ class Draft:
         return text + b"." + base64url(algorithm.sign(text, algorithm.prepare_key(self.key)))
 
 
-def good(algorithm: str = "HS256") -> Draft:
+def good(algorithm: str = "HS256", now: int = NOW) -> Draft:
     """Draft a token as Better Auth issues it, with a key of the tests' own for the algorithm."""
-    claims = {"sub": USER, "iat": NOW - 10, "exp": NOW + 890, "iss": ORIGIN, "aud": ORIGIN}
+    claims = {"sub": USER, "iat": now - 10, "exp": now + 890, "iss": ORIGIN, "aud": ORIGIN}
     if algorithm == "HS256":
         return Draft(header={"alg": "HS256"}, claims=claims, signer="HS256", key=SECRET)
     header = {"alg": algorithm, "kid": algorithm}
@@ -108,6 +110,17 @@ def verdict(judge: TokenVerifier, *authorization: bytes) -> str:
         return asyncio.run(judge.user_id(authorization))
     except Unauthorized as refusal:
         return f"401 {refusal.reason}"
+
+
+def at_once(work: Coroutine[Any, Any, str]) -> str:
+    """Run a coroutine that waits for nothing; one that waits fails."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        return str(done.value)
+    finally:
+        work.close()
+    raise AssertionError("it waited")
 
 
 def bearer(draft: Draft | bytes) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -15,10 +15,21 @@ from edge import tokens
 from edge.jws import MAX_TOKEN_BYTES
 from edge.tokens import TokenVerifier, Unauthorized, token_rules, token_verifier
 from runtime.settings import SettingsError
-from tests.signing import ABSENT, JWKS_URL, NOW, ORIGIN, SECRET, USER, base64url, bearer, good, settings, verdict, verifier
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
+from tests.signing import (
+    ABSENT,
+    JWKS_URL,
+    NOW,
+    ORIGIN,
+    SECRET,
+    USER,
+    at_once,
+    base64url,
+    bearer,
+    good,
+    settings,
+    verdict,
+    verifier,
+)
 
 BOTH = verifier("secret", "jwks", jwt_issuer=ORIGIN, jwt_audience=ORIGIN)
 MODES = pytest.mark.parametrize("algorithm", ["HS256", "EdDSA"])
@@ -33,17 +44,6 @@ class Clock:
     def __call__(self) -> float:
         """Give UNIX seconds."""
         return self.now
-
-
-def at_once(work: Coroutine[Any, Any, str]) -> str:
-    """Run a coroutine that waits for nothing; one that waits fails."""
-    try:
-        work.send(None)
-    except StopIteration as done:
-        return str(done.value)
-    finally:
-        work.close()
-    raise AssertionError("it waited")
 
 
 @pytest.mark.parametrize("scheme", [b"Bearer", b"bearer", b"BEARER", b"bEaReR"])

@@ -34,7 +34,23 @@ JWKS_ONLY = verifier("jwks")
 MODES = pytest.mark.parametrize("algorithm", ["HS256", "EdDSA"])
 REASONS = {"alg": "algorithm", "typ": "type", "kid": "kid"}
 
-GOOD_HEADERS = [{"typ": ABSENT}, {"typ": "JWT"}, {"typ": "at+jwt"}, {"x5t": "unknown members do no harm"}]
+
+def each(name: str, *values: object) -> list[dict[str, object]]:
+    """Give one change of the member for each value."""
+    return [{name: value} for value in values]
+
+
+def ids(changes: dict[str, object]) -> str:
+    """Name a case by what it changes, in at most forty characters."""
+    return " ".join(f"{name}={'absent' if value is ABSENT else ascii(value)}" for name, value in changes.items())[:40]
+
+
+GOOD_HEADERS: list[dict[str, object]] = [
+    {"typ": ABSENT},
+    {"typ": "JWT"},
+    {"typ": "at+jwt"},
+    {"x5t": "unknown members do no harm"},
+]
 GOOD_CLAIMS: list[dict[str, object]] = [
     {"aud": ["https://other.example", ORIGIN]},
     {"exp": NOW - 29, "iat": NOW - 900},
@@ -48,43 +64,47 @@ GOOD_CLAIMS: list[dict[str, object]] = [
     {"sub": "é" * 255},
     {"sub": "auth0|5f7c"},
 ]
-BAD_HEADERS: list[dict[str, object]] = [
-    *({"alg": alg} for alg in ("none", "None", "NONE", "nOnE", "", "hs256", "HS384", "HS512", "ES384", "ES256K")),
-    *({"alg": alg} for alg in (ABSENT, None, 1, ["HS256"], {"a": 1}, "EdDSA ", "dir", "RSA-OAEP")),
-    *({"typ": typ} for typ in ("logout+jwt", "better-auth.session-cache+jwt", "JWE", "", None, 1, ["JWT"], "secevent+jwt")),
-    *({"kid": kid} for kid in (7, None, ["EdDSA"], {}, "../../etc/passwd", "/dev/null", "' OR '1'='1", "a\0b", "k" * 5000)),
-    *({member: "https://evil.example/keys"} for member in ("jku", "x5u")),
-    *({member: value} for member in ("jwk", "x5c") for value in ({"kty": "oct", "k": "AA"}, [], None)),
-    *({"crit": value} for value in ([], ["exp"], ["b64"], None)),
-    {"b64": False},
+BAD_HEADERS = [
+    *each(
+        "alg", "none", "None", "NONE", "nOnE", "", "hs256", "HS384", "HS512", "ES384", "ES256K", "EdDSA ", "dir", "RSA-OAEP"
+    ),
+    *each("alg", ABSENT, None, 1, ["HS256"], {"a": 1}),
+    *each("typ", "logout+jwt", "better-auth.session-cache+jwt", "JWE", "secevent+jwt", "", None, 1, ["JWT"]),
+    *each("kid", 7, None, ["EdDSA"], {}, "../../etc/passwd", "/dev/null", "' OR '1'='1", "a\0b", "k" * 5000),
+    *each("jku", "https://evil.example/keys"),
+    *each("x5u", "https://evil.example/keys"),
+    *each("jwk", {"kty": "oct", "k": "AA"}, None),
+    *each("x5c", ["AA"], [], None),
+    *each("crit", [], ["exp"], ["b64"], None),
+    *each("b64", False),
 ]
-BAD_EXP = [ABSENT, None, True, "", str(NOW + 60), [NOW + 60], {}, 0, -1, NOW - 31, 10**50, -(10**50), 1e308]
-BAD_NUMBERS = [None, True, str(NOW), [NOW], NOW + 31, NOW + 10**9, 10**50]
-BAD_SUBJECTS = [
-    ABSENT,
-    None,
-    7,
-    ["a"],
-    {},
-    "",
-    " ",
-    " a",
-    "a ",
-    "\u00a0a",
-    "a\n",
-    "a\nb",
-    "a\0",
-    "\ud800",
-    "x" * 256,
-    "a\x85b",
-]
-BAD_CLAIMS: list[dict[str, object]] = [
-    *({"exp": value} for value in [*BAD_EXP, NOW + 367 * 86400]),
-    *({name: value} for name in ("nbf", "iat") for value in BAD_NUMBERS),
-    *({"sub": value} for value in BAD_SUBJECTS),
-    *({"iss": value} for value in ("https://other.example", f"{ORIGIN}/", [ORIGIN], None, "", 1, ABSENT)),
-    *({"aud": value} for value in ("https://other.example", f"{ORIGIN}.evil", f"{ORIGIN}/", "", [], None, 1, {}, ABSENT)),
-    *({"aud": value} for value in ([ORIGIN, 1], [[ORIGIN]], ORIGIN[:-1], "better-auth:session-cache")),
+BAD_CLAIMS = [
+    *each("exp", ABSENT, None, True, "", str(NOW + 60), [NOW + 60], {}, 0, -1, NOW - 31, 10**50, -(10**50), 1e308),
+    *each("exp", NOW + 367 * 86400),
+    *each("nbf", None, True, str(NOW), [NOW], NOW + 31, NOW + 10**9, 10**50),
+    *each("iat", None, True, str(NOW), [NOW], NOW + 31, NOW + 10**9, 10**50),
+    *each(
+        "sub",
+        ABSENT,
+        None,
+        7,
+        ["a"],
+        {},
+        "",
+        " ",
+        " a",
+        "a ",
+        "\u00a0a",
+        "a\n",
+        "a\nb",
+        "a\0",
+        "\ud800",
+        "x" * 256,
+        "a\x85b",
+    ),
+    *each("iss", ABSENT, None, 1, "", [ORIGIN], "https://other.example", f"{ORIGIN}/"),
+    *each("aud", ABSENT, None, 1, {}, "", [], "https://other.example", f"{ORIGIN}/", f"{ORIGIN}.evil", ORIGIN[:-1]),
+    *each("aud", [ORIGIN, 1], [[ORIGIN]], [ORIGIN, ""], [ORIGIN, "better-auth:session-cache"]),
 ]
 BAD_TEXT = [
     b'{"sub": "a", "sub": "b"}',
@@ -105,11 +125,6 @@ BAD_TEXT = [
     b"{",
     b"\0",
 ]
-
-
-def ids(changes: dict[str, object]) -> str:
-    """Name a case by what it changes, in at most forty characters."""
-    return " ".join(f"{name}={'absent' if value is ABSENT else ascii(value)}" for name, value in changes.items())[:40]
 
 
 @pytest.mark.parametrize("algorithm", ["HS256", *PRIVATE_KEYS])
@@ -160,13 +175,12 @@ def test_a_number_that_is_no_date_is_refused(algorithm: str, number: bytes) -> N
 
 
 @MODES
-def test_duplicate_members_are_refused_even_when_equal_and_all_else_is_good(algorithm: str) -> None:
+def test_a_member_named_twice_is_refused_even_when_all_else_is_good(algorithm: str) -> None:
     draft = good(algorithm)
-    for part in ("header", "claims"):
-        text = json.dumps(getattr(draft, part))
-        member = next(iter(json.loads(text).items()))
-        doubled = text[:-1] + f", {json.dumps(member[0])}: {json.dumps(member[1])}" + "}"
-        assert verdict(BOTH, bearer(replace(draft, **{part: doubled.encode()}))) == "401 malformed"
+    header, claims = (json.dumps(part).encode() for part in (draft.header, draft.claims))
+    again = b', "alg": "%s"}' % algorithm.encode(), b', "\\u0073ub": "%s"}' % USER.encode()
+    for doubled in (replace(draft, header=header[:-1] + again[0]), replace(draft, claims=claims[:-1] + again[1])):
+        assert verdict(BOTH, bearer(doubled)) == "401 malformed"
 
 
 @MODES
