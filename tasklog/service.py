@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from tasklog.embedded.child import end, spawn
 
@@ -20,20 +20,21 @@ START_ERROR = 78
 class Service:
     """One command, with its environment, and the listening socket that it inherits."""
 
-    def __init__(self, *command: str, env: Mapping[str, str], listener: socket.socket | None = None) -> None:
-        """Describe it; `start` starts it."""
+    def __init__(self, *command: str, env: Mapping[str, str], listener: socket.socket | None = None, output: IO[bytes] | None = None) -> None:
+        """Describe it; `start` starts it. Without `output` it writes to where this process writes."""
         self.name = f"The {command[0]}"
         self._command = list(command)
         self._env = dict(env)
         self._listener = listener
+        self._output = output
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, _pause: Callable[[float], object]) -> None:
+    def start(self, _pause: Callable[[float], object] | None = None) -> None:
         """Start it and return at once."""
         inherited = [] if self._listener is None else [self._listener.fileno()]
         option = [f"--fd={number}" for number in inherited]
         self.process = spawn(
-            [sys.executable, "-m", "tasklog", *self._command, *option], env=self._env, pass_fds=inherited
+            [sys.executable, "-m", "tasklog", *self._command, *option], env=self._env, output=self._output, pass_fds=inherited
         )
 
     def ask_to_stop(self) -> None:

@@ -1,0 +1,94 @@
+"""Fixtures: everything is real. One Postgres and one Redis a session, a database of its own for each test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+import migrations
+from runtime.settings import Settings
+from tests.servers import SECRET, Database, RunningService, Servers, running_service, started_servers
+
+for _name in Settings.model_fields:  # the developer's own settings are none of the tests'
+    os.environ.pop(_name.upper(), None)
+
+_TEMPLATE = f"tasklog_template_{os.getpid()}"
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Postgres and Redis, with a migrated database to copy."""
+    with started_servers(tmp_path_factory.mktemp("servers")) as servers:
+        template = servers.database(_TEMPLATE)
+        servers.execute(f"CREATE DATABASE {_TEMPLATE}")
+        migrations.upgrade(template.owner, list(template.service_urls.values()))
+        yield servers
+        servers.execute(f"DROP DATABASE {_TEMPLATE} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(servers: Servers) -> Iterator[Database]:
+    """A migrated, empty database."""
+    yield from _cloned(servers)
+
+
+@pytest.fixture
+def redis_url(servers: Servers) -> str:
+    """An empty logical Redis database."""
+    return _emptied(servers)
+
+
+@pytest.fixture
+def settings(database: Database, redis_url: str) -> Settings:
+    """The settings of a service on this test's database and Redis."""
+    return Settings(
+        _env_file=None,
+        better_auth_secret=SECRET,
+        redis_url=redis_url,
+        command_database_url=database.writer,
+        projector_database_url=database.projector,
+        read_database_url=database.reader,
+    )
+
+
+@pytest.fixture
+def service(database: Database, redis_url: str, tmp_path: Path) -> Iterator[RunningService]:
+    """Gateway and projector of this test alone: about a second. Most tests do well with `shared_service`."""
+    with running_service(database, redis_url, tmp_path / "service.log") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def shared_service(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """Gateway and projector of the whole session: for tests whose users are their own."""
+    for database in _cloned(servers):
+        log = tmp_path_factory.mktemp("service") / "service.log"
+        with running_service(database, _emptied(servers), log) as running:
+            yield running
+
+
+@pytest.fixture
+def user() -> str:
+    """A user that no other test has."""
+    return f"user-{next(_numbers)}"
+
+
+def _cloned(servers: Servers) -> Iterator[Database]:
+    name = f"tasklog_test_{os.getpid()}_{next(_numbers)}"
+    # Measured: 13 ms to copy files and drop, 25 ms with WAL_LOG.
+    servers.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE} STRATEGY FILE_COPY")
+    yield servers.database(name)
+    servers.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _emptied(servers: Servers) -> str:
+    url = servers.redis(next(_numbers))
+    with Redis.from_url(url) as redis:
+        redis.flushdb()
+    return url
