@@ -86,9 +86,7 @@ async def edit_task(request: Request) -> Response:
     summary="Complete, reopen or toggle a task",
     response_class=Response,
     responses={200: _answer("The task", _ETAG), **problems(401, 403, 404, 409, 413, 415, 422, 429)},
-    openapi_extra=task_route(
-        parameters=("user_id", "task_id"), requestBody=_body(CompletionBody, required=False)
-    ),
+    openapi_extra=task_route(parameters=("user_id", "task_id"), requestBody=_body(CompletionBody, required=False)),
 )
 async def complete_task(request: Request) -> Response:
     """Without a body or with an empty one the task is toggled; `completed` sets it."""
@@ -105,7 +103,9 @@ async def complete_task(request: Request) -> Response:
     responses={
         200: {
             "description": "It is deleted",
-            "content": {"application/json": {"schema": {"type": "object"}, "example": {"message": "Task deleted successfully"}}},
+            "content": {
+                "application/json": {"schema": {"type": "object"}, "example": {"message": "Task deleted successfully"}}
+            },
         },
         **problems(401, 403, 404, 409, 422, 429),
     },
@@ -136,7 +136,7 @@ async def _execute(request: Request, user_id: str, task_id: int | None, command:
     outcome = await _state(request)["queue"].execute(
         user_id=user_id, task_id=task_id, command=command, request_id=record_of(request).request_id
     )
-    assert isinstance(outcome, Task), "only a deletion leaves no task"  # noqa: S101
+    assert isinstance(outcome, Task), "only a deletion leaves no task"
     return outcome
 
 

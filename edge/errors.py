@@ -18,13 +18,13 @@ from edge.tokens import KeysUnavailable, Unauthorized
 from runtime.database import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Coroutine
     from typing import Any
 
     from starlette.requests import Request
     from structlog.typing import FilteringBoundLogger
 
-    Handlers = Mapping[Any, Callable[[Request, Any], Awaitable[Response]]]
+    Handlers = dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]]
 
 _CLIENT_GONE: Final = 499
 _NOT_FOUND: Final = 404

@@ -20,7 +20,7 @@ from edge.problems import MEDIA_TYPE, title
 
 FILE: Final = Path(__file__).with_name("openapi.json")
 
-TASK_EXAMPLE: Final = {
+TASK_EXAMPLE: Final[dict[str, Any]] = {
     "id": 1,
     "user_id": "user_abc123",
     "title": "Buy groceries",

@@ -54,6 +54,7 @@ class RequestMiddleware:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, tidied, and write its line when it is answered or given up."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

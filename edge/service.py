@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute, APIRouter
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route, request_response
+from starlette.routing import BaseRoute, Mount, Route, request_response
 from starlette.staticfiles import StaticFiles
 
 from edge.cors import Cors
@@ -56,7 +56,7 @@ def json_response(body: bytes, status: int = 200, headers: dict[str, str] | None
 
 
 def service(
-    settings: Settings, routes: Sequence[APIRoute], lifespan: Lifespan[FastAPI], handlers: Handlers | None = None
+    settings: Settings, routes: Sequence[BaseRoute], lifespan: Lifespan[FastAPI], handlers: Handlers | None = None
 ) -> FastAPI:
     """The app of a service: `routes` first, since every request tries them in order.
 

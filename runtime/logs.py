@@ -59,9 +59,7 @@ def _route_libraries() -> None:
     logging.captureWarnings(capture=True)
 
 
-def _error_frames(
-    _logger: object, _method: str, event: MutableMapping[str, object]
-) -> MutableMapping[str, object]:
+def _error_frames(_logger: object, _method: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:
     """Replace `exc_info` by `traceback`: a list of error types and stack frames."""
     given = event.pop("exc_info", None)
     error = given[1] if isinstance(given, tuple) else given

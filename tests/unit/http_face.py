@@ -1,0 +1,33 @@
+"""A service of the edge with routes of the test's own, called in process: everything but a socket and a database."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from edge.service import ReadyRoute, service
+from runtime.settings import Settings
+
+ORIGIN = "https://app.example"
+
+
+def face(
+    endpoint: Callable[[Request], Any], *, path: str = "/api/{user_id}/tasks", origins: tuple[str, ...] = (ORIGIN,)
+) -> httpx.AsyncClient:
+    """A client of a service whose one route, of every method that tasks have, is `endpoint`."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+
+    settings = Settings(_env_file=None, cors_origins=origins)
+    methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+    route = ReadyRoute(path, endpoint, methods=methods, response_class=Response)
+    app = service(settings, [route], lifespan)
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://tasklog")

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.task import title_key
+from read_api.cursor import Cursor, CursorError, decode, encode
+
+numbers = st.integers(min_value=1, max_value=2**63 - 1)
+statuses = st.sampled_from(["all", "pending", "completed"])
+keys = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=200).map(title_key)
+
+
+def packed(*fields: Any) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps(fields)).rstrip(b"=").decode()
+
+
+@given(status=statuses, key=numbers, number=numbers)
+def test_a_cursor_by_creation_comes_back_as_it_was(status: Any, key: int, number: int) -> None:
+    cursor = Cursor(sort="created", status=status, key=key, id=number)
+    assert decode(encode(cursor)) == cursor
+
+
+@given(status=statuses, key=keys, number=numbers)
+def test_a_cursor_by_any_title_comes_back_as_it_was(status: Any, key: str, number: int) -> None:
+    cursor = Cursor(sort="title", status=status, key=key, id=number)
+    assert decode(encode(cursor)) == cursor
+
+
+@given(st.text())
+def test_any_text_is_a_cursor_or_refused(text: str) -> None:
+    try:
+        assert encode(decode(text)) == text
+    except CursorError:
+        pass
+
+
+@given(st.lists(st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**63), st.text(), statuses), max_size=5))
+def test_any_packed_fields_are_a_cursor_or_refused(fields: list[Any]) -> None:
+    try:
+        decode(packed(*fields))
+    except CursorError:
+        pass
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x",
+        "null",
+        "a" * 5000,
+        encode(Cursor(sort="created", status="all", key=1, id=1)) + "=",
+        encode(Cursor(sort="created", status="all", key=1, id=1)) + "A",
+        packed("created", "all", 1),
+        packed("created", "all", 1, 1, 1),
+        packed("created", "done", 1, 1),
+        packed("id", "all", 1, 1),
+        packed("created", "all", "1", 1),
+        packed("created", "all", True, 1),
+        packed("created", "all", 1, True),
+        packed("created", "all", 0, 1),
+        packed("created", "all", 1, 0),
+        packed("created", "all", 1, -1),
+        packed("created", "all", 1, 2**63),
+        packed("created", "all", 2**63, 1),
+        packed("created", "all", 1.5, 1),
+        packed("title", "all", 1, 1),
+        packed("title", "all", None, 1),
+        packed("title", "all", "a\0b", 1),
+        packed("title", "all", "a" * 201, 1),
+    ],
+)
+def test_what_the_database_could_not_take_is_no_cursor(text: str) -> None:
+    with pytest.raises(CursorError):
+        decode(text)

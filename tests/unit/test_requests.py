@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from starlette.requests import Request
+from starlette.responses import Response
+from structlog.testing import capture_logs
+
+from edge.problems import ProblemError
+from edge.requests import BODY_LIMIT, record_of
+from edge.tokens import KeysUnavailable, Unauthorized
+from runtime.database import UnavailableError
+from tests.unit.http_face import ORIGIN, face
+
+TASKS = "/api/u/tasks"
+
+
+async def size(request: Request) -> Response:
+    return Response(str(len(await request.body())))
+
+
+async def request_id(request: Request) -> Response:
+    return Response(record_of(request).request_id)
+
+
+async def chunks(count: int, sent: list[int]) -> AsyncIterator[bytes]:
+    for number in range(count):
+        sent.append(number)
+        yield b"x" * (BODY_LIMIT // 4)
+
+
+async def test_a_body_of_the_limit_is_read() -> None:
+    async with face(size) as client:
+        assert (await client.post(TASKS, content=b"x" * BODY_LIMIT)).text == str(BODY_LIMIT)
+
+
+async def test_a_declared_body_over_the_limit_is_413() -> None:
+    async with face(size) as client:
+        answer = await client.post(TASKS, content=b"x" * (BODY_LIMIT + 1))
+    assert answer.status_code == 413
+    assert answer.json()["detail"] == "The body is larger than 1 MiB"
+
+
+async def test_a_chunked_body_over_the_limit_is_413_before_it_is_read_whole() -> None:
+    sent: list[int] = []
+    async with face(size) as client:
+        answer = await client.post(TASKS, content=chunks(1000, sent))
+    assert answer.status_code == 413
+    assert len(sent) < 10
+
+
+async def test_a_sane_request_id_is_taken() -> None:
+    async with face(request_id) as client:
+        answer = await client.get(TASKS, headers={"X-Request-ID": "abc.D-1_2"})
+    assert answer.text == answer.headers["x-request-id"] == "abc.D-1_2"
+
+
+@pytest.mark.parametrize("given", ["", "a b", "é", "a" * 129, '"}\n', "<script>"])
+async def test_any_other_request_id_is_made_anew(given: str) -> None:
+    async with face(request_id) as client:
+        answer = await client.get(TASKS, headers={"X-Request-ID": given.encode()})
+    assert len(answer.headers["x-request-id"]) == 36
+
+
+async def test_one_trailing_slash_is_dropped_and_no_more() -> None:
+    async with face(size) as client:
+        assert (await client.get(TASKS + "/")).status_code == 200
+        assert (await client.get(TASKS + "//")).status_code == 404
+
+
+async def test_head_is_get_without_the_body() -> None:
+    async with face(request_id) as client:
+        answer = await client.head(TASKS)
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
+async def test_every_answer_has_the_security_headers() -> None:
+    async with face(size) as client:
+        for path in (TASKS, "/nowhere", "/health", "/docs"):
+            assert (await client.get(path)).headers["x-content-type-options"] == "nosniff"
+
+
+async def test_a_request_is_one_log_line_with_its_route_and_not_its_path() -> None:
+    async with face(size) as client:
+        with capture_logs() as lines:
+            await client.get(TASKS + "?q=secret")
+    assert len(lines) == 1
+    assert {**lines[0], "ms": 0, "request_id": ""} == {
+        "event": "request",
+        "log_level": "info",
+        "method": "GET",
+        "route": "/api/{user_id}/tasks",
+        "status": 200,
+        "ms": 0,
+        "request_id": "",
+    }
+
+
+async def test_an_unexpected_error_is_a_500_that_says_nothing_and_one_traceback_in_the_log() -> None:
+    async def fail(_request: Request) -> Response:
+        raise RuntimeError("the secret title")
+
+    async with face(fail) as client:
+        with capture_logs() as lines:
+            answer = await client.get(TASKS, headers={"Origin": ORIGIN})
+    assert answer.status_code == 500
+    assert answer.json() == {
+        "type": "about:blank",
+        "title": "Internal Server Error",
+        "status": 500,
+        "detail": "Internal server error",
+    }
+    assert answer.headers["access-control-allow-origin"] == ORIGIN
+    assert [line["event"] for line in lines] == ["internal error", "request"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "header"),
+    [
+        (Unauthorized("expired", "Token has expired"), 401, ("www-authenticate", "Bearer")),
+        (KeysUnavailable(), 503, ("retry-after", "1")),
+        (UnavailableError(), 503, ("retry-after", "1")),
+        (ProblemError(429, "Slow down", headers={"Retry-After": "7"}), 429, ("retry-after", "7")),
+    ],
+)
+async def test_errors_become_problems(error: Exception, status: int, header: tuple[str, str]) -> None:
+    async def fail(_request: Request) -> Response:
+        raise error
+
+    async with face(fail) as client:
+        answer = await client.get(TASKS)
+    assert answer.status_code == answer.json()["status"] == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers[header[0]] == header[1]
+    assert isinstance(answer.json()["detail"], str)
+    assert "message" not in answer.json()
+
+
+async def test_a_refused_token_is_a_warning_with_why_and_from_where() -> None:
+    async def refuse(_request: Request) -> Response:
+        raise Unauthorized("expired", "Token has expired")
+
+    async with face(refuse) as client:
+        with capture_logs() as lines:
+            await client.get(TASKS)
+    assert [line["log_level"] for line in lines] == ["warning"]
+    assert (lines[0]["refused"], lines[0]["client"]) == ("expired", "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("DELETE", "/api/u/tasks", "GET, HEAD, POST"),
+        ("PATCH", "/api/u/tasks/1", "DELETE, GET, HEAD, PUT"),
+        ("POST", "/api/u/tasks/1/complete/", "PATCH"),
+        ("POST", "/health", "GET, HEAD"),
+        ("OPTIONS", "/", "GET, HEAD"),
+        ("POST", "/docs", "GET, HEAD"),
+    ],
+)
+async def test_405_allows_what_the_whole_service_can(method: str, path: str, allow: str) -> None:
+    async with face(size, path="/elsewhere") as client:
+        answer = await client.request(method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allow)
+
+
+async def test_a_path_of_nothing_is_a_404_problem() -> None:
+    async with face(size) as client:
+        answer = await client.get("/api/u/tasks/1/2/3")
+    assert (answer.status_code, answer.json()["detail"]) == (404, "There is nothing at this path")
+
+
+async def test_an_allowed_origin_is_echoed_and_our_headers_are_exposed() -> None:
+    async with face(size) as client:
+        answer = await client.get(TASKS, headers={"Origin": ORIGIN})
+    assert answer.headers["access-control-allow-origin"] == ORIGIN
+    assert answer.headers["access-control-allow-credentials"] == "true"
+    assert "X-Total-Count" in answer.headers["access-control-expose-headers"]
+    assert "Origin" in answer.headers["vary"]
+
+
+@pytest.mark.parametrize("origin", ["https://app.example.evil", "http://app.example", "null", "https://app.example:1"])
+async def test_any_other_origin_is_not_echoed(origin: str) -> None:
+    async with face(size) as client:
+        answer = await client.get(TASKS, headers={"Origin": origin})
+    assert "access-control-allow-origin" not in answer.headers
+    assert "access-control-allow-credentials" not in answer.headers
+    assert answer.headers["vary"] == "Origin"
+
+
+async def test_with_any_origin_there_are_no_credentials() -> None:
+    async with face(size, origins=("*",)) as client:
+        answer = await client.get(TASKS, headers={"Origin": "https://anything.example"})
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert "access-control-allow-credentials" not in answer.headers
+
+
+async def test_a_refused_preflight_is_a_problem() -> None:
+    asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "PUT"}
+    async with face(size) as client:
+        answer = await client.options(TASKS, headers=asked)
+    assert answer.status_code == answer.json()["status"] == 400
+    assert "access-control-allow-origin" not in answer.headers
+
+
+async def test_the_documentation_needs_no_internet() -> None:
+    async with face(size) as client:
+        page = (await client.get("/docs")).text
+        assert "https://" not in page
+        for asset in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"):
+            assert f"/docs/assets/{asset}" in page
+            assert (await client.get(f"/docs/assets/{asset}")).status_code == 200
+        assert (await client.get("/openapi.json")).json()["openapi"].startswith("3.1")
