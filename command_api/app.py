@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from command_api.handle import ConflictError, command_queue
+from command_api.group_commit import ConflictError, command_queue
 from command_api.routes import CommandState, router
 from edge.problems import problem
 from edge.service import service
@@ -32,7 +32,7 @@ def create_app(settings: Settings) -> FastAPI:
             token_verifier(settings) as verifier,
             open_database(settings, "writer") as database,
             open_wake(settings) as wake,
-            command_queue(settings, database, wake) as queue,
+            command_queue(database, wake) as queue,
         ):
             yield {"verifier": verifier, "queue": queue}
 

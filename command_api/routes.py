@@ -21,7 +21,7 @@ from edge.service import ReadyRoute, json_response
 from edge.task_body import task_body
 
 if TYPE_CHECKING:
-    from command_api.handle import CommandQueue
+    from command_api.group_commit import CommandQueue
     from domain.commands import Command
     from edge.bodies import JsonBody
 
@@ -131,7 +131,7 @@ async def _execute(request: Request, user_id: str, task_id: int | None, command:
     """The task after the command, which was committed.
 
     Raises:
-        domain.decide.TaskNotFoundError, command_api.handle.ConflictError, runtime.database.UnavailableError
+        domain.decide.TaskNotFoundError, command_api.group_commit.ConflictError, runtime.database.UnavailableError
     """
     outcome = await _state(request)["queue"].execute(
         user_id=user_id, task_id=task_id, command=command, request_id=record_of(request).request_id
