@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
 from domain.commands import UNSET
 from domain.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskReopened
 
-SCHEMA_VERSION: Final = 1
+STREAM_ERASED: Final = "stream.erased"
+"""An event of the whole stream: the text of the events up to `through` was erased. It changes no task."""
 
-_CLASSES: Final[dict[str, type[TaskEvent]]] = {
+ERASED_TITLE: Final = "[erased]"
+"""The title that a replay gives to a task whose text was erased."""
+
+_CLASSES: Final[Mapping[str, type[TaskEvent]]] = {
     "task.created": TaskCreated,
     "task.edited": TaskEdited,
     "task.completed": TaskCompleted,
     "task.reopened": TaskReopened,
     "task.deleted": TaskDeleted,
 }
+_SCHEMA_VERSIONS: Final = {name: 1 for name in _CLASSES} | {"task.created": 2}
+_UPCASTERS: Final[Mapping[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]]] = {
+    # Version 1 knew no description.
+    ("task.created", 1): lambda data: {"description": None} | data,
+}
 _NAMES: Final = {event_class: name for name, event_class in _CLASSES.items()}
 _FIELDS: Final = {event_class: tuple(field.name for field in fields(event_class)) for event_class in _NAMES}
+_WITHOUT_FIELDS: Final = {name: _CLASSES[name]() for name in ("task.completed", "task.reopened", "task.deleted")}
+_ERASED: Final[Mapping[str, TaskEvent]] = _WITHOUT_FIELDS | {
+    "task.created": TaskCreated(title=ERASED_TITLE, description=None),
+    "task.edited": TaskEdited(),
+}
 
 
 class UnreadableEventError(Exception):
@@ -35,23 +50,30 @@ def canonical_json(value: object) -> str:
 def encode(event: TaskEvent) -> tuple[str, int, str]:
     """The event's wire name, schema version and data as canonical JSON; fields that are unset are left out."""
     event_class = type(event)
-    names = _FIELDS[event_class]
-    data = {name: value for name in names if (value := getattr(event, name)) is not UNSET}
-    return _NAMES[event_class], SCHEMA_VERSION, canonical_json(data)
+    name = _NAMES[event_class]
+    data = {field: value for field in _FIELDS[event_class] if (value := getattr(event, field)) is not UNSET}
+    return name, _SCHEMA_VERSIONS[name], canonical_json(data)
 
 
-def decode(name: str, schema_version: int, data: str) -> TaskEvent:
-    """The event that was stored as `name` with `data`.
+def decode(name: str, schema_version: int, data: str | None) -> TaskEvent:
+    """The event that was stored as `name` with `data`, which is None once erased.
 
     Raises:
-        UnreadableEventError: the name or the schema version is unknown, or the data does not fit.
+        UnreadableEventError: the name or the schema version is unknown, or the data do not fit.
     """
-    event_class = _CLASSES.get(name)
-    if event_class is None or schema_version != SCHEMA_VERSION:
+    newest = _SCHEMA_VERSIONS.get(name, 0)
+    if not 1 <= schema_version <= newest:
         message = f"no event {name!r} with schema version {schema_version} is known"
         raise UnreadableEventError(message)
+    if data is None:
+        return _ERASED[name]
+    if data == "{}" and name in _WITHOUT_FIELDS:
+        return _WITHOUT_FIELDS[name]
     try:
-        return event_class(**orjson.loads(data))
+        values = orjson.loads(data)
+        for version in range(schema_version, newest):
+            values = _UPCASTERS[name, version](values)
+        return _CLASSES[name](**values)
     except (TypeError, ValueError):
         message = f"the data of an event {name!r} do not fit schema version {schema_version}"
         raise UnreadableEventError(message) from None

@@ -76,15 +76,8 @@ BEGIN
         END IF;
         CONTINUE WHEN outcome <> 'appended';
 
-        stream.head := stream.head + 1;
-        stream.unprojected_since := stream.recorded_at;
-        stream.hash := tasklog.link(
-            stream.hash, event.user_id, stream.head, task_id, event.version, event.event_id, event.type,
-            event.schema_version, stream.recorded_at, tasklog.content_digest(event.metadata, event.data));
-        INSERT INTO tasklog.events (user_id, position, task_id, version, event_id, type, schema_version,
-                                    data, metadata, recorded_at, hash)
-        VALUES (event.user_id, stream.head, task_id, event.version, event.event_id, event.type,
-                event.schema_version, event.data::json, event.metadata::json, stream.recorded_at, stream.hash);
+        stream := tasklog.append_one(stream, task_id, event.version, event.event_id, event.type,
+                                     event.schema_version, event.data, event.metadata);
         "position" := stream.head;
         recorded_at := stream.recorded_at;
         RETURN NEXT;
@@ -125,6 +118,23 @@ BEGIN
     stream.recorded_at := greatest(clock_timestamp(), stream.recorded_at);
     stream.unprojected_since := NULL;
     RETURN NEXT stream;
+END $$;
+
+-- Append one event behind a locked head, and return the head as it then is.
+CREATE OR REPLACE FUNCTION tasklog.append_one(
+    stream tasklog.streams, task_id bigint, version integer, event_id uuid,
+    type text, schema_version smallint, data text, metadata text
+) RETURNS tasklog.streams LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    stream.head := stream.head + 1;
+    stream.unprojected_since := stream.recorded_at;
+    stream.hash := tasklog.link(stream.hash, stream.user_id, stream.head, task_id, version, event_id, type,
+                                schema_version, stream.recorded_at, tasklog.content_digest(metadata, data));
+    INSERT INTO tasklog.events (user_id, position, task_id, version, event_id, type, schema_version,
+                                data, metadata, recorded_at, hash)
+    VALUES (stream.user_id, stream.head, task_id, version, event_id, type, schema_version,
+            data::json, metadata::json, stream.recorded_at, stream.hash);
+    RETURN stream;
 END $$;
 
 -- Write a locked head back after events were appended behind it.

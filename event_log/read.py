@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from domain.events import Recorded
 from event_log.append import Fetching
-from event_log.codec import decode
+from event_log.codec import STREAM_ERASED, decode
 
 TASK_EVENTS: Final = "SELECT * FROM tasklog.task_events($1, $2, $3)"
 
@@ -16,12 +16,14 @@ TaskKey = tuple[str, int]
 """A user's id and a task's id."""
 
 
-def recorded(row: Mapping[str, Any]) -> Recorded:
-    """The event of a stored row; its time may be a datetime or ISO 8601 text.
+def recorded(row: Mapping[str, Any]) -> Recorded | None:
+    """The event of a stored row; its time may be a datetime or ISO 8601 text. None for one that changes no task.
 
     Raises:
         UnreadableEventError: this code does not know the event.
     """
+    if row["type"] == STREAM_ERASED:
+        return None
     at = row["recorded_at"]
     return Recorded(
         event=decode(row["type"], row["schema_version"], row["data"]),
@@ -38,5 +40,6 @@ async def task_events(database: Fetching, versions: Mapping[TaskKey, int]) -> di
     tasks = [task_id for _, task_id in versions]
     histories: dict[TaskKey, list[Recorded]] = {key: [] for key in versions}
     for row in await database.fetch(TASK_EVENTS, users, tasks, list(versions.values())):
-        histories[row["user_id"], row["task_id"]].append(recorded(row))
+        if event := recorded(row):
+            histories[row["user_id"], row["task_id"]].append(event)
     return histories

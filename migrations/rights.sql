@@ -1,10 +1,10 @@
 -- What each service may do, and nothing else. Run by every migration.
 
 REVOKE ALL ON SCHEMA tasklog FROM PUBLIC;
-REVOKE ALL ON ALL TABLES IN SCHEMA tasklog FROM PUBLIC, tasklog_writer, tasklog_projector, tasklog_reader;
-REVOKE ALL ON ALL SEQUENCES IN SCHEMA tasklog FROM PUBLIC, tasklog_writer, tasklog_projector, tasklog_reader;
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tasklog FROM PUBLIC, tasklog_writer, tasklog_projector, tasklog_reader;
-GRANT USAGE ON SCHEMA tasklog TO tasklog_writer, tasklog_projector, tasklog_reader;
+REVOKE ALL ON ALL TABLES IN SCHEMA tasklog FROM PUBLIC, tasklog_writer, tasklog_projector, tasklog_reader, tasklog_eraser;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA tasklog FROM PUBLIC, tasklog_writer, tasklog_projector, tasklog_reader, tasklog_eraser;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tasklog FROM PUBLIC, tasklog_writer, tasklog_projector, tasklog_reader, tasklog_eraser;
+GRANT USAGE ON SCHEMA tasklog TO tasklog_writer, tasklog_projector, tasklog_reader, tasklog_eraser;
 
 -- The command side appends, and reads the tasks that it decides on, by functions alone.
 GRANT EXECUTE ON FUNCTION
@@ -15,10 +15,16 @@ TO tasklog_writer;
 -- The read side answers by functions alone.
 GRANT EXECUTE ON FUNCTION
     tasklog.list_tasks(text, boolean, text, text, bigint, integer),
-    tasklog.get_task(text, bigint)
+    tasklog.get_task(text, bigint),
+    tasklog.history(text, bigint, text, bigint, integer),
+    tasklog.position_at(text, timestamptz),
+    tasklog.events_between(text, bigint, bigint, bigint, integer)
 TO tasklog_reader;
 
 -- The projector reads the ledger and keeps its own tables; of the ledger it may only clear its own mark.
 GRANT SELECT ON tasklog.events, tasklog.streams TO tasklog_projector;
 GRANT UPDATE (unprojected_since) ON tasklog.streams TO tasklog_projector;
 GRANT SELECT, INSERT, UPDATE, DELETE ON tasklog.tasks, tasklog.checkpoints TO tasklog_projector;
+
+-- Erasure changes events, by one function that records that it did.
+GRANT EXECUTE ON FUNCTION tasklog.erase(text, text, text) TO tasklog_eraser;

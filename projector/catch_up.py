@@ -84,7 +84,7 @@ async def project_batch(database: Database, users: int = USERS) -> tuple[int, in
         if not claimed:
             return 0, 0
         events = await connection.fetch(UNPROJECTED, [*claimed], [*claimed.values()], EVENTS_OF_A_USER, EVENTS)
-        touched = {(row["user_id"], row["task_id"]) for row in events}
+        touched = {(row["user_id"], row["task_id"]) for row in events if row["task_id"] is not None}
         rows = await connection.fetch(TOUCHED, [user for user, _ in touched], [task for _, task in touched])
         batch = fold_batch(claimed, events, {(row["user_id"], row["id"]): task_of(row) for row in rows})
         await _write(connection, claimed, batch)
@@ -99,9 +99,9 @@ def fold_batch(claimed: Mapping[str, int], events: Sequence[Any], rows: Mapping[
         if user_id in batch.failed:
             continue
         try:
-            event = recorded(row)
-            _check_density(event.position, behind=batch.reached[user_id])
-            batch.states[key] = evolve(batch.states.get(key, NoTask()), event)
+            _check_density(row["position"], behind=batch.reached[user_id])
+            if event := recorded(row):
+                batch.states[key] = evolve(batch.states.get(key, NoTask()), event)
         except (HistoryError, UnreadableEventError) as error:
             batch.failed[user_id] = f"position {row['position']}: {error}"
             continue

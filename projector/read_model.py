@@ -43,7 +43,10 @@ checkpoints = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False, server_default=sa.text("0")),
     sa.Column("parked_until", sa.TIMESTAMP(timezone=True)),
     sa.Column("error", sa.Text),
+    # Set by `./run rebuild`: the rows are to be compared with a replay.
+    sa.Column("rebuild", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.PrimaryKeyConstraint("user_id", name="checkpoints_pkey"),
+    sa.Index("checkpoints_rebuild", "user_id", postgresql_where=sa.text("rebuild")),
     postgresql_with={"fillfactor": "50"},
 )
 

@@ -80,3 +80,86 @@ BEGIN
     END IF;
     RETURN NEXT;
 END $$;
+
+-- A page of a user's history behind position `after`, of one task or one event type where given; see
+-- read_api/history.py. `page` holds one event more than asked for; `before` the events that last set the title and
+-- the description of the page's tasks before it; `head` and `head_hash` are the stream's.
+CREATE OR REPLACE FUNCTION tasklog.history(
+    owner text, of_task bigint, of_type text, after bigint, page_size integer
+) RETURNS TABLE (head bigint, head_hash text, page json, before json)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    positions bigint[];
+BEGIN
+    SELECT s.head, encode(s.hash, 'hex') INTO head, head_hash FROM tasklog.streams s WHERE s.user_id = owner;
+    IF of_task IS NULL THEN
+        SELECT array_agg(p.position) INTO positions FROM (
+            SELECT e.position FROM tasklog.events e
+            WHERE e.user_id = owner AND e.position > after AND (of_type IS NULL OR e.type = of_type)
+            ORDER BY e.position LIMIT page_size + 1) p;
+    ELSE
+        SELECT array_agg(p.position) INTO positions FROM (
+            SELECT e.position FROM tasklog.events e
+            WHERE e.user_id = owner AND e.task_id = of_task AND e.position > after
+              AND (of_type IS NULL OR e.type = of_type)
+            ORDER BY e.version LIMIT page_size + 1) p;
+    END IF;
+    SELECT json_agg(json_build_object(
+        'position', e.position, 'task_id', e.task_id, 'version', e.version, 'event_id', e.event_id, 'type', e.type,
+        'schema_version', e.schema_version, 'recorded_at', to_char(e.recorded_at AT TIME ZONE 'UTC',
+        'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'data', e.data::text, 'metadata', e.metadata::text,
+        'hash', encode(e.hash, 'hex'), 'content_digest',
+        encode(coalesce(e.erased_digest, tasklog.content_digest(e.metadata::text, e.data::text)), 'hex')
+    ) ORDER BY e.position) INTO page
+    FROM tasklog.events e WHERE e.user_id = owner AND e.position = ANY (positions);
+    SELECT json_agg(b ORDER BY b.version) INTO before FROM (
+        SELECT e.task_id, min(e.version) AS version FROM tasklog.events e
+        WHERE e.user_id = owner AND e.position = ANY (positions) AND e.task_id IS NOT NULL GROUP BY e.task_id
+    ) AS first CROSS JOIN LATERAL (
+        SELECT * FROM tasklog.last_setting(owner, first.task_id, first.version, 'title')
+        UNION SELECT * FROM tasklog.last_setting(owner, first.task_id, first.version, 'description')
+    ) AS b WHERE first.version > 1;
+    RETURN NEXT;
+END $$;
+
+-- The event of a task that last set a field before a version.
+CREATE OR REPLACE FUNCTION tasklog.last_setting(owner text, of_task bigint, before_version integer, field text)
+RETURNS TABLE (task_id bigint, version integer, type text, schema_version smallint, data text)
+LANGUAGE sql STABLE ROWS 1 AS $$
+    SELECT e.task_id, e.version, e.type, e.schema_version, e.data::text FROM tasklog.events e
+    WHERE e.user_id = owner AND e.task_id = of_task AND e.version < before_version
+      AND (e.type = 'task.created' OR (e.type = 'task.edited' AND e.data -> field IS NOT NULL))
+    ORDER BY e.version DESC LIMIT 1
+$$;
+
+-- The position that a user's stream had at a time (its head for a null time), and the head.
+CREATE OR REPLACE FUNCTION tasklog.position_at(owner text, at timestamptz)
+RETURNS TABLE ("position" bigint, head bigint, future boolean)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce((SELECT e.position FROM tasklog.events e
+                     WHERE e.user_id = owner AND (at IS NULL OR e.recorded_at <= at)
+                     ORDER BY e.position DESC LIMIT 1), 0),
+           coalesce((SELECT s.head FROM tasklog.streams s WHERE s.user_id = owner), 0),
+           coalesce(at > clock_timestamp(), false)
+$$;
+
+-- The events of a user, or of one of the user's tasks, behind one position and up to another, in order.
+CREATE OR REPLACE FUNCTION tasklog.events_between(
+    owner text, of_task bigint, after bigint, until bigint, at_most integer
+) RETURNS TABLE (task_id bigint, "position" bigint, version integer, type text, schema_version smallint,
+                 data text, recorded_at timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    IF of_task IS NULL THEN
+        RETURN QUERY SELECT e.task_id, e.position, e.version, e.type, e.schema_version, e.data::text, e.recorded_at
+        FROM tasklog.events e WHERE e.user_id = owner AND e.position > after AND e.position <= until
+        ORDER BY e.position LIMIT at_most;
+    ELSE
+        RETURN QUERY SELECT e.task_id, e.position, e.version, e.type, e.schema_version, e.data::text, e.recorded_at
+        FROM tasklog.events e
+        WHERE e.user_id = owner AND e.task_id = of_task AND e.position > after AND e.position <= until
+        ORDER BY e.version LIMIT at_most;
+    END IF;
+END $$;

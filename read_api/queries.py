@@ -106,7 +106,7 @@ async def get_task(database: Database, user_id: str, task_id: int) -> TaskBody |
 def _changed(row: Mapping[str, Any]) -> Iterable[Task]:
     """The tasks that the tail touches, as they are after it."""
     states: dict[int, TaskState] = {task["id"]: task_of(task) for task in _json(row["touched"])}
-    for event in map(recorded, _json(row["tail"])):
+    for event in filter(None, map(recorded, _json(row["tail"]))):
         states[event.task_id] = evolve(states.get(event.task_id, NoTask()), event)
     return [state for state in states.values() if isinstance(state, Task)]
 

@@ -15,15 +15,33 @@ import structlog
 from runtime.schema import INSTALLED, schema_version
 from runtime.settings import Settings, SettingsError
 
-Role = Literal["writer", "projector", "reader"]
+Role = Literal["writer", "projector", "reader", "eraser"]
 
 _URL_OF_ROLE: Final = {
     "writer": "command_database_url",
     "projector": "projector_database_url",
     "reader": "read_database_url",
+    "eraser": "database_url",
 }
 _KNOWN_PARAMETERS: Final = frozenset(
-    ["application_name", "database", "dbname", "host", "options", "passfile", "password", "port", "sslcert", "sslcrl", "sslkey", "sslmode", "sslpassword", "sslrootcert", "target_session_attrs", "user"]
+    [
+        "application_name",
+        "database",
+        "dbname",
+        "host",
+        "options",
+        "passfile",
+        "password",
+        "port",
+        "sslcert",
+        "sslcrl",
+        "sslkey",
+        "sslmode",
+        "sslpassword",
+        "sslrootcert",
+        "target_session_attrs",
+        "user",
+    ]
 )
 _PGBOUNCER_PORT: Final = 6432
 _UNAVAILABLE: Final = (
@@ -89,7 +107,7 @@ def service_address(settings: Settings, role: Role) -> Address:
     Raises:
         SettingsError: no URL is set, or it is not one.
     """
-    own = getattr(settings, _URL_OF_ROLE[role])
+    own = getattr(settings, _URL_OF_ROLE[role]) if role != "eraser" else None
     url = own or settings.database_url
     if url is None:
         message = f"DATABASE_URL is not set: set it or {_URL_OF_ROLE[role].upper()}, or start everything by ./run."

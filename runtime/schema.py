@@ -9,7 +9,11 @@ from typing import Final
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
 
-FUNCTIONS: Final = (_ROOT / "event_log" / "functions.sql", _ROOT / "read_api" / "functions.sql")
+FUNCTIONS: Final = (
+    _ROOT / "event_log" / "functions.sql",
+    _ROOT / "event_log" / "erase.sql",
+    _ROOT / "read_api" / "functions.sql",
+)
 """The SQL functions of the services, in the order in which they are installed."""
 
 INSTALLED: Final = "SELECT obj_description(to_regnamespace('tasklog'), 'pg_namespace')"

@@ -10,7 +10,7 @@ revision = "0001"
 down_revision = None
 
 SCHEMA = "tasklog"
-ROLES = ("tasklog_writer", "tasklog_projector", "tasklog_reader")
+ROLES = ("tasklog_writer", "tasklog_projector", "tasklog_reader", "tasklog_eraser")
 
 
 def upgrade() -> None:
@@ -92,9 +92,13 @@ def _create_read_model() -> None:
         sa.Column("attempts", sa.Integer, nullable=False, server_default=sa.text("0")),
         sa.Column("parked_until", sa.TIMESTAMP(timezone=True)),
         sa.Column("error", sa.Text),
+        sa.Column("rebuild", sa.Boolean, nullable=False, server_default=sa.false()),
         sa.PrimaryKeyConstraint("user_id", name="checkpoints_pkey"),
         schema=SCHEMA,
         postgresql_with={"fillfactor": "50"},
+    )
+    op.create_index(
+        "checkpoints_rebuild", "checkpoints", ["user_id"], schema=SCHEMA, postgresql_where=sa.text("rebuild")
     )
 
 
