@@ -1,6 +1,7 @@
 """The strict reading of a compact JWS, and the key that verifies one.
 
-PyJWT checks the signatures. What it leaves open (members named twice, header members that point to a key) is refused here.
+PyJWT checks the signatures. What it leaves open (members named twice, header members that point to a key) is refused
+here.
 """
 
 from __future__ import annotations

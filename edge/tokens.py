@@ -1,7 +1,7 @@
 """Who sends a request: the user id in a bearer token, verified.
 
-Two modes, each with keys of its own: HS256 with the secret shared with Better Auth, and the public keys of its JWKS. The
-algorithm in the token's header picks the mode; a key never verifies a token of another algorithm than its own.
+Two modes, each with keys of its own: HS256 with the secret shared with Better Auth, and the public keys of its JWKS.
+The algorithm in the token's header picks the mode; a key never verifies a token of another algorithm than its own.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ HMAC_ALGORITHM = "HS256"
 MAX_CACHED = 10_000
 _SHORTEST_SECRET = 32  # bytes
 _BETTER_AUTH_DEFAULT = "better-auth-secret-12345678901234567890"
-# The secret has no name, so a `kid` beside it says nothing; one that aims at a file or a database is refused all the same.
+# The secret has no name, so a `kid` beside it says nothing; one that aims at a file or a database is refused anyway.
 _HARMLESS_KID = re.compile(r"[A-Za-z0-9._~:=+-]+")
 
 

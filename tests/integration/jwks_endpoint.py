@@ -26,6 +26,7 @@ class JwksEndpoint:
         self.port = 0
         self._asked = asyncio.Condition()
         self._server: asyncio.Server | None = None
+        self._serving: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
@@ -42,19 +43,35 @@ class JwksEndpoint:
         if self._server is not None:
             self._server.close()
 
+    async def end(self) -> None:
+        """Stop, and leave no connection open."""
+        self.stop()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
     async def fetched(self, times: int) -> None:
         """Wait until it has been asked that often since the start."""
         async with asyncio.timeout(PATIENCE), self._asked:
             await self._asked.wait_for(lambda: self.fetches >= times)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            await reader.readuntil(b"\r\n\r\n")
-            async with self._asked:
-                self.fetches += 1
-                self._asked.notify_all()
-            await self.behaviour(writer)
-        writer.close()
+    def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._answer(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError):
+                await reader.readuntil(b"\r\n\r\n")
+                async with self._asked:
+                    self.fetches += 1
+                    self._asked.notify_all()
+                await self.behaviour(writer)
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
 
 @asynccontextmanager
@@ -65,7 +82,7 @@ async def jwks_endpoint() -> AsyncIterator[JwksEndpoint]:
     try:
         yield endpoint
     finally:
-        endpoint.stop()
+        await endpoint.end()
 
 
 def says(body: bytes, status: str = "200 OK", *headers: str) -> Behaviour:
@@ -84,9 +101,9 @@ def sends(raw: bytes) -> Behaviour:
     return behaviour
 
 
-async def hangs(writer: asyncio.StreamWriter) -> None:
-    """Say nothing until the client has gone."""
-    await writer.wait_closed()
+async def hangs(_writer: asyncio.StreamWriter) -> None:
+    """Say nothing until the test ends."""
+    await asyncio.Event().wait()
 
 
 async def drips(writer: asyncio.StreamWriter) -> None:
@@ -96,7 +113,7 @@ async def drips(writer: asyncio.StreamWriter) -> None:
         writer.write(b" ")
         await writer.drain()
         with suppress(TimeoutError):
-            await asyncio.wait_for(writer.wait_closed(), 0.01)
+            await asyncio.wait_for(asyncio.Event().wait(), 0.01)
 
 
 async def floods(writer: asyncio.StreamWriter) -> None:

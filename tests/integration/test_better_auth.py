@@ -47,7 +47,9 @@ async def test_an_access_token_is_eddsa_and_gives_the_user(auth: BetterAuth, jud
     assert await judge.user_id(bearer(token)) == person.user_id
 
 
-async def test_tokens_of_before_and_after_a_key_rotation_are_both_accepted(auth: BetterAuth, judge: TokenVerifier) -> None:
+async def test_tokens_of_before_and_after_a_key_rotation_are_both_accepted(
+    auth: BetterAuth, judge: TokenVerifier
+) -> None:
     """The verifier knows the old key alone when the new token comes: one refetch, and neither needs another."""
     person = auth.sign_up("bob@example.com")
     before = auth.token(person)

@@ -1,7 +1,7 @@
-"""The JWKS client against a real endpoint that misbehaves: the users of a known key never wait, and never fail.
+"""The JWKS client against a real endpoint that misbehaves: users of a known key never wait, and never fail.
 
-Every guarantee here was seen to fail: with PyJWKClient in its place, without the single flight, the cooldown or the time-out
-of the whole fetch, with redirects followed, and with an empty set taken for a set.
+Each test was seen to fail, with the check it is about taken out of `edge/jwks.py`: the single flight, the cooldown, the
+time-out of the whole fetch, the refusal of redirects, of other statuses and of sets without a usable key.
 """
 
 from __future__ import annotations

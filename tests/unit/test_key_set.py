@@ -73,9 +73,11 @@ def test_the_same_set_read_twice_is_equal_so_that_no_refresh_empties_the_cache()
 
 
 @given(
-    st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
+    st.recursive(
+        st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    )
 )
 def test_any_other_document_is_no_key_set(document: object) -> None:
     for body in (document, {"keys": document}, {"keys": [document]}, {"keys": [{**GOOD, "x": document}]}):
-        with pytest.raises(ValueError, match="key|JWK"):
+        with pytest.raises(ValueError, match=r"key|JWK"):
             read_key_set(json.dumps(body).encode())

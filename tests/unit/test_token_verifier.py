@@ -1,4 +1,4 @@
-"""What `edge.tokens` promises beside its verdicts: one header, bounded time, a cache that is never wrong, safe settings."""
+"""What `edge.tokens` promises beside its verdicts: one header, bounded time, a right cache, safe settings."""
 
 from __future__ import annotations
 
@@ -199,7 +199,10 @@ def test_a_refused_token_is_not_remembered() -> None:
         ({"better_auth_secret": SecretStr(PUBLIC_DEFAULT)}, "default"),
         ({"better_auth_secret": SecretStr(PUBLIC_DEFAULT), "jwks_url": JWKS_URL}, "default"),
         ({"better_auth_secret": SecretStr("x" * 31), "database_url": None, "environment": "production"}, "shorter"),
-        ({"better_auth_secret": SecretStr("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n")}, "public key"),
+        (
+            {"better_auth_secret": SecretStr("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n")},
+            "public key",
+        ),
         *(
             ({"jwks_url": url}, "JWKS_URL")
             for url in ("auth.example", "ftp://a.example/", "/jwks", "http://", "http://a:b/")

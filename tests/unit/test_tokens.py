@@ -1,6 +1,6 @@
 """The verdicts of `edge.tokens` on tokens of every make.
 
-Every guarantee here was seen to fail: each check of `edge/jws.py`, `edge/claims.py` and `edge/tokens.py` was taken out once.
+Each was seen to fail: every check of `edge/jws.py`, `edge/claims.py` and `edge/tokens.py` was taken out once.
 """
 
 from __future__ import annotations
@@ -66,7 +66,20 @@ GOOD_CLAIMS: list[dict[str, object]] = [
 ]
 BAD_HEADERS = [
     *each(
-        "alg", "none", "None", "NONE", "nOnE", "", "hs256", "HS384", "HS512", "ES384", "ES256K", "EdDSA ", "dir", "RSA-OAEP"
+        "alg",
+        "none",
+        "None",
+        "NONE",
+        "nOnE",
+        "",
+        "hs256",
+        "HS384",
+        "HS512",
+        "ES384",
+        "ES256K",
+        "EdDSA ",
+        "dir",
+        "RSA-OAEP",
     ),
     *each("alg", ABSENT, None, 1, ["HS256"], {"a": 1}),
     *each("typ", "logout+jwt", "better-auth.session-cache+jwt", "JWE", "secevent+jwt", "", None, 1, ["JWT"]),
@@ -189,7 +202,16 @@ def test_no_byte_of_a_token_can_be_changed_dropped_or_added(algorithm: str) -> N
     padded = urlsafe_b64encode(good(algorithm).signed().rpartition(b".")[0])
     header, payload, signature = token.split(b".")
     variants = [token[:i] + bytes([byte ^ 1]) + token[i + 1 :] for i, byte in enumerate(token)]
-    variants += [token[:-1], token[:-4], token[1:], token + b"=", token + b"A", token + b"\n", b" " + token, token + b" "]
+    variants += [
+        token[:-1],
+        token[:-4],
+        token[1:],
+        token + b"=",
+        token + b"A",
+        token + b"\n",
+        b" " + token,
+        token + b" ",
+    ]
     variants += [b".".join([header, payload + b"=", signature]), b".".join([header, payload[:-1], signature]), padded]
     variants += [b".".join([header, payload, b""]), b".".join([header, payload]), token + b".", token + b".e30.e30"]
     assert [variant for variant in variants if verdict(BOTH, bearer(variant)) == USER] == []
@@ -197,9 +219,11 @@ def test_no_byte_of_a_token_can_be_changed_dropped_or_added(algorithm: str) -> N
 
 @MODES
 def test_the_last_character_of_a_segment_has_one_spelling(algorithm: str) -> None:
-    """base64 ignores the spare bits of the last character, so `A` and `B` can decode alike: only one of them is right."""
+    """base64 ignores the spare bits of the last character, so `A` and `B` can decode alike: only one is right."""
     token = good(algorithm).signed()
-    spellings = [token[:-1] + bytes([char]) for char in b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"]
+    spellings = [
+        token[:-1] + bytes([char]) for char in b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    ]
     assert [spelling for spelling in spellings if verdict(BOTH, bearer(spelling)) == USER] == [token]
 
 
