@@ -24,15 +24,21 @@ _CLASSES: Final[Mapping[str, type[TaskEvent]]] = {
     "task.reopened": TaskReopened,
     "task.deleted": TaskDeleted,
 }
-_SCHEMA_VERSIONS: Final = {name: 1 for name in _CLASSES} | {"task.created": 2}
+_SCHEMA_VERSIONS: Final = dict.fromkeys(_CLASSES, 1) | {"task.created": 2}
 _UPCASTERS: Final[Mapping[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]]] = {
     # Version 1 knew no description.
     ("task.created", 1): lambda data: {"description": None} | data,
 }
 _NAMES: Final = {event_class: name for name, event_class in _CLASSES.items()}
 _FIELDS: Final = {event_class: tuple(field.name for field in fields(event_class)) for event_class in _NAMES}
-_WITHOUT_FIELDS: Final = {name: _CLASSES[name]() for name in ("task.completed", "task.reopened", "task.deleted")}
-_ERASED: Final[Mapping[str, TaskEvent]] = _WITHOUT_FIELDS | {
+_TYPES: Final[Mapping[str, type | tuple[type, ...]]] = {"title": str, "description": (str, type(None))}
+_WITHOUT_FIELDS: Final[Mapping[str, TaskEvent]] = {
+    "task.completed": TaskCompleted(),
+    "task.reopened": TaskReopened(),
+    "task.deleted": TaskDeleted(),
+}
+_ERASED: Final[Mapping[str, TaskEvent]] = {
+    **_WITHOUT_FIELDS,
     "task.created": TaskCreated(title=ERASED_TITLE, description=None),
     "task.edited": TaskEdited(),
 }
@@ -73,7 +79,10 @@ def decode(name: str, schema_version: int, data: str | None) -> TaskEvent:
         values = orjson.loads(data)
         for version in range(schema_version, newest):
             values = _UPCASTERS[name, version](values)
-        return _CLASSES[name](**values)
+        event = _CLASSES[name](**values)
     except (TypeError, ValueError):
+        event = None
+    if event is None or not all(isinstance(value, _TYPES[field]) for field, value in values.items()):
         message = f"the data of an event {name!r} do not fit schema version {schema_version}"
-        raise UnreadableEventError(message) from None
+        raise UnreadableEventError(message)
+    return event
