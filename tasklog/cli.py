@@ -138,6 +138,4 @@ def _serve_app(settings: Settings, create_app: Callable[[Settings], FastAPI]) ->
     from tasklog import http_server
     from tasklog.listener import listen
 
-    http_server.serve(
-        lambda: http_server.opened(create_app(settings)), listen(settings.api_host, settings.api_port)
-    )
+    http_server.serve(lambda: http_server.opened(create_app(settings)), listen(settings.api_host, settings.api_port))

@@ -12,8 +12,9 @@ from tasklog.http_server import opened
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from runtime.settings import Settings
     from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from runtime.settings import Settings
 
 _READS = frozenset({"GET", "HEAD"})
 

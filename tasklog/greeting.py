@@ -30,7 +30,7 @@ def greeting(settings: Settings, listener: socket.socket, data_dir: Path | None)
             f"Tasklog listens on {url} and explains itself on {url}/docs",
             f"Call it once, {source}:",
             f'  curl -H "Authorization: Bearer {token}" -H "Content-Type: application/json" \\',
-            f"    -d '{{\"title\": \"Buy milk\"}}' {url}/api/alice/tasks",
+            f'    -d \'{{"title": "Buy milk"}}\' {url}/api/alice/tasks',
             f"The data is {data}. Ctrl-C stops everything.",
         ]
     )

@@ -26,7 +26,9 @@ def listen(host: str, port: int) -> socket.socket:
             listener.close()
             raise
     except OSError as error:
-        message = f"Tasklog cannot listen on {host} port {port} ({error.strerror}): set API_HOST and API_PORT to a free one."
+        message = (
+            f"Tasklog cannot listen on {host} port {port} ({error.strerror}): set API_HOST and API_PORT to a free one."
+        )
         raise SettingsError(message) from error
     return listener
 

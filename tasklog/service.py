@@ -20,7 +20,13 @@ START_ERROR = 78
 class Service:
     """One command, with its environment, and the listening socket that it inherits."""
 
-    def __init__(self, *command: str, env: Mapping[str, str], listener: socket.socket | None = None, output: IO[bytes] | None = None) -> None:
+    def __init__(
+        self,
+        *command: str,
+        env: Mapping[str, str],
+        listener: socket.socket | None = None,
+        output: IO[bytes] | None = None,
+    ) -> None:
         """Describe it; `start` starts it. Without `output` it writes to where this process writes."""
         self.name = f"The {command[0]}"
         self._command = list(command)
@@ -34,7 +40,10 @@ class Service:
         inherited = [] if self._listener is None else [self._listener.fileno()]
         option = [f"--fd={number}" for number in inherited]
         self.process = spawn(
-            [sys.executable, "-m", "tasklog", *self._command, *option], env=self._env, output=self._output, pass_fds=inherited
+            [sys.executable, "-m", "tasklog", *self._command, *option],
+            env=self._env,
+            output=self._output,
+            pass_fds=inherited,
         )
 
     def ask_to_stop(self) -> None:

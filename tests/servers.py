@@ -64,9 +64,7 @@ class Servers:
         def url(login: str) -> str:
             return urlunsplit(parts._replace(netloc=login, path=f"/{name}"))
 
-        roles = {
-            role: url(f"tasklog_{role}:{_ROLE_PASSWORD}@{host}") for role in ("writer", "projector", "reader")
-        }
+        roles = {role: url(f"tasklog_{role}:{_ROLE_PASSWORD}@{host}") for role in ("writer", "projector", "reader")}
         return Database(name=name, owner=url(parts.netloc), **roles)
 
     def redis(self, number: int) -> str:
@@ -148,9 +146,7 @@ def running_service(database: Database, redis_url: str, log: Path, **env: str) -
             process.start()
         with closing(HealthProbe(listener)) as probe:
             _wait_for_health(probe, gateway, log)
-        service = RunningService(
-            url=url_of(listener), database=database, gateway=gateway, projector=projector, log=log
-        )
+        service = RunningService(url=url_of(listener), database=database, gateway=gateway, projector=projector, log=log)
         stack.enter_context(service._clients)
         yield service
 

@@ -29,7 +29,9 @@ def find_postgres(wanted: int | None) -> tuple[Path, int]:
         if version == wanted or (wanted is None and version >= _OLDEST_POSTGRES):
             return directory, version
     if wanted is not None:
-        raise SettingsError(f"The data was made by Postgres {wanted}, which was not found: name its directory in PG_BIN.")
+        raise SettingsError(
+            f"The data was made by Postgres {wanted}, which was not found: name its directory in PG_BIN."
+        )
     raise SettingsError(
         f"No Postgres {_OLDEST_POSTGRES} or newer was found: set DATABASE_URL, or PG_BIN to the directory of its programs."
     )
@@ -69,7 +71,9 @@ def _major_version(directory: Path) -> int:
     if not os.access(directory / "initdb", os.X_OK):
         return 0
     try:
-        answer = subprocess.run([directory / "postgres", "--version"], capture_output=True, text=True, check=True, timeout=10)
+        answer = subprocess.run(
+            [directory / "postgres", "--version"], capture_output=True, text=True, check=True, timeout=10
+        )
     except (OSError, subprocess.SubprocessError):
         return 0
     found = re.search(r"\b(\d+)", answer.stdout)

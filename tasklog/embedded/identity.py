@@ -27,13 +27,13 @@ def choose_identity(programs: Path, data_dir: Path, sockets: Path) -> Identity:
     """
     if os.geteuid() != 0:
         return Identity(RunAs.SELF, os.geteuid(), programs)
-    probe = [programs / "postgres", "--version"]
+    probe: list[str | Path] = [programs / "postgres", "--version"]
     if can_run(probe, RunAs.NAMESPACE):
         _give(data_dir / "postgres", sockets, owner=0)
         return Identity(RunAs.NAMESPACE, 0, programs)
     data_dir.chmod(0o711)
     _give(data_dir / "postgres", sockets, owner=NOBODY)
-    if not can_run(["/bin/sh", "-c", f"cd '{sockets}'"], RunAs.NOBODY):
+    if not can_run(["/bin/sh", "-c", 'cd "$1"', "sh", sockets], RunAs.NOBODY):
         raise SettingsError(
             f"Postgres refuses to run as root, and user {NOBODY} may not enter {data_dir}: "
             "set DATA_DIR to a directory that it may enter, or start Tasklog as another user."

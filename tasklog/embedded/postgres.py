@@ -55,7 +55,7 @@ class Postgres:
         """Return the address of a database for a user."""
         return f"postgresql://{user}@/{database}?host={self._sockets}&port={_PORT}"
 
-    def start(self, pause: Callable[[float], None] = time.sleep) -> None:
+    def start(self, pause: Callable[[float], object] = time.sleep) -> None:
         """Start it, made first if need be, and return when it takes connections."""
         programs, version = find_postgres(version_of(self._cluster))
         run_as, owner, programs = choose_identity(programs, self._data_dir, self._sockets)
@@ -74,7 +74,7 @@ class Postgres:
             )
         self.wait_until_ready(pause)
 
-    def wait_until_ready(self, pause: Callable[[float], None] = time.sleep) -> None:
+    def wait_until_ready(self, pause: Callable[[float], object] = time.sleep) -> None:
         """Return when the database `tasklog` takes connections; recovery after a crash comes first."""
         deadline = time.monotonic() + _START_SECONDS
         while not asyncio.run(self._has_database()):

@@ -47,7 +47,7 @@ class Valkey:
         """The address for clients, on database 0."""
         return f"unix://{self._socket}"
 
-    def start(self, pause: Callable[[float], None] = time.sleep) -> None:
+    def start(self, pause: Callable[[float], object] = time.sleep) -> None:
         """Start it and return when it answers; a socket left by a killed one is replaced."""
         self._socket.unlink(missing_ok=True)
         settings = {**_SETTINGS, "unixsocket": str(self._socket), "dir": str(self._data_dir)}

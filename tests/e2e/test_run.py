@@ -221,9 +221,7 @@ def test_a_data_dir_too_deep_for_sockets_works_and_keeps_its_socket_directory(
     assert (deep / "sockets.path").read_text() == sockets
 
 
-@pytest.mark.parametrize(
-    "url", ["postgresql://nobody@127.0.0.1:1/none", "mysql://localhost/tasklog", "not a url"]
-)
+@pytest.mark.parametrize("url", ["postgresql://nobody@127.0.0.1:1/none", "mysql://localhost/tasklog", "not a url"])
 def test_a_wrong_database_url_is_one_sentence(start_run: StartRun, url: str) -> None:
     sentence = only_sentence(start_run(DATABASE_URL=url, BETTER_AUTH_SECRET="s" * 32))
     assert "DATABASE_URL" in sentence
