@@ -49,14 +49,14 @@ async def catch_up(database: Database) -> int:
     total, users = 0, USERS
     while True:
         try:
-            claimed, events = await project_batch(database, users)
+            events = await project_batch(database, users)
         except asyncpg.PostgresError as error:
             if users == 1:
                 await _park_first(database, f"{type(error).__name__}: {error}")
             users = max(1, users // 2)
             continue
         total += events
-        if claimed < users and not await _enrol(database):
+        if not events and not await _enrol(database):
             return total
         users = min(2 * users, USERS)
 
@@ -77,18 +77,18 @@ async def _enrol(database: Database) -> int:
     return int((await database.fetch(ENROL))[0][0])
 
 
-async def project_batch(database: Database, users: int = USERS) -> tuple[int, int]:
-    """Project the next events of up to `users` users in one transaction; how many users, how many events."""
+async def project_batch(database: Database, users: int = USERS) -> int:
+    """Project the next events of up to `users` users in one transaction; how many they were."""
     async with database.transaction("synchronous_commit = off") as connection:
         claimed = {row["user_id"]: row["position"] for row in await connection.fetch(CLAIM, users)}
         if not claimed:
-            return 0, 0
+            return 0
         events = await connection.fetch(UNPROJECTED, [*claimed], [*claimed.values()], EVENTS_OF_A_USER, EVENTS)
         touched = {(row["user_id"], row["task_id"]) for row in events if row["task_id"] is not None}
         rows = await connection.fetch(TOUCHED, [user for user, _ in touched], [task for _, task in touched])
         batch = fold_batch(claimed, events, {(row["user_id"], row["id"]): task_of(row) for row in rows})
         await _write(connection, claimed, batch)
-        return len(claimed), batch.events
+        return batch.events
 
 
 def fold_batch(claimed: Mapping[str, int], events: Sequence[Any], rows: Mapping[TaskKey, Task]) -> Batch:
