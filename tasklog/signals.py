@@ -26,8 +26,8 @@ class Signals:
         """Take over the signals."""
         self._stop_requested = False
         self._wakeups, writer = socket.socketpair()
-        self._wakeups.setblocking(False)
-        writer.setblocking(False)
+        self._wakeups.settimeout(0)
+        writer.settimeout(0)
         self._writer = writer  # kept: closing it would end the wake-ups
         signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
         for stopping in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

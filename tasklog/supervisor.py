@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from runtime.schema import schema_version
 from runtime.settings import SettingsError
 from tasklog.embedded import service_urls
 from tasklog.embedded.data_dir import lock_holder, locked, make_secret, open_data_dir, socket_dir
@@ -81,7 +82,8 @@ class Supervisor:
             postgres = Postgres(data_dir, sockets)
             self._start(postgres)
             env |= service_urls(postgres)
-            env["EMBEDDED_OWNER_URL"] = postgres.url()
+            if postgres.schema_version() != schema_version():
+                env["EMBEDDED_OWNER_URL"] = postgres.url()
         if self._settings.redis_url is None:
             valkey = Valkey(data_dir, sockets)
             self._start(valkey)
@@ -90,6 +92,8 @@ class Supervisor:
 
     def prepare_database(self, env: dict[str, str]) -> None:
         """Check the settings of a given database, and migrate it; in a short-lived child, so this one stays small."""
+        if self._settings.embedded and "EMBEDDED_OWNER_URL" not in env:
+            return
         preparation = Service("prepare", env=env)
         self._start(preparation)
         keeper = self._keepers[-1]
@@ -163,6 +167,8 @@ def _own_data_dir(settings: Settings) -> Iterator[Path | None]:
     data_dir = open_data_dir(settings.data_dir)
     with locked(data_dir) as ours:
         if not ours:
-            message = f"Tasklog already runs on {data_dir} (process {lock_holder(data_dir)}): stop it, or set another DATA_DIR."
-            raise SettingsError(message)
+            holder = lock_holder(data_dir)
+            raise SettingsError(
+                f"Tasklog already runs on {data_dir} (process {holder}): stop it, or set another DATA_DIR."
+            )
         yield data_dir

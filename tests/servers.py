@@ -170,7 +170,7 @@ def eventually(predicate: Callable[[], T], timeout: float = 10) -> T:
     return answer
 
 
-async def eventually_async(predicate: Callable[[], Awaitable[T]], timeout: float = 10) -> T:
+async def eventually_async(predicate: Callable[[], Awaitable[T]], timeout: float = 10) -> T:  # noqa: ASYNC109 - as above
     """The same for a predicate that is awaited."""
     async with asyncio.timeout(timeout):
         while not (answer := await predicate()):

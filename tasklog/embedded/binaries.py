@@ -30,7 +30,7 @@ def find_postgres(wanted: int | None) -> tuple[Path, int]:
             return directory, version
     if wanted is not None:
         raise SettingsError(
-            f"The data was made by Postgres {wanted}, which was not found: name its directory in PG_BIN."
+            f"The data was made by Postgres {wanted}, which was not found: set PG_BIN to its directory."
         )
     raise SettingsError(
         f"No Postgres {_OLDEST_POSTGRES} or newer was found: set DATABASE_URL, or PG_BIN to the directory of its programs."
@@ -71,9 +71,8 @@ def _major_version(directory: Path) -> int:
     if not os.access(directory / "initdb", os.X_OK):
         return 0
     try:
-        answer = subprocess.run(
-            [directory / "postgres", "--version"], capture_output=True, text=True, check=True, timeout=10
-        )
+        command: list[str | Path] = [directory / "postgres", "--version"]
+        answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)  # noqa: S603 - a fixed one
     except (OSError, subprocess.SubprocessError):
         return 0
     found = re.search(r"\b(\d+)", answer.stdout)

@@ -31,7 +31,7 @@ class RunAs(Enum):
     NOBODY = auto()
 
 
-def spawn(
+def spawn(  # noqa: PLR0913 - keywords, each with a default
     arguments: Sequence[str | Path],
     *,
     run_as: RunAs = RunAs.SELF,
@@ -46,7 +46,7 @@ def spawn(
     thread: the kernel means the death of the thread.
     """
     user = NOBODY if run_as is RunAs.NOBODY else None
-    return subprocess.Popen(
+    return subprocess.Popen(  # noqa: S603 - no shell
         [str(argument) for argument in arguments],
         stdin=subprocess.DEVNULL,
         stdout=output,
@@ -57,7 +57,7 @@ def spawn(
         extra_groups=None if user is None else [],
         start_new_session=True,
         pass_fds=pass_fds,
-        preexec_fn=_before_exec(run_as, death_signal),
+        preexec_fn=_before_exec(run_as, death_signal),  # noqa: PLW1509 - this process has one thread
     )
 
 

@@ -8,7 +8,7 @@ import re
 import secrets
 import stat
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,10 +85,8 @@ def make_secret(data_dir: Path) -> str:
         file.write(secrets.token_urlsafe(48))
         file.flush()
         os.fsync(file.fileno())
-        try:
+        with suppress(FileExistsError):
             (data_dir / "secret").hardlink_to(file.name)
-        except FileExistsError:
-            pass
     secret = read_secret(data_dir)
     if not secret:
         raise SettingsError(f"{data_dir / 'secret'} is empty: delete it, and the next start makes a new one.")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import time
 from typing import TYPE_CHECKING
 
 import asyncpg
 
+from runtime.schema import INSTALLED
 from runtime.settings import SettingsError
 from tasklog.embedded.binaries import find_postgres
 from tasklog.embedded.child import end, spawn
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Mapping
     from pathlib import Path
-    from typing import IO
+    from typing import IO, Any
 
 _PORT = 5432  # names the socket's file; there is no TCP
 _START_SECONDS = 60
@@ -82,6 +82,11 @@ class Postgres:
                 raise SettingsError(f"Postgres did not start: {self._last_error()} (in {self._log_path}).")
             pause(0.02)
 
+    def schema_version(self) -> str | None:
+        """Return the version of the schema in the database `tasklog`, None before the first migration."""
+        version: str | None = asyncio.run(self._fetch_value(INSTALLED, "tasklog"))
+        return version
+
     def stop(self, timeout: float) -> None:
         """Shut it down fast, that is without waiting for clients, and at once if that takes over `timeout` seconds."""
         if self.process is not None:
@@ -90,17 +95,20 @@ class Postgres:
 
     async def _has_database(self) -> bool:
         try:
-            connection = await asyncpg.connect(
-                host=str(self._sockets), port=_PORT, user="postgres", database="postgres", timeout=10
-            )
+            if not await self._fetch_value("SELECT count(*) FROM pg_database WHERE datname = 'tasklog'", "postgres"):
+                await self._fetch_value("CREATE DATABASE tasklog", "postgres")
         except _NOT_READY:
             return False
+        return True
+
+    async def _fetch_value(self, statement: str, database: str) -> Any:
+        connection = await asyncpg.connect(
+            host=str(self._sockets), port=_PORT, user="postgres", database=database, timeout=10
+        )
         try:
-            if not await connection.fetchval("SELECT count(*) FROM pg_database WHERE datname = 'tasklog'"):
-                await connection.execute("CREATE DATABASE tasklog")
+            return await connection.fetchval(statement)
         finally:
             await connection.close()
-        return True
 
     @property
     def _log_path(self) -> Path:
@@ -109,7 +117,7 @@ class Postgres:
     def _open_log(self) -> IO[bytes]:
         """Open the log to append; a large one becomes the old one."""
         if self._log_path.exists() and self._log_path.stat().st_size > _LARGEST_LOG:
-            os.replace(self._log_path, self._log_path.with_suffix(".log.old"))
+            self._log_path.replace(self._log_path.with_suffix(".log.old"))
         return self._log_path.open("ab")
 
     def _last_error(self) -> str:
