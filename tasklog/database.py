@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edge.tokens import token_rules
 from migrations import upgrade
 from tasklog.embedded import embedded_postgres, service_urls
 
@@ -26,6 +25,8 @@ def prepare(settings: Settings, embedded_owner_url: str | None) -> None:
     if embedded_owner_url is not None:
         upgrade(embedded_owner_url, _given_service_urls(settings))
         return
+    from edge.tokens import token_rules  # noqa: PLC0415 - half a second that only a given database needs
+
     token_rules(settings)
     if settings.environment == "development":
         migrate(settings)

@@ -51,6 +51,7 @@ async def _serve(open_app: Callable[[], AbstractAsyncContextManager[ASGIApp]], l
                 ws="none",
                 lifespan="off",
                 log_config=None,
+                log_level="warning",
                 access_log=False,
                 server_header=False,
                 date_header=True,

@@ -173,9 +173,10 @@ def eventually(predicate: Callable[[], T], timeout: float = 10) -> T:
 async def eventually_async(predicate: Callable[[], Awaitable[T]], timeout: float = 10) -> T:  # noqa: ASYNC109 - as above
     """The same for a predicate that is awaited."""
     async with asyncio.timeout(timeout):
-        while not (answer := await predicate()):
+        while True:
+            if answer := await predicate():
+                return answer
             await asyncio.sleep(0.02)
-    return answer
 
 
 def run_async(coroutine: Coroutine[Any, Any, T]) -> T:

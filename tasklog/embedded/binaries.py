@@ -33,7 +33,7 @@ def find_postgres(wanted: int | None) -> tuple[Path, int]:
             f"The data was made by Postgres {wanted}, which was not found: set PG_BIN to its directory."
         )
     raise SettingsError(
-        f"No Postgres {_OLDEST_POSTGRES} or newer was found: set DATABASE_URL, or PG_BIN to the directory of its programs."
+        f"No Postgres {_OLDEST_POSTGRES} or newer was found: set DATABASE_URL, or PG_BIN to its directory."
     )
 
 
