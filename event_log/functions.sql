@@ -35,6 +35,7 @@ DECLARE
     stream tasklog.streams;
     free boolean;
     current_version integer;
+    refused bigint[];
 BEGIN
     FOR event IN
         SELECT * FROM unnest(commands, users, tasks, versions, event_ids, types, schema_versions, data, metadata)
@@ -50,6 +51,7 @@ BEGIN
                 stream.user_id := event.user_id;
             END IF;
             command := NULL;
+            refused := '{}';
         END IF;
 
         IF command IS DISTINCT FROM event.command THEN
@@ -66,8 +68,10 @@ BEGIN
                 SELECT e.version INTO current_version FROM tasklog.events e
                 WHERE e.user_id = event.user_id AND e.task_id = event.task_id
                 ORDER BY e.version DESC LIMIT 1;
-                IF coalesce(current_version, 0) <> event.version - 1 THEN
+                -- What was decided on a refused command's result is refused with it, even if its version fits.
+                IF coalesce(current_version, 0) <> event.version - 1 OR task_id = ANY (refused) THEN
                     outcome := 'conflict';
+                    refused := refused || task_id;
                 END IF;
             END IF;
             IF outcome <> 'appended' THEN

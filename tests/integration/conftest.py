@@ -1,0 +1,38 @@
+"""The database of a test as its owner and as each service sees it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from runtime.database import Database, open_database
+from runtime.settings import Settings
+from tests.servers import Database as Addresses
+
+
+@pytest.fixture
+async def owner(database: Addresses) -> AsyncIterator[asyncpg.Connection]:
+    """A connection that may look at everything, and change it."""
+    connection = await asyncpg.connect(database.owner)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def writer(settings: Settings) -> AsyncIterator[Database]:
+    async with open_database(settings, "writer") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def projector(settings: Settings) -> AsyncIterator[Database]:
+    async with open_database(settings, "projector") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def reader(settings: Settings) -> AsyncIterator[Database]:
+    async with open_database(settings, "reader") as opened:
+        yield opened

@@ -1,0 +1,103 @@
+"""What the tests of the ledger share: appends by hand, and looking at what is stored."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+from domain.events import Recorded, TaskCreated, TaskEvent
+from event_log.append import Append, Fetching, Refused, append
+from runtime.database import Database, open_database
+from runtime.settings import Settings
+
+
+def of(user: str, *events: TaskEvent, task: int | None = None, expected: int = 0) -> Append:
+    """The append of one command; without events, of the creation of a task."""
+    return Append(
+        user_id=user,
+        task_id=task,
+        expected_version=expected,
+        events=events or (TaskCreated(title="Milk", description=None),),
+        actor=user,
+        request_id="test",
+    )
+
+
+async def appended(database: Fetching, *appends: Append) -> list[tuple[Recorded, ...]]:
+    """Append what must not be refused."""
+    outcomes = await append(database, appends, wait=True)
+    assert not [outcome for outcome in outcomes if isinstance(outcome, Refused)]
+    return [outcome for outcome in outcomes if not isinstance(outcome, Refused)]
+
+
+async def created(database: Fetching, user: str, title: str = "Milk") -> int:
+    """The id of a new task of a user."""
+    ((event,),) = await appended(database, of(user, TaskCreated(title=title, description=None)))
+    return event.task_id
+
+
+async def positions(owner: asyncpg.Connection, user: str) -> list[int]:
+    """The positions of a user's stream, in order."""
+    rows = await owner.fetch("SELECT position FROM tasklog.events WHERE user_id = $1 ORDER BY position", user)
+    return [row["position"] for row in rows]
+
+
+async def copy_of(owner: asyncpg.Connection, table: str, order: str, columns: str = "*") -> bytes:
+    """Everything in a table, as COPY writes it."""
+    output = io.BytesIO()
+    await owner.copy_from_query(f"SELECT {columns} FROM tasklog.{table} ORDER BY {order}", output=output)
+    return output.getvalue()
+
+
+async def tasks_copy(owner: asyncpg.Connection) -> bytes:
+    """The read table, byte for byte."""
+    return await copy_of(owner, "tasks", "user_id, id")
+
+
+async def forget_projection(owner: asyncpg.Connection) -> None:
+    """Drop the read table's rows and the checkpoints, and mark every stream as not projected."""
+    await owner.execute(
+        "TRUNCATE tasklog.tasks, tasklog.checkpoints; UPDATE tasklog.streams SET unprojected_since = now()"
+    )
+
+
+@asynccontextmanager
+async def opened(*wanted: tuple[Settings, str]) -> AsyncIterator[list[Database]]:
+    """Databases as services open them, one for each (settings, role)."""
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(open_database(settings, role)) for settings, role in wanted]  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def connections(url: str, number: int) -> AsyncIterator[list[asyncpg.Connection]]:
+    """Connections of their own."""
+    made = await asyncio.gather(*(asyncpg.connect(url, timeout=20) for _ in range(number)))
+    try:
+        yield made
+    finally:
+        await asyncio.gather(*(connection.close() for connection in made))
+
+
+async def waits_for_lock(owner: asyncpg.Connection) -> bool:
+    """Whether somebody in this database waits for a lock now."""
+    return bool(
+        await owner.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+    )
+
+
+async def within(seconds: float, work: Awaitable[Any]) -> Any:
+    """The result of work that must not be held up."""
+    async with asyncio.timeout(seconds):
+        return await work
+
+
+def flat(outcomes: Sequence[Any]) -> list[Any]:
+    """The elements of the elements."""
+    return [element for outcome in outcomes for element in outcome]
