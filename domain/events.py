@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from domain.commands import UNSET, Unset
 
@@ -43,8 +43,7 @@ class TaskDeleted:
 TaskEvent: TypeAlias = TaskCreated | TaskEdited | TaskCompleted | TaskReopened | TaskDeleted
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Recorded:
+class Recorded(NamedTuple):
     """An event with its place in the ledger.
 
     `position` counts the events of one user and `version` those of one task, both from 1 and without a

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import assert_never
 
 from domain.commands import UNSET
@@ -64,17 +63,16 @@ def _change(task: Task, recorded: Recorded) -> Task | DeletedTask:
     at, version = recorded.recorded_at, recorded.version
     match recorded.event:
         case TaskEdited(title=title, description=description):
-            return replace(
-                task,
+            return task._replace(
                 title=task.title if title is UNSET else title,
                 description=task.description if description is UNSET else description,
                 updated_at=at,
                 version=version,
             )
         case TaskCompleted():
-            return replace(task, completed=True, updated_at=at, version=version)
+            return task._replace(completed=True, updated_at=at, version=version)
         case TaskReopened():
-            return replace(task, completed=False, updated_at=at, version=version)
+            return task._replace(completed=False, updated_at=at, version=version)
         case TaskDeleted():
             return DeletedTask(version=version)
         case TaskCreated():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 TITLE_LENGTH = 200
 """The longest title, in code points."""
@@ -20,11 +20,11 @@ class NoTask:
     version: int = 0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """A task that exists, pending or completed.
 
-    `created_position` is the position of its first event, `version` that of its last one among its own.
+    `created_position` is the position of its first event, `version` that of its last one among its own. A named
+    tuple, as a replay makes one for every event: a frozen dataclass takes twice the time.
     """
 
     id: int

@@ -1,0 +1,1 @@
+"""Proving the ledger and moving it: verify, anchor, export, import, rebuild, status."""

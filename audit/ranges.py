@@ -1,0 +1,95 @@
+"""Walk all streams in ranges of users, each small enough to be held in memory and read in one snapshot."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from event_log.chain import SCAN_RANGE, SCAN_USER
+from runtime.database import Database
+
+RANGE_EVENTS: Final = 50_000
+"""About how many events a range has; a user is never divided."""
+
+CHUNK: Final = 500
+"""Rows a fetch: about what the kernel buffers, so that Postgres works on while we do."""
+
+STREAMS: Final = """
+    -- The streams behind user $1 until their events sum up to $2, or the stream of user $3 alone.
+    SELECT s.user_id, s.head, encode(s.hash, 'hex') AS hash, coalesce(c.position, 0) AS projected
+    FROM (SELECT *, sum(head) OVER (ORDER BY user_id) - head AS before FROM (
+              SELECT * FROM tasklog.streams WHERE user_id > $1 AND ($3::text IS NULL OR user_id = $3)
+              ORDER BY user_id LIMIT 5000) AS next) AS s
+    LEFT JOIN tasklog.checkpoints c USING (user_id)
+    WHERE s.before < $2 ORDER BY s.user_id
+"""
+
+_ROWS: Final = """
+    -- Projected rows, in the order of projector.project.Row.
+    SELECT t.user_id, t.id, t.title, t.description, t.completed, t.created_at, t.updated_at, t.created_position,
+           t.version, t.title_key, t.body
+    FROM tasklog.tasks t WHERE {}
+"""
+ROWS_RANGE: Final = _ROWS.format("t.user_id > $1 AND t.user_id <= $2")
+ROWS_USER: Final = _ROWS.format("t.user_id = $1")
+
+LAST: Final = "\U0010ffff" * 256
+"""Behind every user's id."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stream:
+    """A stream's recorded head and how far it is projected."""
+
+    user_id: str
+    head: int
+    hash: str
+    projected: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Range:
+    """Some streams in one snapshot, and whatever else the tables have of users between them."""
+
+    streams: list[Stream]
+    last: str
+    connection: Any
+    _bounds: tuple[str, ...]
+
+    def events(self) -> AsyncIterator[list[Any]]:
+        """The events, in chunks; see event_log.chain."""
+        return _chunks(self.connection, SCAN_USER if len(self._bounds) == 1 else SCAN_RANGE, self._bounds)
+
+    def rows(self) -> AsyncIterator[list[Any]]:
+        """The projected rows, in chunks."""
+        return _chunks(self.connection, ROWS_USER if len(self._bounds) == 1 else ROWS_RANGE, self._bounds)
+
+
+async def ranges(database: Database, user_id: str | None = None) -> AsyncGenerator[Range, None]:
+    """All streams, or the one of `user_id`; each range is one moment, and good until the next is asked for."""
+    behind = ""
+    while behind != LAST:
+        async with database.transaction() as connection:
+            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            found = await connection.fetch(STREAMS, behind, RANGE_EVENTS, user_id)
+            streams = [Stream(**row) for row in found]
+            last = streams[-1].user_id if streams and user_id is None else LAST
+            bounds = (behind, last) if user_id is None else (user_id,)
+            yield Range(streams=streams, last=last, connection=connection, _bounds=bounds)
+        behind = last
+
+
+async def _chunks(connection: Any, query: str, bounds: tuple[str, ...]) -> AsyncIterator[list[Any]]:
+    """The rows of `query`; the next ones are under way while some are worked on."""
+    cursor = await connection.cursor(query, *bounds)
+    coming = asyncio.ensure_future(cursor.fetch(CHUNK))
+    try:
+        while rows := await coming:
+            coming = asyncio.ensure_future(cursor.fetch(CHUNK))
+            await asyncio.sleep(0)
+            yield rows
+    finally:
+        if not coming.done():
+            await asyncio.wait([coming])

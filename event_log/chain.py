@@ -1,0 +1,119 @@
+"""The hash chain of a stream: any change, removal, insertion or reordering of its events shows.
+
+An event's hash is sha256 over ten lines of text: the hash before it (64 zeros for the first), user, position, task,
+version, event id, type, schema version, time, and the digest of its content; docs/audit.md checks one by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Final, NamedTuple
+
+import orjson
+
+from event_log.codec import STREAM_ERASED
+
+GENESIS: Final = "0" * 64
+"""The hash before the first event."""
+
+_SCAN: Final = r"""
+    -- Events in order, as `Link`s with what a replay needs beside.
+    SELECT e.user_id, e.position,
+           e.position || E'\n' || coalesce(e.task_id::text, '') || E'\n' || e.version || E'\n' || e.event_id || E'\n'
+           || e.type || E'\n' || e.schema_version || E'\n'
+           || to_char(e.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS line,
+           e.metadata::text AS metadata, e.data::text AS data, encode(e.erased_digest, 'hex') AS erased_digest,
+           encode(e.hash, 'hex') AS hash, e.type, e.task_id, e.version, e.schema_version, e.recorded_at
+    FROM tasklog.events e WHERE {} ORDER BY e.user_id, e.position
+"""
+
+SCAN_RANGE: Final = _SCAN.format("e.user_id > $1 AND e.user_id <= $2")
+"""The events of all users behind $1 up to $2."""
+
+SCAN_USER: Final = _SCAN.format("e.user_id = $1")
+"""The events of one user."""
+
+
+class Link(NamedTuple):
+    """What an event contributes to the chain; `line` is its seven lines from position to time."""
+
+    user_id: str
+    position: int
+    line: str
+    metadata: str | None
+    data: str | None
+    erased_digest: str | None
+    hash: str
+    type: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """The first position of a user's stream, or of its projection, that is not as it was written."""
+
+    user_id: str
+    position: int
+    reason: str
+
+
+@dataclass(kw_only=True, slots=True)
+class Chain:
+    """Checks links that come in order of user and position; `faults` holds the first of each user."""
+
+    faults: dict[str, Fault] = field(default_factory=dict)
+    heads: dict[str, tuple[int, str]] = field(default_factory=dict)
+    anchors: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    _erased: dict[str, int] = field(default_factory=dict)
+    _excused: dict[str, int] = field(default_factory=dict)
+
+    def feed(self, links: Iterable[Link]) -> None:
+        """Check further links."""
+        user, position, digest = "", 0, GENESIS
+        for link in links:
+            if link[0] != user:
+                if user:
+                    self.heads[user] = (position, digest)
+                user = link[0]
+                position, digest = self.heads.get(user, (0, GENESIS))
+            if user in self.faults:
+                continue
+            digest = self._check(link, position, digest)
+            position = link[1]
+        if user:
+            self.heads[user] = (position, digest)
+
+    def _check(self, link: Link, before: int, digest: str) -> str:
+        user, position, line, metadata, data, erased_digest, stored, kind = link
+        if position != before + 1:
+            self.fault(user, before + 1, f"the event is missing: position {position} follows {before}")
+            return digest
+        if erased_digest is None:
+            content = sha256(f"{metadata}\n{data}".encode()).hexdigest()
+        else:
+            content = erased_digest
+            self._erased[user] = position
+        if kind == STREAM_ERASED:
+            self._excused[user] = orjson.loads(data or "{}").get("through", 0)
+        digest = sha256(f"{digest}\n{user}\n{line}\n{content}".encode()).hexdigest()
+        if digest != stored:
+            self.fault(user, position, "the event does not fit its hash")
+        elif self.anchors and self.anchors.get(user, {}).get(position, digest) != digest:
+            self.fault(user, position, "the stream was rewritten: the hash is not the anchored one")
+        return digest
+
+    def fault(self, user_id: str, position: int, reason: str) -> None:
+        """Note a user's fault; only the first counts."""
+        self.faults.setdefault(user_id, Fault(user_id=user_id, position=position, reason=reason))
+
+    def finish(self, user_id: str, head: tuple[int, str]) -> None:
+        """Check what only shows at a stream's end: its recorded head, cut tails, erasures that nobody recorded."""
+        position, digest = self.heads.pop(user_id, (0, GENESIS))
+        if head != (position, digest):
+            self.fault(user_id, min(position, head[0]) + 1, f"the stream ends at {position}, its head is {head[0]}")
+        for anchored in self.anchors.get(user_id, ()):
+            if anchored > position:
+                self.fault(user_id, position + 1, f"the tail was cut: position {anchored} is anchored")
+        if self._erased.pop(user_id, 0) > self._excused.pop(user_id, 0):
+            self.fault(user_id, position, "text was removed without an erasure being recorded")
