@@ -87,7 +87,7 @@ MISBEHAVIOURS: dict[str, Behaviour] = {
     "not UTF-8": says(b'{"keys": "\xff"}'),
     "symmetric keys": says(key_set_body(OCT, {**OCT, "kid": "new"})),
     "too many keys": says(key_set_body(*[{**NEW, "kid": f"new{n}"} for n in range(200)], NEW)),
-    "compressed": says(gzip.compress(key_set_body(NEW) + b" " * 10**7), "200 OK", "content-encoding: gzip"),
+    "compressed": says(gzip.compress(key_set_body(NEW)), "200 OK", "content-encoding: gzip"),
 }
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
+import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.jwks import read_key_set
+from edge.jwks import KeySet, Timing, read_key_set
 from tests.signing import ABSENT, ALGORITHMS, PRIVATE_KEYS, key_set_body, public_jwk
 
 GOOD = public_jwk("good", PRIVATE_KEYS["EdDSA"], "EdDSA")
@@ -70,6 +72,24 @@ def test_the_first_of_two_keys_with_one_name_counts() -> None:
 def test_the_same_set_read_twice_is_equal_so_that_no_refresh_empties_the_cache() -> None:
     assert read_key_set(key_set_body()) == read_key_set(key_set_body())
     assert read_key_set(key_set_body()) != read_key_set(key_set_body(GOOD))
+
+
+def test_the_keys_count_as_changed_when_they_are_others_and_not_at_every_fetch() -> None:
+    answers = [key_set_body(GOOD), key_set_body(GOOD), key_set_body(GOOD, entry("ES256"))]
+    changes: list[int] = []
+
+    def answer(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, stream=httpx.ByteStream(answers.pop(0)))
+
+    async def search_thrice() -> None:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
+            timing = Timing(cooldown=0.000_001)
+            keys = KeySet("http://auth.example", http, timing=timing, on_change=lambda: changes.append(len(answers)))
+            for _ in range(3):
+                await keys.find("unknown")
+
+    asyncio.run(search_thrice())
+    assert changes == [2, 0]
 
 
 @given(

@@ -257,6 +257,8 @@ CONFUSIONS = [
     replace(good("PS256"), header={"alg": "RS256", "kid": "PS256"}, signer="RS256"),
     *(good("EdDSA").header_with(kid=kid) for kid in ("ES256", "RS256", "unknown", "", ABSENT)),
     good("ES256").header_with(kid="EdDSA"),
+    good("RS256").header_with(alg="PS256"),
+    good("PS256").header_with(alg="RS256"),
     good("EdDSA").header_with(alg="HS256"),
     good("HS256").header_with(alg="EdDSA", kid="EdDSA"),
     replace(good("EdDSA"), key=Ed25519PrivateKey.generate()),
