@@ -1,0 +1,169 @@
+"""The migrations give the tables that the code declares, go up twice and down again, and an old schema is noticed.
+
+Seen to fail: with an index left out of the revision, with a column of another type or collation, and without the
+comparison of the schema's version in `open_database`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import asyncpg
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy.ext.asyncio import create_async_engine
+
+import migrations
+from event_log.tables import SCHEMA, metadata
+from projector.read_model import tasks
+from runtime.database import open_database
+from runtime.settings import Settings, SettingsError
+from tests.ledger import created
+from tests.servers import Database as Addresses
+from tests.servers import Servers, run_async
+
+COLUMNS = """
+    SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+           CASE WHEN a.attcollation <> t.typcollation THEN o.collname::text END, pg_get_expr(d.adbin, d.adrelid)
+    FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid
+    LEFT JOIN pg_collation o ON o.oid = a.attcollation
+    LEFT JOIN pg_attrdef d ON (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
+    WHERE c.relnamespace = to_regnamespace($1) AND c.relkind = 'r' AND a.attnum > 0
+      AND c.relname <> 'alembic_version' ORDER BY 1, 2
+"""
+INDEXES = """
+    SELECT tablename::text, replace(indexdef, $1 || '.', ''), c.contype::text
+    FROM pg_indexes LEFT JOIN pg_constraint c ON c.conindid = format('%I.%I', schemaname, indexname)::regclass
+    WHERE schemaname = $1 AND tablename <> 'alembic_version' ORDER BY 1, 2
+"""
+OPTIONS = """
+    SELECT relname::text, reloptions FROM pg_class
+    WHERE relnamespace = to_regnamespace($1) AND relkind IN ('r', 'S') AND relname <> 'alembic_version' ORDER BY 1
+"""
+LEFT = """
+    SELECT relname::text FROM pg_class WHERE relnamespace = to_regnamespace('tasklog') AND relname !~ '^alembic_version'
+    UNION ALL SELECT proname::text FROM pg_proc WHERE pronamespace = to_regnamespace('tasklog')
+"""
+
+
+@pytest.fixture
+def empty(servers: Servers) -> Iterator[Addresses]:
+    """A database without anything in it."""
+    name = "tasklog_not_migrated"
+    servers.execute(f"CREATE DATABASE {name}")
+    yield servers.database(name)
+    servers.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def test_alembic_finds_no_difference_between_the_migrated_and_the_declared_tables(database: Addresses) -> None:
+    assert tasks.metadata is metadata
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(database.owner))
+    try:
+        async with engine.connect() as connection:
+            assert await connection.run_sync(_differences) == []
+    finally:
+        await engine.dispose()
+
+
+def _differences(connection: sa.Connection) -> list[Any]:
+    def ours(name: str | None, kind: str, _parents: object) -> bool:
+        return kind != "schema" or name == SCHEMA
+
+    options = {"include_schemas": True, "include_name": ours, "compare_type": True, "compare_server_default": True}
+    options["version_table_schema"] = SCHEMA
+    return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
+
+
+@pytest.mark.parametrize("query", [COLUMNS, INDEXES, OPTIONS], ids=["columns", "indexes", "storage"])
+async def test_the_catalog_shows_the_declared_tables_to_the_last_collation(
+    database: Addresses, owner: asyncpg.Connection, query: str
+) -> None:
+    """What Alembic does not compare: the declared tables are created beside the migrated ones."""
+    beside = sa.MetaData(schema="declared")
+    for table in metadata.tables.values():
+        table.to_metadata(beside, schema="declared")
+    sa.Sequence("task_ids", metadata=beside, schema="declared")
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(database.owner))
+    try:
+        async with engine.begin() as connection:
+            await connection.exec_driver_sql("CREATE SCHEMA declared")
+            await connection.run_sync(beside.create_all)
+    finally:
+        await engine.dispose()
+    migrated = [tuple(row) for row in await owner.fetch(query, SCHEMA)]
+    assert migrated == [tuple(row) for row in await owner.fetch(query, "declared")]
+    assert len(migrated) >= len(metadata.tables)
+
+
+async def test_users_and_titles_are_compared_byte_by_byte(owner: asyncpg.Connection) -> None:
+    """The merge of rows and tail in Python relies on it."""
+    rows = await owner.fetch(COLUMNS, SCHEMA)
+    collations = {(row[0], row[1]): row[4] for row in rows if row[1] in {"user_id", "title_key"}}
+    assert set(collations.values()) == {"C"}
+    assert len(collations) == 5
+
+
+def test_a_second_upgrade_changes_nothing(database: Addresses) -> None:
+    before = run_async(_kept(database))
+    migrations.upgrade(database.owner)
+    assert run_async(_kept(database)) == before
+
+
+async def _kept(database: Addresses) -> list[Any]:
+    """An event made before, and what there is."""
+    connection = await asyncpg.connect(database.owner)
+    try:
+        if not await connection.fetchval("SELECT count(*) FROM tasklog.events"):
+            await created(connection, "alice")
+        kept: list[Any] = [await connection.fetch(query, SCHEMA) for query in (COLUMNS, INDEXES, OPTIONS)]
+        return [*kept, await connection.fetch(LEFT + " ORDER BY 1"), await connection.fetch("TABLE tasklog.events")]
+    finally:
+        await connection.close()
+
+
+def test_a_downgrade_leaves_nothing_and_an_upgrade_brings_it_back(empty: Addresses) -> None:
+    migrations.upgrade(empty.owner)
+    assert "append" in run_async(_names(empty))
+    migrations.downgrade(empty.owner)
+    assert run_async(_names(empty)) == set()
+    with pytest.raises(SettingsError, match=r"\./run migrate"):
+        run_async(_open(empty.owner))
+    migrations.upgrade(empty.owner, list(empty.service_urls.values()))
+    assert {"append", "events", "tasks_by_title"} <= run_async(_names(empty))
+    run_async(_open(empty.owner))
+
+
+async def _names(database: Addresses) -> set[str]:
+    connection = await asyncpg.connect(database.owner)
+    try:
+        return {row[0] for row in await connection.fetch(LEFT)}
+    finally:
+        await connection.close()
+
+
+async def _open(url: str) -> None:
+    async with open_database(Settings(_env_file=None, command_database_url=url), "writer"):
+        pass
+
+
+@pytest.mark.parametrize(
+    "change", ["COMMENT ON SCHEMA tasklog IS 'tasklog 0123456789ab'", "COMMENT ON SCHEMA tasklog IS NULL"]
+)
+async def test_an_old_schema_is_one_sentence_at_the_start(
+    settings: Settings, owner: asyncpg.Connection, change: str
+) -> None:
+    await owner.execute(change)
+    with pytest.raises(SettingsError) as raised:
+        async with open_database(settings, "writer"):
+            pass
+    sentence = str(raised.value)
+    assert "./run migrate" in sentence
+    assert sentence.count(".") - sentence.count("./") == 1
+
+
+def test_a_database_that_was_never_migrated_is_the_same_sentence(empty: Addresses) -> None:
+    with pytest.raises(SettingsError, match=r"\./run migrate"):
+        run_async(_open(empty.owner))
