@@ -1,0 +1,153 @@
+"""What each service's role can do, and what the database refuses it whatever the code says.
+
+Seen to fail: with a right too many in `migrations/rights.sql` (SELECT on a table, EXECUTE for PUBLIC, UPDATE of a
+whole stream for the projector), and with `SECURITY DEFINER` taken from `tasklog.append`.
+"""
+
+from __future__ import annotations
+
+import asyncpg
+import pytest
+
+from command_api.handle import Request, handle
+from command_api.known_states import KnownStates
+from domain.commands import CreateTask, ToggleTask
+from domain.task import Task
+from projector.catch_up import catch_up
+from read_api.queries import TaskQuery, get_task, list_tasks
+from runtime.database import Database
+from tests.ledger import created
+from tests.servers import Database as Addresses
+
+ROLES = ("writer", "projector", "reader")
+TABLES = ("events", "streams", "tasks", "checkpoints", "alembic_version")
+STATEMENTS = {
+    "SELECT": "SELECT count(*) FROM tasklog.{}",
+    "INSERT": "INSERT INTO tasklog.{} SELECT (json_populate_record(NULL::tasklog.{}, '{{}}')).*",
+    "UPDATE": "UPDATE tasklog.{} SET {column} = {column}",
+    "DELETE": "DELETE FROM tasklog.{}",
+    "TRUNCATE": "TRUNCATE tasklog.{}",
+    "LOCK": "LOCK TABLE tasklog.{} IN ACCESS EXCLUSIVE MODE",
+    "DROP": "DROP TABLE tasklog.{} CASCADE",
+    "ALTER": "ALTER TABLE tasklog.{} ADD COLUMN x int",
+    "TRIGGER": "CREATE TRIGGER t BEFORE INSERT ON tasklog.{} EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+}
+OWN_TABLES = {(verb, table) for verb in ("INSERT", "UPDATE", "DELETE", "LOCK") for table in ("tasks", "checkpoints")}
+READ_BY_PROJECTOR = {("SELECT", table) for table in ("events", "streams", "tasks", "checkpoints")}
+ALLOWED = {"writer": set(), "projector": OWN_TABLES | READ_BY_PROJECTOR, "reader": set()}
+FUNCTIONS = {
+    "writer": {"append", "task_events"},
+    "projector": set(),
+    "reader": {"list_tasks", "get_task", "history", "position_at", "events_between"},
+}
+FORBIDDEN = [
+    "SELECT * FROM tasklog.take_head('alice', true)",
+    "SELECT tasklog.move_head(NULL)",
+    "SELECT tasklog.erase('alice', 'a', 'r')",
+    "SELECT nextval('tasklog.task_ids')",
+    "SELECT setval('tasklog.task_ids', 1)",
+    "CREATE TABLE tasklog.mine ()",
+    "CREATE TABLE public.mine ()",
+    "CREATE SCHEMA mine",
+    "CREATE FUNCTION tasklog.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "DROP FUNCTION tasklog.take_head",
+    "COMMENT ON SCHEMA tasklog IS 'mine'",
+    "DROP SCHEMA tasklog CASCADE",
+    "ALTER ROLE tasklog_writer SUPERUSER",
+    "SET ROLE tasklog_eraser",
+    "CREATE ROLE mine",
+    "COPY (SELECT 1) TO PROGRAM 'true'",
+]
+
+
+async def test_the_writing_role_can_append_and_load(writer: Database) -> None:
+    known = KnownStates()
+    (task,) = await handle(writer, known, [_request(None, CreateTask(title="Milk"))])
+    assert isinstance(task, Task)
+    (toggled,) = await handle(writer, KnownStates(), [_request(task.id, ToggleTask())])
+    assert isinstance(toggled, Task)
+    assert toggled.completed
+
+
+async def test_the_projecting_and_the_reading_role_can_do_their_work(
+    writer: Database, projector: Database, reader: Database
+) -> None:
+    task = await created(writer, "alice")
+    assert await catch_up(projector) == 1
+    assert (await list_tasks(reader, "alice", TaskQuery())).head == 1
+    assert await get_task(reader, "alice", task) is not None
+
+
+def _request(task: int | None, command: CreateTask | ToggleTask) -> Request:
+    return Request(user_id="alice", task_id=task, command=command, request_id="r")
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_a_role_has_no_right_to_a_table_but_those_it_needs(database: Addresses, role: str) -> None:
+    """Each statement is tried as the role; only a refusal for want of rights counts as refused."""
+    connection = await asyncpg.connect(getattr(database, role))
+    done = set()
+    try:
+        for verb, statement in STATEMENTS.items():
+            for table in TABLES:
+                column = "version_num" if table == "alembic_version" else "user_id"
+                if not await _refused(connection, statement.format(table, table, column=column)):
+                    done.add((verb, table))
+    finally:
+        await connection.close()
+    assert done == ALLOWED[role]
+
+
+async def test_of_the_ledger_the_projector_may_change_its_mark_alone(database: Addresses) -> None:
+    connection = await asyncpg.connect(database.projector)
+    try:
+        for change in ("head = head + 1", "hash = hash", "recorded_at = now()", "user_id = 'mallory'"):
+            assert await _refused(connection, f"UPDATE tasklog.streams SET {change}")
+        await connection.execute("UPDATE tasklog.streams SET unprojected_since = NULL")
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_a_role_can_call_its_own_functions_and_no_other(
+    owner: asyncpg.Connection, database: Addresses, role: str
+) -> None:
+    """Asked of the database, for every function there is: internal ones and those of other services as well."""
+    rows = await owner.fetch(
+        "SELECT proname::text, has_function_privilege($1, oid, 'EXECUTE') AS may FROM pg_proc"
+        " WHERE pronamespace = 'tasklog'::regnamespace",
+        f"tasklog_{role}",
+    )
+    assert {row["proname"] for row in rows if row["may"]} == FUNCTIONS[role]
+    assert {"take_head", "move_head", "append_one", "erase"} <= {row["proname"] for row in rows if not row["may"]}
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_a_role_can_neither_change_the_schema_nor_reach_inside(database: Addresses, role: str) -> None:
+    connection = await asyncpg.connect(getattr(database, role))
+    try:
+        assert [statement for statement in FORBIDDEN if not await _refused(connection, statement)] == []
+    finally:
+        await connection.close()
+
+
+async def test_no_role_has_a_power_over_the_server(owner: asyncpg.Connection) -> None:
+    powers = "rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls OR rolinherit"
+    rows = await owner.fetch(f"SELECT rolname::text, {powers} AS power FROM pg_roles WHERE rolname ~ '^tasklog_'")
+    assert {row["rolname"] for row in rows} == {f"tasklog_{role}" for role in (*ROLES, "eraser")}
+    assert not [row["rolname"] for row in rows if row["power"]]
+
+
+async def _refused(connection: asyncpg.Connection, statement: str) -> bool:
+    """Whether the role lacks the right; another error came after the rights were checked."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        await connection.execute(statement)
+    except asyncpg.InsufficientPrivilegeError:
+        return True
+    except asyncpg.IntegrityConstraintViolationError:
+        return False
+    finally:
+        await transaction.rollback()
+    return False
