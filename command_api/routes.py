@@ -41,8 +41,11 @@ class CommandState(EdgeState):
 router = APIRouter(route_class=ReadyRoute, tags=["tasks"])
 
 
-def _body(model: type[JsonBody], *, required: bool = True) -> dict[str, Any]:
-    return {"required": required, "content": {"application/json": {"schema": model.model_json_schema()}}}
+def _body(model: type[JsonBody], *, optional: bool = False) -> dict[str, Any]:
+    schema: dict[str, Any] = model.model_json_schema()
+    if optional:
+        schema = {"anyOf": [schema, {"type": "null"}]}
+    return {"required": not optional, "content": {"application/json": {"schema": schema}}}
 
 
 def _answer(description: str, headers: dict[str, Any]) -> dict[str, Any]:
@@ -86,7 +89,7 @@ async def edit_task(request: Request) -> Response:
     summary="Complete, reopen or toggle a task",
     response_class=Response,
     responses={200: _answer("The task", _ETAG), **problems(401, 403, 404, 409, 413, 415, 422, 429)},
-    openapi_extra=task_route(parameters=("user_id", "task_id"), requestBody=_body(CompletionBody, required=False)),
+    openapi_extra=task_route(parameters=("user_id", "task_id"), requestBody=_body(CompletionBody, optional=True)),
 )
 async def complete_task(request: Request) -> Response:
     """Without a body or with an empty one the task is toggled; `completed` sets it."""

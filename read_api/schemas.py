@@ -43,7 +43,7 @@ LIST_PARAMETERS: Final[list[dict[str, Any]]] = [
         "name": "cursor",
         "in": "query",
         "description": "Where the page begins: from the `Link` of the page before, which asked for the same list",
-        "schema": {"type": "string"},
+        "schema": {"type": "string", "format": "task-cursor", "minLength": 1},
     },
 ]
 

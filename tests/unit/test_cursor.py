@@ -54,6 +54,7 @@ def test_any_packed_fields_are_a_cursor_or_refused(fields: list[Any]) -> None:
         "a" * 5000,
         encode(Cursor(sort="created", status="all", key=1, id=1)) + "=",
         encode(Cursor(sort="created", status="all", key=1, id=1)) + "A",
+        base64.urlsafe_b64encode(b'["created", "all", 1, 1]').decode(),
         packed("created", "all", 1),
         packed("created", "all", 1, 1, 1),
         packed("created", "done", 1, 1),
