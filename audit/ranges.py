@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 from event_log.chain import SCAN_RANGE, SCAN_USER
-from runtime.database import Database
+from runtime.database import Database, chunks
 
 RANGE_EVENTS: Final = 50_000
 """About how many events a range has; a user is never divided."""
-
-CHUNK: Final = 500
-"""Rows a fetch: about what the kernel buffers, so that Postgres works on while we do."""
 
 STREAMS: Final = """
     -- The streams behind user $1 until their events sum up to $2, or the stream of user $3 alone.
@@ -60,11 +56,11 @@ class Range:
 
     def events(self) -> AsyncIterator[list[Any]]:
         """The events, in chunks; see event_log.chain."""
-        return _chunks(self.connection, SCAN_USER if len(self._bounds) == 1 else SCAN_RANGE, self._bounds)
+        return chunks(self.connection, SCAN_USER if len(self._bounds) == 1 else SCAN_RANGE, *self._bounds)
 
     def rows(self) -> AsyncIterator[list[Any]]:
         """The projected rows, in chunks."""
-        return _chunks(self.connection, ROWS_USER if len(self._bounds) == 1 else ROWS_RANGE, self._bounds)
+        return chunks(self.connection, ROWS_USER if len(self._bounds) == 1 else ROWS_RANGE, *self._bounds)
 
 
 async def ranges(database: Database, user_id: str | None = None) -> AsyncGenerator[Range, None]:
@@ -79,17 +75,3 @@ async def ranges(database: Database, user_id: str | None = None) -> AsyncGenerat
             bounds = (behind, last) if user_id is None else (user_id,)
             yield Range(streams=streams, last=last, connection=connection, _bounds=bounds)
         behind = last
-
-
-async def _chunks(connection: Any, query: str, bounds: tuple[str, ...]) -> AsyncIterator[list[Any]]:
-    """The rows of `query`; the next ones are under way while some are worked on."""
-    cursor = await connection.cursor(query, *bounds)
-    coming = asyncio.ensure_future(cursor.fetch(CHUNK))
-    try:
-        while rows := await coming:
-            coming = asyncio.ensure_future(cursor.fetch(CHUNK))
-            await asyncio.sleep(0)
-            yield rows
-    finally:
-        if not coming.done():
-            await asyncio.wait([coming])

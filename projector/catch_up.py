@@ -18,7 +18,7 @@ from domain.evolve import HistoryError, evolve
 from domain.task import DeletedTask, NoTask, Task, TaskState
 from event_log.codec import UnreadableEventError
 from event_log.read import TaskKey, recorded
-from projector.project import row_of
+from projector.project import Row, row_of
 from projector.read_model import task_of
 from projector.statements import ADVANCE, CLAIM, ENROL, PARK, PUT, REMOVE, TOUCHED, UNMARK, UNPROJECTED
 from runtime.database import Database
@@ -117,13 +117,17 @@ def _check_density(position: int, *, behind: int) -> None:
 
 async def _write(connection: Any, claimed: Mapping[str, int], batch: Batch) -> None:
     put = [row_of(user_id, state) for (user_id, _), state in batch.states.items() if isinstance(state, Task)]
-    removed = [key for key, state in batch.states.items() if isinstance(state, DeletedTask)]
-    if put:
-        await connection.execute(PUT, *(list(column) for column in zip(*put, strict=True)))
-    if removed:
-        await connection.execute(REMOVE, [user_id for user_id, _ in removed], [task_id for _, task_id in removed])
+    await write_rows(connection, put, [key for key, state in batch.states.items() if isinstance(state, DeletedTask)])
     advanced = {user_id: position for user_id, position in batch.reached.items() if position > claimed[user_id]}
     await connection.execute(ADVANCE, [*advanced], [*advanced.values()])
     for user_id, error in batch.failed.items():
         await _park(connection, user_id, error)
     await connection.execute(UNMARK, [*batch.reached], [*batch.reached.values()])
+
+
+async def write_rows(connection: Any, put: Sequence[Row], removed: Sequence[TaskKey]) -> None:
+    """Make the rows `put` what they are now, and remove those of deleted tasks."""
+    if put:
+        await connection.execute(PUT, *(list(column) for column in zip(*put, strict=True)))
+    if removed:
+        await connection.execute(REMOVE, [user_id for user_id, _ in removed], [task_id for _, task_id in removed])

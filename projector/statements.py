@@ -41,7 +41,8 @@ UNPROJECTED: Final = """
 
 TOUCHED: Final = """
     -- The rows of the tasks $2 of users $1 as they were projected so far.
-    SELECT t.user_id, t.id, t.title, t.description, t.completed, t.created_at, t.updated_at, t.created_position, t.version
+    SELECT t.user_id, t.id, t.title, t.description, t.completed, t.created_at, t.updated_at, t.created_position,
+           t.version
     FROM unnest($1::text[], $2::bigint[]) AS touched (user_id, id) JOIN tasklog.tasks t USING (user_id, id)
 """
 
@@ -88,3 +89,44 @@ UNMARK: Final = """
     SET unprojected_since = CASE WHEN locked.head > locked.position THEN clock_timestamp() END
     FROM locked WHERE s.user_id = locked.user_id
 """
+
+MARK_REBUILD: Final = """
+    -- User $1, or all for null, are to be rebuilt.
+    WITH marked AS (
+        UPDATE tasklog.checkpoints SET rebuild = true WHERE ($1::text IS NULL OR user_id = $1) RETURNING 1
+    ) SELECT count(*) FROM marked
+"""
+
+MARK_UNPROJECTED: Final = """
+    -- Streams that are ahead of their checkpoint, or have lost it, are work for the projector again.
+    UPDATE tasklog.streams s SET unprojected_since = clock_timestamp()
+    WHERE ($1::text IS NULL OR s.user_id = $1) AND s.unprojected_since IS NULL
+      AND s.head > coalesce((SELECT c.position FROM tasklog.checkpoints c WHERE c.user_id = s.user_id), 0)
+"""
+
+USERS_TO_REBUILD: Final = "SELECT count(*) FROM tasklog.checkpoints WHERE rebuild"
+
+CLAIM_REBUILD: Final = """
+    -- $1 users who are to be rebuilt, locked as CLAIM does.
+    SELECT c.user_id, c.position FROM tasklog.checkpoints c WHERE c.rebuild
+    ORDER BY c.user_id LIMIT $1 FOR UPDATE SKIP LOCKED
+"""
+
+REPLAYED: Final = """
+    -- All events of users $1 up to their checkpoints $2, in order.
+    SELECT e.user_id, e.position, e.task_id, e.version, e.type, e.schema_version, e.data::text AS data, e.recorded_at
+    FROM unnest($1::text[], $2::bigint[]) AS claimed (user_id, position)
+    CROSS JOIN LATERAL (
+        SELECT * FROM tasklog.events e
+        WHERE e.user_id = claimed.user_id AND e.position <= claimed.position ORDER BY e.position
+    ) AS e
+"""
+
+ROWS_OF_USERS: Final = """
+    -- The rows of users $1, in the order of projector.project.Row.
+    SELECT t.user_id, t.id, t.title, t.description, t.completed, t.created_at, t.updated_at, t.created_position,
+           t.version, t.title_key, t.body
+    FROM tasklog.tasks t WHERE t.user_id = ANY ($1::text[])
+"""
+
+REBUILT: Final = "UPDATE tasklog.checkpoints SET rebuild = false WHERE user_id = ANY ($1::text[])"

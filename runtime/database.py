@@ -15,13 +15,12 @@ import structlog
 from runtime.schema import INSTALLED, schema_version
 from runtime.settings import Settings, SettingsError
 
-Role = Literal["writer", "projector", "reader", "eraser"]
+Role = Literal["writer", "projector", "reader", "eraser", "owner"]
 
 _URL_OF_ROLE: Final = {
     "writer": "command_database_url",
     "projector": "projector_database_url",
     "reader": "read_database_url",
-    "eraser": "database_url",
 }
 _KNOWN_PARAMETERS: Final = frozenset(
     [
@@ -44,6 +43,7 @@ _KNOWN_PARAMETERS: Final = frozenset(
     ]
 )
 _PGBOUNCER_PORT: Final = 6432
+_CHUNK: Final = 500
 _UNAVAILABLE: Final = (
     OSError,
     TimeoutError,
@@ -107,12 +107,14 @@ def service_address(settings: Settings, role: Role) -> Address:
     Raises:
         SettingsError: no URL is set, or it is not one.
     """
-    own = getattr(settings, _URL_OF_ROLE[role]) if role != "eraser" else None
+    setting = _URL_OF_ROLE.get(role)
+    own = getattr(settings, setting) if setting else None
     url = own or settings.database_url
     if url is None:
-        message = f"DATABASE_URL is not set: set it or {_URL_OF_ROLE[role].upper()}, or start everything by ./run."
+        message = f"DATABASE_URL is not set: set it{f' or {setting.upper()}' if setting else ''}, or use ./run."
         raise SettingsError(message)
-    return address(url.get_secret_value(), pooler=settings.database_pooler, role=None if own else f"tasklog_{role}")
+    taken = None if own or role == "owner" else f"tasklog_{role}"
+    return address(url.get_secret_value(), pooler=settings.database_pooler, role=taken)
 
 
 class Database:
@@ -164,6 +166,23 @@ class Database:
             raise UnavailableError(type(error).__name__) from error
 
 
+async def chunks(connection: Any, query: str, *args: object) -> AsyncIterator[list[Any]]:
+    """The rows of `query`, in a transaction, in lists: memory stays flat.
+
+    A list is about what the kernel buffers, and the next one is under way while some is worked on: both sides work.
+    """
+    cursor = await connection.cursor(query, *args)
+    coming = asyncio.ensure_future(cursor.fetch(_CHUNK))
+    try:
+        while rows := await coming:
+            coming = asyncio.ensure_future(cursor.fetch(_CHUNK))
+            await asyncio.sleep(0)
+            yield rows
+    finally:
+        if not coming.done():
+            await asyncio.wait([coming])
+
+
 @asynccontextmanager
 async def open_database(
     settings: Settings, role: Role, *, connections: int = 8, seconds: float = 10
@@ -187,7 +206,9 @@ async def open_database(
     try:
         async with pool:
             database = Database(pool, where)
-            await _check_schema(database, _URL_OF_ROLE[role].upper() if where.role is None else "DATABASE_URL")
+            await _check_schema(
+                database, "DATABASE_URL" if where.role else _URL_OF_ROLE.get(role, "DATABASE_URL").upper()
+            )
             yield database
     finally:
         pool.terminate()

@@ -1,0 +1,53 @@
+"""Anchors: the heads of all streams in a file kept elsewhere, against which a cut or rewritten stream shows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Final
+
+import orjson
+
+from runtime.database import Database
+
+_HEADS: Final = """
+    -- Every stream's head, and the moment at which they all were.
+    SELECT json_build_object('user_id', user_id, 'position', head, 'hash', encode(hash, 'hex'),
+                             'anchored_at', to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))::text
+    FROM tasklog.streams ORDER BY user_id
+"""
+
+
+class AnchorsError(Exception):
+    """The file does not hold anchors: one sentence that says where."""
+
+
+async def anchor(database: Database, out: IO[bytes]) -> int:
+    """Write the heads of all streams to `out`, one JSON object a line; the number of streams.
+
+    Raises:
+        UnavailableError: the database went away.
+    """
+    rows = await database.fetch(_HEADS)
+    out.writelines(row[0].encode() + b"\n" for row in rows)
+    return len(rows)
+
+
+def read_anchors(path: Path) -> Mapping[str, Mapping[int, str]]:
+    """The anchors of a file, also of one that was written to several times.
+
+    Raises:
+        AnchorsError: a line is no anchor.
+    """
+    anchors: dict[str, dict[int, str]] = defaultdict(dict)
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            with suppress(orjson.JSONDecodeError):
+                match orjson.loads(line):
+                    case {"user_id": str(user_id), "position": int(position), "hash": str(digest)}:
+                        anchors[user_id][position] = digest
+                        continue
+            raise AnchorsError(f"line {number} of {path} is no anchor.")
+    return dict(anchors)

@@ -1,0 +1,73 @@
+"""Status: how large the ledger is, how far the projection is behind it, who is parked, which jobs run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from runtime.database import Database
+
+_NUMBERS: Final = """
+    -- Sums over all streams; the lag leaves out parked users, who wait for a person.
+    SELECT count(*) AS streams, coalesce(sum(s.head), 0)::bigint AS events,
+           (SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'tasklog.tasks'::regclass) AS tasks_about,
+           coalesce(sum(s.head - coalesce(c.position, 0)), 0)::bigint AS lag_events,
+           coalesce(extract(epoch FROM clock_timestamp()
+                    - min(s.unprojected_since) FILTER (WHERE c.parked_until IS NULL)), 0)::float AS lag_seconds,
+           count(*) FILTER (WHERE c.parked_until IS NOT NULL) AS parked_users,
+           count(*) FILTER (WHERE c.rebuild) AS users_to_rebuild,
+           obj_description(to_regnamespace('tasklog'), 'pg_namespace') AS schema
+    FROM tasklog.streams s LEFT JOIN tasklog.checkpoints c USING (user_id)
+"""
+_PARKED: Final = """
+    -- Parked users, those that wait longest first.
+    SELECT user_id, position + 1 AS position, attempts, parked_until, error FROM tasklog.checkpoints
+    WHERE parked_until IS NOT NULL ORDER BY attempts DESC, user_id LIMIT 20
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parked:
+    """A user whose event at `position` cannot be projected."""
+
+    user_id: str
+    position: int
+    attempts: int
+    next_attempt: str
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Status:
+    """The ledger in numbers; `lag_seconds` is how long the oldest unprojected event has waited."""
+
+    streams: int
+    events: int
+    tasks_about: int
+    lag_events: int
+    lag_seconds: float
+    parked_users: int
+    users_to_rebuild: int
+    schema: str
+    parked: list[Parked]
+    jobs: list[dict[str, Any]]
+
+
+async def status(database: Database, jobs: list[dict[str, Any]]) -> Status:
+    """Read the status; `jobs` are the operational jobs' own words.
+
+    Raises:
+        UnavailableError: the database went away.
+    """
+    (numbers,) = await database.fetch(_NUMBERS)
+    parked = [
+        Parked(
+            user_id=row["user_id"],
+            position=row["position"],
+            attempts=row["attempts"],
+            next_attempt=row["parked_until"].isoformat(),
+            error=row["error"],
+        )
+        for row in await database.fetch(_PARKED)
+    ]
+    return Status(**numbers, parked=parked, jobs=jobs)
