@@ -79,7 +79,7 @@ class CommandQueue:
             batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
             if not self._waiting:
                 self._arrived.clear()
-            await self._carry_out([waiting for waiting in batch if not waiting.result.cancelled()])
+            await self._carry_out(batch)
 
     def _enter(self, waiting: _Waiting) -> None:
         lane = self._lanes.get(waiting.request.user_id)
@@ -90,6 +90,7 @@ class CommandQueue:
             self._arrived.set()
 
     async def _carry_out(self, batch: Sequence[_Waiting], *, wait: bool = False) -> None:
+        batch = [waiting for waiting in batch if not waiting.result.cancelled()]
         if not batch:
             return
         try:

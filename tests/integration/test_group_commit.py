@@ -1,0 +1,247 @@
+"""Commands that wait together are carried out together, and each answers as if it had been alone.
+
+Seen to fail: with commands of one batch decided on the same state, with a no-op answered on what was merely known,
+without `reload`, without lanes (everybody waits for the held stream), with a failed batch failed as a whole, and
+with cancelled commands left in their lane.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import asyncpg
+import pytest
+
+from command_api.group_commit import CommandQueue, ConflictError, command_queue
+from domain.commands import Command, CompleteTask, CreateTask, DeleteTask, EditTask, ReopenTask, ToggleTask
+from domain.decide import TaskNotFoundError
+from domain.events import TaskCompleted, TaskDeleted, TaskEdited, TaskEvent, TaskReopened
+from domain.task import DeletedTask, Task, TaskState
+from event_log.append import APPEND, Fetching
+from runtime.database import Database, UnavailableError, open_database
+from runtime.settings import Settings
+from runtime.wakeup import Wake
+from tests.ledger import appended, created, of, positions, waits_for_lock, within
+from tests.servers import eventually_async
+
+HOLD = "SELECT FROM tasklog.streams WHERE user_id = 'alice' FOR UPDATE"
+CREATE = CreateTask(title="Milk")
+
+
+@pytest.fixture
+async def queue(writer: Database) -> AsyncIterator[CommandQueue]:
+    async with command_queue(writer, Wake(None)) as running:
+        yield running
+
+
+async def run(queue: CommandQueue, command: Command, task: int | None = None, user: str = "alice") -> TaskState:
+    return await queue.execute(user_id=user, task_id=task, command=command, request_id="test")
+
+
+async def together(*commands: Any) -> list[Any]:
+    return await within(20, asyncio.gather(*commands, return_exceptions=True))
+
+
+async def other_process(writer: Fetching, task: int, *events: TaskEvent, expected: int) -> None:
+    """Events that the queue does not know of."""
+    await appended(writer, of("alice", *events, task=task, expected=expected))
+
+
+async def test_a_hundred_parallel_toggles_each_answer_their_own_step(
+    queue: CommandQueue, owner: asyncpg.Connection
+) -> None:
+    task = await run(queue, CREATE)
+    assert isinstance(task, Task)
+    answers = await together(*(run(queue, ToggleTask(), task.id) for _ in range(100)))
+    assert sorted(answer.version for answer in answers) == list(range(2, 102))
+    assert [answer.completed for answer in answers] == [answer.version % 2 == 0 for answer in answers]
+    assert await positions(owner, "alice") == list(range(1, 102))
+
+
+async def test_one_of_parallel_deletes_wins(queue: CommandQueue, owner: asyncpg.Connection) -> None:
+    task = await run(queue, CREATE)
+    assert isinstance(task, Task)
+    answers = await together(*(run(queue, DeleteTask(), task.id) for _ in range(30)))
+    assert sorted(type(answer).__name__ for answer in answers) == ["DeletedTask"] + ["TaskNotFoundError"] * 29
+    assert DeletedTask(version=2) in answers
+    assert await positions(owner, "alice") == [1, 2]
+
+
+async def test_two_processes_on_one_task_lose_no_toggle(settings: Settings, owner: asyncpg.Connection) -> None:
+    async with (
+        open_database(settings, "writer") as one,
+        open_database(settings, "writer") as two,
+        command_queue(one, Wake(None)) as first,
+        command_queue(two, Wake(None)) as second,
+    ):
+        task = await created(one, "alice")
+        answers: list[Task] = []
+        for _ in range(5):
+            answers += await together(*(run(queue, ToggleTask(), task) for queue in [first, second] * 10))
+    assert sorted(answer.version for answer in answers) == list(range(2, 102))
+    assert {answer.completed == (answer.version % 2 == 0) for answer in answers} == {True}
+    assert await positions(owner, "alice") == list(range(1, 102))
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "command", "expected"),
+    [
+        ([TaskCompleted()], ToggleTask(), (3, False, "Milk")),
+        ([TaskCompleted()], CompleteTask(), (2, True, "Milk")),
+        ([TaskCompleted(), TaskReopened()], CompleteTask(), (4, True, "Milk")),
+        ([TaskCompleted()], ReopenTask(), (3, False, "Milk")),
+        ([TaskEdited(title="Oat")], EditTask(title="Milk"), (3, False, "Milk")),
+        ([TaskEdited(title="Oat")], EditTask(title="Oat"), (2, False, "Oat")),
+        ([TaskDeleted()], ToggleTask(), None),
+        ([TaskDeleted()], EditTask(title="Milk"), None),
+    ],
+)
+async def test_what_another_process_did_is_decided_on(
+    queue: CommandQueue, writer: Database, elsewhere: list[TaskEvent], command: Command, expected: Any
+) -> None:
+    """The queue knows the task as it was at version 1; a no-op on that is not answered unless it is proved."""
+    task = await created(writer, "alice")
+    await run(queue, ReopenTask(), task)
+    await other_process(writer, task, *elsewhere, expected=1)
+    if expected is None:
+        with pytest.raises(TaskNotFoundError):
+            await run(queue, command, task)
+        return
+    answer = await run(queue, command, task)
+    assert isinstance(answer, Task)
+    assert (answer.version, answer.completed, answer.title) == expected
+
+
+async def test_a_task_that_was_missing_is_found_once_another_process_made_it(
+    queue: CommandQueue, writer: Database, owner: asyncpg.Connection
+) -> None:
+    following = 1 + await owner.fetchval("SELECT nextval('tasklog.task_ids')")
+    with pytest.raises(TaskNotFoundError):
+        await run(queue, ToggleTask(), following)
+    assert await created(writer, "alice") == following
+    answer = await run(queue, ToggleTask(), following)
+    assert isinstance(answer, Task)
+    assert answer.version == 2
+
+
+async def test_commands_decided_together_on_an_old_state_are_all_decided_anew(
+    queue: CommandQueue, writer: Database
+) -> None:
+    """The third would have expected version 3, which is what the task is at: by chance, and on another state."""
+    task = await created(writer, "alice")
+    await run(queue, ReopenTask(), task)
+    await other_process(writer, task, TaskEdited(title="Oat"), TaskCompleted(), expected=1)
+    answers = await together(*(run(queue, ToggleTask(), task) for _ in range(3)))
+    assert sorted((answer.version, answer.completed) for answer in answers) == [(4, False), (5, True), (6, False)]
+
+
+async def test_a_held_stream_lets_others_pass_and_is_served_after_its_release(
+    queue: CommandQueue, owner: asyncpg.Connection
+) -> None:
+    task = await run(queue, CREATE)
+    assert isinstance(task, Task)
+    async with owner.transaction():
+        await owner.execute(HOLD)
+        held = [asyncio.create_task(run(queue, ToggleTask(), task.id)) for _ in range(10)]
+        for _ in range(5):
+            assert {type(answer) for answer in await together(*(run(queue, CREATE, user=u) for u in "bcd"))} == {Task}
+        await eventually_async(lambda: waits_for_lock(owner))
+        assert not [command for command in held if command.done()]
+    answers = await together(*held)
+    assert sorted((answer.version, answer.completed) for answer in answers) == [(n, n % 2 == 0) for n in range(2, 12)]
+
+
+async def test_a_database_error_of_one_command_is_its_own(queue: CommandQueue, owner: asyncpg.Connection) -> None:
+    await owner.execute("""
+        CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'cursed'; END $$;
+        CREATE TRIGGER refuse BEFORE INSERT ON tasklog.events
+            FOR EACH ROW WHEN (new.user_id = 'cursed') EXECUTE FUNCTION public.refuse()
+    """)
+    answers = await together(*(run(queue, CREATE, user=user) for user in ["a", "cursed", "z", "a"]))
+    assert [type(answer) for answer in answers] == [Task, asyncpg.RaiseError, Task, Task]
+    assert await positions(owner, "a") == [1, 2]
+    assert await positions(owner, "cursed") == []
+
+
+async def test_a_command_that_was_given_up_before_it_began_is_not_carried_out(
+    queue: CommandQueue, owner: asyncpg.Connection
+) -> None:
+    given_up = asyncio.create_task(run(queue, CREATE))
+    kept = asyncio.create_task(run(queue, CREATE))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    await together(given_up, kept)
+    assert await positions(owner, "alice") == [1]
+
+
+async def test_a_command_that_was_given_up_in_a_lane_is_not_carried_out(
+    queue: CommandQueue, owner: asyncpg.Connection
+) -> None:
+    await run(queue, CREATE)
+    async with owner.transaction():
+        await owner.execute(HOLD)
+        begun = asyncio.create_task(run(queue, CREATE))
+        await eventually_async(lambda: waits_for_lock(owner))
+        given_up = asyncio.create_task(run(queue, CREATE))
+        await asyncio.sleep(0)
+        given_up.cancel()
+    await together(begun, given_up)
+    await run(queue, CREATE)
+    assert await positions(owner, "alice") == [1, 2, 3]
+
+
+class Rival:
+    """A database in which another process changes the task before every append."""
+
+    def __init__(self, database: Database, owner: asyncpg.Connection, task: int) -> None:
+        self._database, self._owner, self._task = database, owner, task
+        self.version = 1
+
+    async def fetch(self, query: str, *args: Any) -> Sequence[Any]:
+        if query == APPEND:
+            event = TaskEdited(title=f"Rival {self.version}")
+            await other_process(self._owner, self._task, event, expected=self.version)
+            self.version += 1
+        return await self._database.fetch(query, *args)
+
+
+async def test_a_conflict_without_end_ends_and_leaves_nothing(writer: Database, owner: asyncpg.Connection) -> None:
+    task = await created(writer, "alice")
+    rival = Rival(writer, owner, task)
+    async with command_queue(rival, Wake(None)) as queue:  # type: ignore[arg-type]
+        with pytest.raises(ConflictError):
+            await within(20, run(queue, ToggleTask(), task))
+    assert 2 < rival.version < 50
+    assert await owner.fetchval("SELECT count(*) FROM tasklog.events WHERE type = 'task.completed'") == 0
+
+
+async def test_a_lost_connection_fails_what_was_under_way_and_nothing_after(
+    queue: CommandQueue, owner: asyncpg.Connection
+) -> None:
+    await run(queue, CREATE)
+    async with owner.transaction():
+        await owner.execute(HOLD)
+        under_way = asyncio.create_task(run(queue, CREATE))
+        await eventually_async(lambda: waits_for_lock(owner))
+        await owner.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'tasklog_writer'")
+        with pytest.raises(UnavailableError):
+            await within(5, under_way)
+    assert isinstance(await within(5, run(queue, CREATE)), Task)
+    assert await positions(owner, "alice") == [1, 2]
+
+
+async def test_a_new_task_answers_what_was_stored(queue: CommandQueue, owner: asyncpg.Connection) -> None:
+    answer = await run(queue, CreateTask(title="Milk", description="two litres"))
+    row = await owner.fetchrow("SELECT * FROM tasklog.events")
+    assert answer == Task(
+        id=row["task_id"],
+        title="Milk",
+        description="two litres",
+        completed=False,
+        created_at=row["recorded_at"],
+        updated_at=row["recorded_at"],
+        created_position=1,
+        version=1,
+    )
