@@ -1,0 +1,64 @@
+"""What compose.yaml promises about confinement, without starting it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "compose.yaml").read_text()
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
+OWN_URL = {
+    "migrate": {"DATABASE_URL", "COMMAND_DATABASE_URL", "PROJECTOR_DATABASE_URL", "READ_DATABASE_URL"},
+    "command_api": {"COMMAND_DATABASE_URL"},
+    "read_api": {"READ_DATABASE_URL"},
+    "projector": {"PROJECTOR_DATABASE_URL"},
+}
+every_service = pytest.mark.parametrize("name", SERVICES)
+
+
+@every_service
+def test_a_service_writes_nowhere_gains_nothing_and_heals(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["restart"] == ("no" if name == "migrate" else "unless-stopped")
+    assert name == "migrate" or service["healthcheck"]["test"][0] == "CMD"
+
+
+@every_service
+def test_a_service_is_not_root_unless_its_entry_point_gives_that_up_itself(name: str) -> None:
+    of_the_image = re.search(r"^USER (\d+):\d+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert of_the_image is not None
+    user = of_the_image[1] if SERVICES[name]["image"].startswith("tasklog:") else SERVICES[name].get("user", "0")
+    assert int(user.split(":")[0]) > 0 or name == "postgres"
+
+
+@every_service
+def test_only_the_gateway_is_reached_from_outside_and_only_from_this_machine(name: str) -> None:
+    published = SERVICES[name].get("ports", [])
+    assert [port.split(":")[0] for port in published] == (["127.0.0.1"] if name == "gateway" else [])
+
+
+@every_service
+def test_a_service_knows_its_own_database_login_and_no_other(name: str) -> None:
+    environment = SERVICES[name].get("environment", {})
+    assert {setting for setting in environment if setting.endswith("DATABASE_URL")} == OWN_URL.get(name, set())
+    assert ("${POSTGRES_PASSWORD" in str(environment)) == (name in {"migrate", "postgres"})
+
+
+def test_the_line_at_the_head_makes_every_secret_that_is_required(tmp_path: Path) -> None:
+    line = re.search(r"^# +(\(umask .+>>\.env\))$", TEXT, re.MULTILINE)
+    assert line is not None
+    subprocess.run(["/bin/sh", "-c", line[1]], cwd=tmp_path, check=True)
+    made = dict(secret.split("=") for secret in (tmp_path / ".env").read_text().splitlines())
+    assert set(made) == set(re.findall(r"\$\{([A-Z_]+):?\?", TEXT))
+    assert all(re.fullmatch(r"[0-9a-f]{48}", secret) for secret in made.values())
+    assert len(set(made.values())) == len(made)
+    assert (tmp_path / ".env").stat().st_mode & 0o077 == 0

@@ -1,0 +1,50 @@
+"""`.env.example` explains every setting, and shows what holds without it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from runtime.settings import Settings, SettingsError, load_settings
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = (ROOT / ".env.example").read_text()
+SHOWN = dict(re.findall(r"^#([A-Z_]+)=(.+)$", EXAMPLE, re.MULTILINE))
+
+
+def test_the_example_names_each_setting_of_the_services_and_of_compose_once() -> None:
+    settings = {name.upper() for name in Settings.model_fields}
+    of_compose = set(re.findall(r"\$\{([A-Z_]+)", (ROOT / "compose.yaml").read_text()))
+    assert sorted(re.findall(r"^#([A-Z_]+)=", EXAMPLE, re.MULTILINE)) == sorted(settings | of_compose)
+
+
+def test_the_example_explains_each_setting_in_the_line_above_it() -> None:
+    assert len(re.findall(r"^# .+[.)]\n#[A-Z_]+=", EXAMPLE, re.MULTILINE)) == len(SHOWN)
+
+
+def test_what_the_example_shows_is_the_default_or_a_value_that_fits(tmp_path: Path) -> None:
+    taken = tmp_path / ".env"
+    taken.write_text("\n".join(f"{name}={value}" for name, value in SHOWN.items()))
+    shown = Settings(_env_file=taken)
+    for name, field in Settings.model_fields.items():
+        value = getattr(shown, name)
+        assert value is not None if field.default is None else value == field.default, name
+
+
+def test_a_setting_that_does_not_fit_is_named_and_its_value_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_PORT", "hunter2")
+    with pytest.raises(SettingsError, match="API_PORT does not fit") as refusal:
+        load_settings()
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_an_empty_setting_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "")
+    assert Settings(_env_file=None).embedded
+
+
+def test_origins_are_separated_by_commas_and_lose_spaces_and_a_slash_at_the_end() -> None:
+    settings = Settings(_env_file=None, cors_origins="https://a.example/, http://localhost:3000 ,")
+    assert settings.cors_origins == ("https://a.example", "http://localhost:3000")
