@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import io
+import random
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import asyncpg
 
-from domain.events import Recorded, TaskCreated, TaskEvent
+from domain.events import Recorded, TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskReopened
 from event_log.append import Append, Fetching, Refused, append
 from runtime.database import Database, open_database
 from runtime.settings import Settings
+
+TITLES = ["Milk", "milk", "Äpfel", "\U0001f600", "ﬁne", "Zebra", "a\tb\\n", '"quoted"', "Straße", "STRASSE"]
 
 
 def of(user: str, *events: TaskEvent, task: int | None = None, expected: int = 0) -> Append:
@@ -101,3 +104,43 @@ async def within(seconds: float, work: Awaitable[Any]) -> Any:
 def flat(outcomes: Sequence[Any]) -> list[Any]:
     """The elements of the elements."""
     return [element for outcome in outcomes for element in outcome]
+
+
+class Life:
+    """A user whose tasks are kept in a plain dict beside the ledger: id -> (title, completed, version)."""
+
+    def __init__(self, user: str, seed: int) -> None:
+        self.user = user
+        self.events = 0
+        self.tasks: dict[int, tuple[str, bool, int]] = {}
+        self._random = random.Random(f"{user} {seed}")
+
+    async def go_on(self, database: Fetching, steps: int) -> None:
+        """Let the next things happen, one commit each."""
+        for _ in range(steps):
+            self.events += 1
+            title = self._random.choice(TITLES)
+            if len(self.tasks) < 2 or self._random.random() < 0.3:
+                self.tasks[await created(database, self.user, title)] = (title, False, 1)
+            else:
+                await self._change(database, self._random.choice([*self.tasks]), title)
+
+    async def _change(self, database: Fetching, task: int, new_title: str) -> None:
+        title, completed, version = self.tasks.pop(task)
+        event: TaskEvent = TaskDeleted()
+        match self._random.randrange(4):
+            case 0:
+                event = TaskEdited(title=new_title)
+                self.tasks[task] = (new_title, completed, version + 1)
+            case 1 | 2:
+                event = TaskReopened() if completed else TaskCompleted()
+                self.tasks[task] = (title, not completed, version + 1)
+        await appended(database, of(self.user, event, task=task, expected=version))
+
+
+async def projected(owner: asyncpg.Connection) -> dict[str, dict[int, tuple[str, bool, int]]]:
+    """What the read table holds of each user, as `Life.tasks` would."""
+    found: dict[str, dict[int, tuple[str, bool, int]]] = {}
+    for row in await owner.fetch("SELECT * FROM tasklog.tasks"):
+        found.setdefault(row["user_id"], {})[row["id"]] = (row["title"], row["completed"], row["version"])
+    return found

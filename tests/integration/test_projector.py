@@ -1,0 +1,271 @@
+"""The projector: each event exactly once, whatever is killed, however many run, whoever's event is bad.
+
+Seen to fail: with the checkpoint in a transaction of its own, without `FOR UPDATE` in CLAIM, with the head unmarked
+without looking at it, with the wake-up cleared after the run, with a failing user's error let through, and with an
+unreadable event skipped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import pytest
+
+from domain.events import TaskCompleted
+from projector import catch_up as projection
+from projector import worker
+from projector.catch_up import catch_up
+from projector.statements import ENROL
+from projector.worker import project_until
+from runtime.database import Database, UnavailableError, open_database
+from runtime.settings import Settings
+from tests.ledger import Life, appended, copy_of, created, forget_projection, of, projected, tasks_copy, within
+from tests.servers import eventually_async
+
+PARKED = "SELECT user_id, attempts, error FROM tasklog.checkpoints WHERE parked_until IS NOT NULL"
+DUE = "UPDATE tasklog.checkpoints SET parked_until = now() WHERE parked_until IS NOT NULL"
+BREAK = "UPDATE tasklog.events SET type = 'task.renamed' WHERE user_id = 'bad' AND position = 2"
+MEND = "UPDATE tasklog.events SET type = 'task.completed' WHERE user_id = 'bad' AND position = 2"
+
+
+async def lives(writer: Database, number: int, steps: int) -> list[Life]:
+    made = [Life(f"user-{n}", seed=1) for n in range(number)]
+    await asyncio.gather(*(life.go_on(writer, steps) for life in made))
+    return made
+
+
+async def assert_projected(owner: asyncpg.Connection, made: Sequence[Life]) -> None:
+    assert await projected(owner) == {life.user: life.tasks for life in made if life.tasks}
+    checkpoints = await owner.fetch("SELECT user_id, position, parked_until FROM tasklog.checkpoints")
+    assert {tuple(row) for row in checkpoints} == {(life.user, life.events, None) for life in made}
+    assert await owner.fetchval("SELECT count(*) FROM tasklog.streams WHERE unprojected_since IS NOT NULL") == 0
+
+
+async def test_two_projectors_at_once_project_each_event_once(
+    settings: Settings, writer: Database, owner: asyncpg.Connection
+) -> None:
+    """While 40 users write. Their counts add up to the events: none was projected twice, or not at all."""
+    made = await lives(writer, 40, 5)
+    writing = [asyncio.create_task(life.go_on(writer, 15)) for life in made]
+
+    async def run() -> int:
+        async with open_database(settings, "projector") as database:
+            count = 0
+            while not all(task.done() for task in writing):
+                count += await catch_up(database)
+            return count + await catch_up(database)
+
+    counts = await within(30, asyncio.gather(run(), run(), *writing))
+    async with open_database(settings, "projector") as database:
+        rest = await catch_up(database)
+    assert sum(counts[:2]) + rest == sum(life.events for life in made) == 800
+    await assert_projected(owner, made)
+
+
+class Dying:
+    """A projector's database whose backend is killed after the n-th statement of a batch."""
+
+    def __init__(self, database: Database, owner: asyncpg.Connection, after: int) -> None:
+        self._database, self._owner = database, owner
+        self.left = after
+
+    @asynccontextmanager
+    async def transaction(self, *settings: str) -> AsyncIterator[Any]:
+        async with self._database.transaction(*settings) as connection:
+            self._connection = connection
+            if not self.left:
+                await self._kill()
+            yield self
+
+    async def fetch(self, query: str, *args: Any) -> Any:
+        return await self._then_maybe_die(self._connection.fetch(query, *args))
+
+    async def execute(self, query: str, *args: Any) -> Any:
+        return await self._then_maybe_die(self._connection.execute(query, *args))
+
+    async def _then_maybe_die(self, statement: Any) -> Any:
+        result = await statement
+        self.left -= 1
+        if not self.left:
+            await self._kill()
+        return result
+
+    async def _kill(self) -> None:
+        pid = self._connection.get_server_pid()
+        await self._owner.execute("SELECT pg_terminate_backend($1, 5000)", pid)
+
+
+async def test_a_projector_killed_between_any_two_statements_has_projected_nothing(
+    projector: Database, writer: Database, owner: asyncpg.Connection
+) -> None:
+    """Its batches have creations, changes and deletions; the next projector does all of it, once."""
+    made = await lives(writer, 5, 12)
+    await catch_up(projector)
+    statements = 0
+    while True:
+        await asyncio.gather(*(life.go_on(writer, 8) for life in made))
+        before = await tasks_copy(owner), await copy_of(owner, "checkpoints", "user_id")
+        dying: Any = Dying(projector, owner, after=statements)
+        try:
+            await projection.project_batch(dying)
+        except UnavailableError:
+            assert (await tasks_copy(owner), await copy_of(owner, "checkpoints", "user_id")) == before
+        else:
+            break
+        assert await catch_up(projector) == 40
+        await assert_projected(owner, made)
+        statements += 1
+    assert statements == 8, "one for BEGIN, and one for each statement of a batch"
+    await catch_up(projector)
+    await assert_projected(owner, made)
+
+
+async def test_more_events_than_a_batch_takes_are_projected_in_turns(
+    projector: Database, writer: Database, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("USERS", 4), ("EVENTS_OF_A_USER", 3), ("EVENTS", 5)):
+        monkeypatch.setattr(projection, name, value)
+    made = await lives(writer, 9, 10)
+    assert await within(20, catch_up(projector)) == 90
+    await assert_projected(owner, made)
+
+
+class Late:
+    """A database in which something happens right after a run has looked for work for the last time."""
+
+    def __init__(self, database: Database, happens: Any) -> None:
+        self._database, self._happens = database, happens
+        self.transaction = database.transaction
+
+    async def fetch(self, query: str, *args: Any) -> Any:
+        rows = await self._database.fetch(query, *args)
+        if query == ENROL:
+            await self._happens()
+        return rows
+
+
+async def test_a_nudge_during_a_run_is_not_lost(
+    projector: Database, writer: Database, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no sweep within this test: the nudge alone brings the second run."""
+    monkeypatch.setattr(worker, "SWEEP_SECONDS", 600)
+    task = await created(writer, "alice")
+    stopping, woken, runs = asyncio.Event(), asyncio.Event(), 0
+
+    async def happens() -> None:
+        nonlocal runs
+        runs += 1
+        if runs == 2:  # the first run has enrolled the user and come back
+            await appended(writer, of("alice", TaskCompleted(), task=task, expected=1))
+            woken.set()
+
+    late: Any = Late(projector, happens)
+    running = asyncio.create_task(project_until(stopping, late, woken))
+    woken.set()
+    await eventually_async(lambda: owner.fetchval("SELECT bool_or(completed) FROM tasklog.tasks"))
+    stopping.set()
+    woken.set()
+    await within(5, running)
+
+
+async def test_the_sweep_finds_work_that_nobody_told_of_and_needs_no_redis(
+    settings: Settings, writer: Database, owner: asyncpg.Connection
+) -> None:
+    stopping, woken = asyncio.Event(), asyncio.Event()
+    without_redis = settings.model_copy(update={"redis_url": None})
+    async with open_database(without_redis, "projector") as database:
+        running = asyncio.create_task(project_until(stopping, database, woken))
+        await created(writer, "alice")
+        await eventually_async(lambda: owner.fetchval("SELECT count(*) FROM tasklog.tasks"), timeout=5)
+        stopping.set()
+        await within(5, running)
+
+
+async def test_an_unreadable_event_parks_its_user_until_it_is_readable(
+    projector: Database, writer: Database, owner: asyncpg.Connection
+) -> None:
+    task = await created(writer, "bad")
+    await appended(writer, of("bad", TaskCompleted(), task=task, expected=1), of("bad"))
+    made = await lives(writer, 6, 10)
+    await owner.execute(BREAK)
+    assert await within(10, catch_up(projector)) == 61
+    found = await projected(owner)
+    assert found.pop("bad") == {task: ("Milk", False, 1)}, "up to the bad event, and nothing behind it"
+    assert found == {life.user: life.tasks for life in made}
+    (parked,) = await owner.fetch(PARKED)
+    assert (parked["user_id"], parked["attempts"]) == ("bad", 1)
+    assert "position 2" in parked["error"]
+
+    await owner.execute(MEND)
+    await owner.execute(DUE)
+    assert await catch_up(projector) == 2
+    assert (await projected(owner))["bad"][task] == ("Milk", True, 2)
+    assert await owner.fetch(PARKED) == []
+
+
+async def test_a_parked_user_is_tried_less_and_less_often(
+    projector: Database, writer: Database, owner: asyncpg.Connection
+) -> None:
+    task = await created(writer, "bad")
+    await appended(writer, of("bad", TaskCompleted(), task=task, expected=1))
+    await owner.execute(BREAK)
+    for seconds in (1, 2, 4, 8, 16):
+        await catch_up(projector)
+        assert await owner.fetchval("SELECT attempts FROM tasklog.checkpoints") == seconds.bit_length()
+        await _assert_parked_for(owner, seconds)
+        assert await catch_up(projector) == 0
+        await owner.execute(DUE)
+    await owner.execute("UPDATE tasklog.checkpoints SET attempts = 1000000")
+    await catch_up(projector)
+    await _assert_parked_for(owner, 300)
+
+
+async def _assert_parked_for(owner: asyncpg.Connection, seconds: int) -> None:
+    left = "SELECT extract(epoch FROM parked_until - clock_timestamp()) FROM tasklog.checkpoints"
+    assert seconds - 0.9 < await owner.fetchval(left) <= seconds
+
+
+async def test_a_missing_event_parks_its_user(projector: Database, writer: Database, owner: asyncpg.Connection) -> None:
+    await appended(writer, of("bad"), of("bad"), of("bad"))
+    await owner.execute("DELETE FROM tasklog.events WHERE position = 2")
+    assert await catch_up(projector) == 1
+    assert (await owner.fetch(PARKED))[0]["error"] == "position 3: position 3 follows 1"
+
+
+async def test_a_row_that_the_database_refuses_parks_its_user_alone(
+    projector: Database, writer: Database, owner: asyncpg.Connection
+) -> None:
+    await owner.execute("""
+        CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'cursed'; END $$;
+        CREATE TRIGGER refuse BEFORE INSERT ON tasklog.tasks
+            FOR EACH ROW WHEN (new.user_id = 'user-7') EXECUTE FUNCTION public.refuse()
+    """)
+    made = await lives(writer, 20, 5)
+    assert await within(20, catch_up(projector)) == 95
+    parked = await owner.fetch(PARKED)
+    assert [(row["user_id"], "cursed" in row["error"]) for row in parked] == [("user-7", True)]
+    await owner.execute("DROP TRIGGER refuse ON tasklog.tasks")
+    await owner.execute(DUE)
+    assert await catch_up(projector) == 5
+    await assert_projected(owner, made)
+
+
+async def test_tasks_dropped_and_projected_anew_equal_themselves_in_every_byte(
+    projector: Database, writer: Database, owner: asyncpg.Connection
+) -> None:
+    """Projected event by event at first, and all at once the second time."""
+    made = [Life(f"user-{n}", seed=2) for n in range(10)]
+    for _ in range(15):
+        await asyncio.gather(*(life.go_on(writer, 1) for life in made))
+        await catch_up(projector)
+    rows, checkpoints = await tasks_copy(owner), await copy_of(owner, "checkpoints", "user_id")
+    await forget_projection(owner)
+    assert await tasks_copy(owner) == b""
+    assert await catch_up(projector) == 150
+    assert await tasks_copy(owner) == rows
+    assert await copy_of(owner, "checkpoints", "user_id") == checkpoints
+    await assert_projected(owner, made)
