@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from command_api.group_commit import ConflictError, command_queue
+from command_api.group_commit import ConflictError, InFlightError, command_queue
+from command_api.handle import StaleError
+from command_api.idempotency import KeyReusedError
 from command_api.routes import CommandState, router
 from edge.problems import problem
 from edge.service import service
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from edge.errors import Handler, Handlers
     from runtime.settings import Settings
 
 
@@ -36,8 +39,19 @@ def create_app(settings: Settings) -> FastAPI:
         ):
             yield {"verifier": verifier, "queue": queue}
 
-    return service(settings, router.routes, lifespan, {ConflictError: _conflict})
+    return service(settings, router.routes, lifespan, _HANDLERS)
 
 
-async def _conflict(_request: Request, _error: ConflictError) -> Response:
-    return problem(409, "The task is being changed by many at once, try again")
+def _answering(status: int, detail: str) -> Handler:
+    async def answer(_request: Request, _error: Exception) -> Response:
+        return problem(status, detail)
+
+    return answer
+
+
+_HANDLERS: Final[Handlers] = {
+    ConflictError: _answering(409, "The task is being changed by many at once, try again"),
+    InFlightError: _answering(409, "A request with this Idempotency-Key is being carried out"),
+    StaleError: _answering(412, "The task was changed since: it is not at the version that If-Match names"),
+    KeyReusedError: _answering(422, "This Idempotency-Key came with another request before"),
+}

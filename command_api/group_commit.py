@@ -11,9 +11,8 @@ from typing import Final
 
 import structlog
 
-from command_api.handle import Outcome, Request, handle
+from command_api.handle import CommandRequest, Outcome, handle
 from command_api.known_states import KnownStates
-from domain.commands import Command
 from domain.decide import CommandError
 from domain.task import TaskState
 from event_log.append import Refused
@@ -32,9 +31,13 @@ class ConflictError(Exception):
     """Other writers of the task were faster every time, as often as is tried."""
 
 
+class InFlightError(Exception):
+    """A request with the same idempotency key has not been answered yet."""
+
+
 @dataclass(kw_only=True, slots=True, eq=False)
 class _Waiting:
-    request: Request
+    request: CommandRequest
     result: asyncio.Future[TaskState]
     attempts: int = 0
 
@@ -52,23 +55,30 @@ class CommandQueue:
         self._known = KnownStates()
         self._waiting: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
+        self._keys: set[tuple[str, str]] = set()
         self._lanes: dict[str, deque[_Waiting]] = {}
         self._lane_tasks: set[asyncio.Task[None]] = set()
         self._lane_places = asyncio.Semaphore(_LANES)
 
-    async def execute(self, *, user_id: str, task_id: int | None, command: Command, request_id: str) -> TaskState:
+    async def execute(self, request: CommandRequest) -> TaskState:
         """Carry a command out; the task's state after it, committed.
 
         Raises:
-            CommandError: the task's state does not allow it.
+            CommandError: the task's state does not allow it, or the request's own conditions do not hold.
             ConflictError: too many other writers.
+            InFlightError: a request with the same idempotency key is being carried out.
             UnavailableError: the database cannot answer, or too many commands wait already.
         """
         if len(self._waiting) >= _WAITING:
             message = "too many commands are waiting"
             raise UnavailableError(message)
-        request = Request(user_id=user_id, task_id=task_id, command=command, request_id=request_id)
         waiting = _Waiting(request=request, result=asyncio.get_running_loop().create_future())
+        key = request.once and (request.user_id, request.once.key)
+        if key in self._keys:
+            raise InFlightError
+        if key:
+            self._keys.add(key)
+            waiting.result.add_done_callback(lambda _: self._keys.discard(key))
         self._enter(waiting)
         return await waiting.result
 

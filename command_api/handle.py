@@ -7,25 +7,36 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
+from command_api.idempotency import repeated
 from command_api.known_states import KnownStates
 from domain.commands import Command
 from domain.decide import CommandError, decide
 from domain.events import Recorded, TaskEvent
 from domain.evolve import fold
 from domain.task import NoTask, TaskState
-from event_log.append import Append, Fetching, Refused, append
+from event_log.append import Append, Fetching, Once, Refused, append
 from event_log.read import TaskKey, task_events
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Request:
-    """A command for one task of a user, or for a new one; `reload` once what was known of the task proved old."""
+class CommandRequest:
+    """A command for one task of a user, or for a new one.
+
+    `if_match` holds the versions that the task may have, `once` makes the command happen once; `reload` is set once
+    what was known of the task proved old.
+    """
 
     user_id: str
     task_id: int | None
     command: Command
     request_id: str
+    if_match: frozenset[int] | None = None
+    once: Once | None = None
     reload: bool = False
+
+
+class StaleError(CommandError):
+    """The task is at none of the versions that the request is for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,13 +47,21 @@ class Decision:
     events: tuple[TaskEvent, ...]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Repeated:
+    """A request that was carried out before, with what came of it."""
+
+    outcome: TaskState | CommandError
+
+
+Decided: TypeAlias = Decision | Repeated | CommandError
 Outcome: TypeAlias = TaskState | CommandError | Refused
 
 _NO_TIME: Final = datetime.min.replace(tzinfo=UTC)
 
 
 async def handle(
-    database: Fetching, known: KnownStates, requests: Sequence[Request], *, wait: bool = False
+    database: Fetching, known: KnownStates, requests: Sequence[CommandRequest], *, wait: bool = False
 ) -> list[Outcome]:
     """Try each of `requests` once, in order: the task after it, why it cannot be, or that it has to be tried again.
 
@@ -50,8 +69,14 @@ async def handle(
     expects its version, or where there is nothing to append by having been loaded just now.
     """
     states, proved = await _load(database, known, requests)
-    decisions = _decide_all(requests, states)
-    appends = [_append(*pair) for pair in zip(requests, decisions, strict=True) if _has_events(pair[1])]
+    # After the states: a command that shows in them shows here.
+    before = await repeated(database, [(request.user_id, request.once) for request in requests if request.once])
+    decisions = _decide_all(requests, states, before)
+    appends = [
+        _append(request, decision)
+        for request, decision in zip(requests, decisions, strict=True)
+        if _is_appended(request, decision)
+    ]
     appended = iter(await append(database, appends, wait=wait) if appends else ())
     outcomes = list(_settle(requests, decisions, appended, states, proved))
     for key in proved:
@@ -60,7 +85,7 @@ async def handle(
 
 
 async def _load(
-    database: Fetching, known: KnownStates, requests: Sequence[Request]
+    database: Fetching, known: KnownStates, requests: Sequence[CommandRequest]
 ) -> tuple[dict[TaskKey, TaskState], set[TaskKey]]:
     """The state of each task, and those that were read from the ledger just now."""
     states: dict[TaskKey, TaskState] = {}
@@ -78,22 +103,36 @@ async def _load(
     return states, loaded
 
 
-def _decide_all(requests: Sequence[Request], known: Mapping[TaskKey, TaskState]) -> list[Decision | CommandError]:
+def _decide_all(
+    requests: Sequence[CommandRequest],
+    known: Mapping[TaskKey, TaskState],
+    before: Mapping[tuple[str, str], TaskState | CommandError],
+) -> list[Decided]:
     """Decide in order, each on what the ones before it will have led to."""
     states = dict(known)
-    decisions: list[Decision | CommandError] = []
+    decisions: list[Decided] = []
     for request in requests:
         key = (request.user_id, request.task_id or 0)
-        state = states.get(key, NoTask())
-        try:
-            events = decide(request.command, state)
-        except CommandError as error:
-            decisions.append(error)
-            continue
-        decisions.append(Decision(expected_version=state.version, events=events))
-        if request.task_id is not None:
-            states[key] = fold(state, _foreseen(request.task_id, state.version, events))
+        decision = _decide(request, states.get(key, NoTask()), before)
+        decisions.append(decision)
+        if isinstance(decision, Decision) and request.task_id is not None:
+            foreseen = _foreseen(request.task_id, decision.expected_version, decision.events)
+            states[key] = fold(states[key], foreseen)
     return decisions
+
+
+def _decide(
+    request: CommandRequest, state: TaskState, before: Mapping[tuple[str, str], TaskState | CommandError]
+) -> Decided:
+    if request.once and (outcome := before.get((request.user_id, request.once.key))) is not None:
+        return Repeated(outcome=outcome)
+    try:
+        events = decide(request.command, state)
+    except CommandError as error:
+        return error
+    if request.if_match is not None and state.version not in request.if_match:
+        return StaleError()
+    return Decision(expected_version=state.version, events=events)
 
 
 def _foreseen(task_id: int, version: int, events: Sequence[TaskEvent]) -> Iterator[Recorded]:
@@ -102,11 +141,11 @@ def _foreseen(task_id: int, version: int, events: Sequence[TaskEvent]) -> Iterat
         yield Recorded(event=event, task_id=task_id, position=0, version=n, recorded_at=_NO_TIME)
 
 
-def _has_events(decision: Decision | CommandError) -> bool:
-    return isinstance(decision, Decision) and bool(decision.events)
+def _is_appended(request: CommandRequest, decision: Decided) -> bool:
+    return isinstance(decision, Decision) and (bool(decision.events) or request.once is not None)
 
 
-def _append(request: Request, decision: Decision | CommandError) -> Append:
+def _append(request: CommandRequest, decision: Decided) -> Append:
     assert isinstance(decision, Decision)
     return Append(
         user_id=request.user_id,
@@ -115,12 +154,13 @@ def _append(request: Request, decision: Decision | CommandError) -> Append:
         events=decision.events,
         actor=request.user_id,
         request_id=request.request_id,
+        once=request.once,
     )
 
 
 def _settle(
-    requests: Sequence[Request],
-    decisions: Sequence[Decision | CommandError],
+    requests: Sequence[CommandRequest],
+    decisions: Sequence[Decided],
     appended: Iterator[tuple[Recorded, ...] | Refused],
     states: dict[TaskKey, TaskState],
     proved: set[TaskKey],
@@ -129,8 +169,10 @@ def _settle(
     refused: dict[TaskKey, Refused] = {}
     for request, decision in zip(requests, decisions, strict=True):
         key = (request.user_id, request.task_id or 0)
-        result = next(appended) if _has_events(decision) else None
-        if isinstance(result, tuple):
+        result = next(appended) if _is_appended(request, decision) else None
+        if isinstance(decision, Repeated):
+            yield decision.outcome
+        elif isinstance(result, tuple):
             state = fold(states.get(key, NoTask()), result)
             if request.task_id is not None:
                 states[key] = state

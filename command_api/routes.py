@@ -9,9 +9,12 @@ from fastapi.routing import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from command_api.handle import CommandRequest
+from command_api.idempotency import once
+from command_api.preconditions import idempotency_key, if_match
 from command_api.schemas import TOGGLE, CompletionBody, CreateTaskBody, EditTaskBody
 from domain.commands import DeleteTask
-from domain.task import Task
+from domain.task import Task, TaskState
 from edge.bodies import json_body
 from edge.openapi import Task as TaskObject
 from edge.openapi import problems, task_route
@@ -58,7 +61,7 @@ def _answer(description: str, headers: dict[str, Any]) -> dict[str, Any]:
     status_code=201,
     response_class=Response,
     responses={201: _answer("The new task", _ETAG | _LOCATION), **problems(401, 403, 409, 413, 415, 422, 429)},
-    openapi_extra=task_route(parameters=("user_id",), requestBody=_body(CreateTaskBody)),
+    openapi_extra=task_route(parameters=("user_id", "idempotency_key"), requestBody=_body(CreateTaskBody)),
 )
 async def create_task(request: Request) -> Response:
     """A pending task begins; its id and place come in the answer."""
@@ -73,8 +76,10 @@ async def create_task(request: Request) -> Response:
     TASK,
     summary="Edit a task",
     response_class=Response,
-    responses={200: _answer("The task", _ETAG), **problems(401, 403, 404, 409, 413, 415, 422, 429)},
-    openapi_extra=task_route(parameters=("user_id", "task_id"), requestBody=_body(EditTaskBody)),
+    responses={200: _answer("The task", _ETAG), **problems(401, 403, 404, 409, 412, 413, 415, 422, 429)},
+    openapi_extra=task_route(
+        parameters=("user_id", "task_id", "if_match", "idempotency_key"), requestBody=_body(EditTaskBody)
+    ),
 )
 async def edit_task(request: Request) -> Response:
     """Absent fields are kept, a null description clears it; what changes nothing leaves no trace in the history."""
@@ -88,8 +93,11 @@ async def edit_task(request: Request) -> Response:
     TASK + "/complete",
     summary="Complete, reopen or toggle a task",
     response_class=Response,
-    responses={200: _answer("The task", _ETAG), **problems(401, 403, 404, 409, 413, 415, 422, 429)},
-    openapi_extra=task_route(parameters=("user_id", "task_id"), requestBody=_body(CompletionBody, optional=True)),
+    responses={200: _answer("The task", _ETAG), **problems(401, 403, 404, 409, 412, 413, 415, 422, 429)},
+    openapi_extra=task_route(
+        parameters=("user_id", "task_id", "if_match", "idempotency_key"),
+        requestBody=_body(CompletionBody, optional=True),
+    ),
 )
 async def complete_task(request: Request) -> Response:
     """Without a body or with an empty one the task is toggled; `completed` sets it."""
@@ -110,19 +118,14 @@ async def complete_task(request: Request) -> Response:
                 "application/json": {"schema": {"type": "object"}, "example": {"message": "Task deleted successfully"}}
             },
         },
-        **problems(401, 403, 404, 409, 422, 429),
+        **problems(401, 403, 404, 409, 412, 422, 429),
     },
-    openapi_extra=task_route(parameters=("user_id", "task_id")),
+    openapi_extra=task_route(parameters=("user_id", "task_id", "if_match", "idempotency_key")),
 )
 async def delete_task(request: Request) -> Response:
     """The task is gone for good; its history stays. A second time it is not found. A body is not read."""
     user_id = await owner(request)
-    await _state(request)["queue"].execute(
-        user_id=user_id,
-        task_id=path_task_id(request),
-        command=DeleteTask(),
-        request_id=record_of(request).request_id,
-    )
+    await _carry_out(request, user_id, path_task_id(request), DeleteTask())
     return json_response(_DELETED)
 
 
@@ -130,15 +133,28 @@ def _state(request: Request) -> CommandState:
     return cast("CommandState", request.scope["state"])
 
 
-async def _execute(request: Request, user_id: str, task_id: int | None, command: Command) -> Task:
-    """The task after the command, which was committed.
+async def _carry_out(request: Request, user_id: str, task_id: int | None, command: Command) -> TaskState:
+    """The task's state after the command, which was committed.
 
     Raises:
-        domain.decide.TaskNotFoundError, command_api.group_commit.ConflictError, runtime.database.UnavailableError
+        ProblemError: a precondition is malformed; and what CommandQueue.execute raises.
     """
-    outcome = await _state(request)["queue"].execute(
-        user_id=user_id, task_id=task_id, command=command, request_id=record_of(request).request_id
+    versions, key = if_match(request), idempotency_key(request)
+    return await _state(request)["queue"].execute(
+        CommandRequest(
+            user_id=user_id,
+            task_id=task_id,
+            command=command,
+            request_id=record_of(request).request_id,
+            if_match=versions,
+            once=None if key is None else once(key, task_id, command, versions),
+        )
     )
+
+
+async def _execute(request: Request, user_id: str, task_id: int | None, command: Command) -> Task:
+    """The task after a command that leaves one."""
+    outcome = await _carry_out(request, user_id, task_id, command)
     assert isinstance(outcome, Task), "only a deletion leaves no task"
     return outcome
 

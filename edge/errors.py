@@ -18,13 +18,14 @@ from edge.tokens import KeysUnavailable, Unauthorized
 from runtime.database import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
     from typing import Any
 
     from starlette.requests import Request
     from structlog.typing import FilteringBoundLogger
 
-    Handlers = dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]]
+    Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
+    Handlers = Mapping[int | type[Exception], Handler]
 
 _CLIENT_GONE: Final = 499
 _NOT_FOUND: Final = 404

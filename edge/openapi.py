@@ -37,6 +37,7 @@ _EXAMPLES: Final = {
     404: "Task 7 not found",
     405: "This method is not allowed at this path",
     409: "The task is being changed by many at once, try again",
+    412: "The task was changed since: it is not at the version that If-Match names",
     413: "The body is larger than 1 MiB",
     415: "The body must be JSON, sent as application/json",
     422: "title: must be 1 to 200 characters",
@@ -108,6 +109,12 @@ def components() -> dict[str, Any]:
         "parameters": {
             "user_id": _parameter("user_id", "The token's user", {"type": "string", "minLength": 1, "maxLength": 255}),
             "task_id": _parameter("task_id", "The task", {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}),
+            "if_match": _header("If-Match", "Carry it out only if the task has this ETag; else 412", '"3"'),
+            "idempotency_key": _header(
+                "Idempotency-Key",
+                "Carry it out once: for 24 hours the same request with this key has the same answer, another one 422",
+                "8e03978e-40d5-43dd-bc93-6894a57f9324",
+            ),
         },
         "schemas": models["$defs"],
         "responses": {f"Problem{status}": _problem(status) for status in _EXAMPLES},
@@ -116,6 +123,11 @@ def components() -> dict[str, Any]:
 
 def _parameter(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "description": description, "schema": schema}
+
+
+def _header(name: str, description: str, example: str) -> dict[str, Any]:
+    schema = {"type": "string"}
+    return {"name": name, "in": "header", "description": description, "schema": schema, "example": example}
 
 
 def _problem(status: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from uuid import UUID
 from domain.events import Recorded, TaskEvent
 from event_log.codec import canonical_json, encode
 
-APPEND: Final = "SELECT * FROM tasklog.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+APPEND: Final = "SELECT * FROM tasklog.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
 
 
 class Fetching(Protocol):
@@ -24,11 +24,20 @@ class Fetching(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Once:
+    """Makes a command happen once: the key that its user gave it, and a digest of the request that it came with."""
+
+    key: str
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Append:
     """The events that one command led to: all of them are appended, or none.
 
     `task_id` is None for a new task, whose id the ledger gives; `expected_version` is the version that the
-    events were decided on; `actor` and `request_id` say who did it and by which request.
+    events were decided on; `actor` and `request_id` say who did it and by which request. With `once` there may be no
+    events: that it was carried out is remembered all the same.
     """
 
     user_id: str
@@ -37,6 +46,7 @@ class Append:
     events: tuple[TaskEvent, ...]
     actor: str
     request_id: str
+    once: Once | None = None
 
 
 class Refused(Enum):
@@ -46,6 +56,8 @@ class Refused(Enum):
     """The task is not at the expected version: decide anew on its newer events."""
     BUSY = "busy"
     """Another transaction holds the user's stream: try again, or wait for it."""
+    REPEATED = "repeated"
+    """A command with this key was carried out: answer as it was answered, see `remembered`."""
 
 
 async def append(
@@ -63,6 +75,8 @@ async def append(
         if row["outcome"] != "appended" or isinstance(events, Refused):
             outcomes[n] = Refused(row["outcome"])
             continue
+        if row["position"] is None:
+            continue
         events.append(
             Recorded(
                 event=appends[n].events[len(events)],
@@ -76,13 +90,15 @@ async def append(
 
 
 def _rows(n: int, command: Append) -> list[tuple[object, ...]]:
+    before = (n, command.user_id, command.task_id)
+    behind = (command.once.key, command.once.fingerprint) if command.once else (None, None)
     rows: list[tuple[object, ...]] = []
     for version, event in enumerate(command.events, start=command.expected_version + 1):
         name, schema_version, data = encode(event)
         nonce = os.urandom(16).hex()
         metadata = canonical_json({"actor": command.actor, "nonce": nonce, "request_id": command.request_id})
-        rows.append((n, command.user_id, command.task_id, version, _event_id(), name, schema_version, data, metadata))
-    return rows
+        rows.append((*before, version, _event_id(), name, schema_version, data, metadata, *behind))
+    return rows or [(*before, command.expected_version + 1, None, None, None, None, None, *behind)]
 
 
 def _event_id() -> UUID:

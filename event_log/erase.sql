@@ -38,6 +38,7 @@ BEGIN
     ON CONFLICT (user_id) DO UPDATE
     SET position = excluded.position, attempts = 0, parked_until = NULL, error = NULL;
     DELETE FROM tasklog.tasks t WHERE t.user_id = owner;
+    DELETE FROM tasklog.idempotency_keys k WHERE k.user_id = owner;
     UPDATE tasklog.streams s
     SET head = stream.head, hash = stream.hash, recorded_at = stream.recorded_at, unprojected_since = NULL
     WHERE s.user_id = owner;

@@ -22,11 +22,13 @@ $$;
 
 -- Append the events of many commands, of many users, in one transaction; see event_log/append.py.
 -- An element of the arrays is an event; the events of one command stand together, and all or none of
--- them are appended. A user's head is locked before anything of the user is checked, and each check is a
+-- them are appended. A command with an idempotency key is carried out once: the key is remembered in the same
+-- transaction, with the version that the command led to (one without events has an element without a type). A user's head is locked before anything of the user is checked, and each check is a
 -- statement of its own, so it sees what was committed while the lock was waited for.
 CREATE OR REPLACE FUNCTION tasklog.append(
     commands integer[], users text[], tasks bigint[], versions integer[], event_ids uuid[],
-    types text[], schema_versions smallint[], data text[], metadata text[], wait boolean
+    types text[], schema_versions smallint[], data text[], metadata text[], keys text[], fingerprints bytea[],
+    wait boolean
 ) RETURNS TABLE (command integer, outcome text, task_id bigint, "position" bigint, recorded_at timestamptz)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -38,8 +40,10 @@ DECLARE
     refused bigint[];
 BEGIN
     FOR event IN
-        SELECT * FROM unnest(commands, users, tasks, versions, event_ids, types, schema_versions, data, metadata)
-            WITH ORDINALITY AS e (command, user_id, task_id, version, event_id, type, schema_version, data, metadata, n)
+        SELECT * FROM unnest(commands, users, tasks, versions, event_ids, types, schema_versions, data, metadata,
+                             keys, fingerprints)
+            WITH ORDINALITY AS e (command, user_id, task_id, version, event_id, type, schema_version, data, metadata,
+                                  key, fingerprint, n)
         ORDER BY e.user_id COLLATE "C", e.n
     LOOP
         IF stream.user_id IS DISTINCT FROM event.user_id THEN
@@ -62,6 +66,8 @@ BEGIN
             recorded_at := NULL;
             IF NOT free THEN
                 outcome := 'busy';
+            ELSIF tasklog.is_remembered(event.user_id, event.key) THEN
+                outcome := 'repeated';
             ELSIF task_id IS NULL THEN
                 task_id := nextval('tasklog.task_ids');
             ELSE
@@ -80,14 +86,41 @@ BEGIN
         END IF;
         CONTINUE WHEN outcome <> 'appended';
 
-        stream := tasklog.append_one(stream, task_id, event.version, event.event_id, event.type,
-                                     event.schema_version, event.data, event.metadata);
-        "position" := stream.head;
-        recorded_at := stream.recorded_at;
+        IF event.type IS NOT NULL THEN
+            stream := tasklog.append_one(stream, task_id, event.version, event.event_id, event.type,
+                                         event.schema_version, event.data, event.metadata);
+            "position" := stream.head;
+            recorded_at := stream.recorded_at;
+        END IF;
+        IF event.key IS NOT NULL THEN
+            INSERT INTO tasklog.idempotency_keys AS k (user_id, key, fingerprint, task_id, version, recorded_at)
+            VALUES (event.user_id, event.key, event.fingerprint, task_id,
+                    event.version - (event.type IS NULL)::integer, stream.recorded_at)
+            ON CONFLICT ON CONSTRAINT idempotency_keys_pkey DO UPDATE SET
+                fingerprint = excluded.fingerprint, task_id = excluded.task_id, version = excluded.version,
+                recorded_at = excluded.recorded_at;
+        END IF;
         RETURN NEXT;
     END LOOP;
     PERFORM tasklog.move_head(stream) WHERE free AND stream.unprojected_since IS NOT NULL;
 END $$;
+
+-- Whether a user's command with this idempotency key was carried out within the last 24 hours.
+CREATE OR REPLACE FUNCTION tasklog.is_remembered(owner text, wanted text) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT wanted IS NOT NULL AND EXISTS (
+        SELECT FROM tasklog.idempotency_keys k
+        WHERE k.user_id = owner AND k.key = wanted AND k.recorded_at > now() - interval '24 hours')
+$$;
+
+-- What is remembered of commands by their users' idempotency keys; see command_api/idempotency.py.
+CREATE OR REPLACE FUNCTION tasklog.remembered(users text[], keys text[])
+RETURNS TABLE (user_id text, key text, fingerprint bytea, task_id bigint, version integer)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT k.user_id, k.key, k.fingerprint, k.task_id, k.version
+    FROM unnest(users, keys) AS asked (user_id, key) JOIN tasklog.idempotency_keys k USING (user_id, key)
+    WHERE k.recorded_at > now() - interval '24 hours'
+$$;
 
 -- Lock a user's head and return it with the time of the next event, which never runs backwards; no row
 -- when somebody else has it and `wait` is false. A stream that does not exist yet is locked by its name.

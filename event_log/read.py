@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -11,6 +12,8 @@ from event_log.append import Fetching
 from event_log.codec import STREAM_ERASED, decode
 
 TASK_EVENTS: Final = "SELECT * FROM tasklog.task_events($1, $2, $3)"
+
+REMEMBERED: Final = "SELECT * FROM tasklog.remembered($1, $2)"
 
 TaskKey = tuple[str, int]
 """A user's id and a task's id."""
@@ -43,3 +46,23 @@ async def task_events(database: Fetching, versions: Mapping[TaskKey, int]) -> di
         if event := recorded(row):
             histories[row["user_id"], row["task_id"]].append(event)
     return histories
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Remembered:
+    """A command that was carried out under an idempotency key: of which request, and what it led to."""
+
+    fingerprint: bytes
+    task_id: int
+    version: int
+
+
+async def remembered(database: Fetching, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Remembered]:
+    """What is remembered, for 24 hours, of commands by (user id, idempotency key)."""
+    rows = await database.fetch(REMEMBERED, [user_id for user_id, _ in keys], [key for _, key in keys])
+    return {
+        (row["user_id"], row["key"]): Remembered(
+            fingerprint=row["fingerprint"], task_id=row["task_id"], version=row["version"]
+        )
+        for row in rows
+    }

@@ -56,5 +56,19 @@ events = sa.Table(
     sa.UniqueConstraint("user_id", "task_id", "version", name="events_task_version_key"),
 )
 
+idempotency_keys = sa.Table(
+    "idempotency_keys",
+    metadata,
+    user_id(),
+    sa.Column("key", sa.Text(collation="C"), nullable=False),
+    # Of the request that the key came with, and what that led to: the answer is folded from it again.
+    sa.Column("fingerprint", sa.LargeBinary, nullable=False),
+    sa.Column("task_id", sa.BigInteger, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("recorded_at", sa.TIMESTAMP(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint("user_id", "key", name="idempotency_keys_pkey"),
+    sa.Index("idempotency_keys_by_age", "recorded_at"),
+)
+
 task_ids = sa.Sequence("task_ids", metadata=metadata, schema=SCHEMA, data_type=sa.BigInteger)
 """Ids of tasks, unique over all users."""

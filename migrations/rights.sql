@@ -8,8 +8,10 @@ GRANT USAGE ON SCHEMA tasklog TO tasklog_writer, tasklog_projector, tasklog_read
 
 -- The command side appends, and reads the tasks that it decides on, by functions alone.
 GRANT EXECUTE ON FUNCTION
-    tasklog.append(integer[], text[], bigint[], integer[], uuid[], text[], smallint[], text[], text[], boolean),
-    tasklog.task_events(text[], bigint[], integer[])
+    tasklog.append(integer[], text[], bigint[], integer[], uuid[], text[], smallint[], text[], text[], text[], bytea[],
+                   boolean),
+    tasklog.task_events(text[], bigint[], integer[]),
+    tasklog.remembered(text[], text[])
 TO tasklog_writer;
 
 -- The read side answers by functions alone.
@@ -25,6 +27,8 @@ TO tasklog_reader;
 GRANT SELECT ON tasklog.events, tasklog.streams TO tasklog_projector;
 GRANT UPDATE (unprojected_since) ON tasklog.streams TO tasklog_projector;
 GRANT SELECT, INSERT, UPDATE, DELETE ON tasklog.tasks, tasklog.checkpoints TO tasklog_projector;
+-- It also forgets idempotency keys by their age.
+GRANT SELECT (recorded_at), DELETE ON tasklog.idempotency_keys TO tasklog_projector;
 
 -- Erasure changes events, by one function that records that it did.
 GRANT EXECUTE ON FUNCTION tasklog.erase(text, text, text) TO tasklog_eraser;

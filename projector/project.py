@@ -1,9 +1,10 @@
-"""Project: a task's state to its row in the read table."""
+"""Project: a task's state to its row in the read table, and back."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from domain.task import Task, title_key
 from edge.task_body import task_body
@@ -26,4 +27,19 @@ def row_of(user_id: str, task: Task) -> Row:
         task.version,
         title_key(task.title),
         task_body(user_id, task).decode(),
+    )
+
+
+def task_of(row: Mapping[str, Any]) -> Task:
+    """The task of a row; its times may be datetimes or ISO 8601 text."""
+    created, updated = row["created_at"], row["updated_at"]
+    return Task(
+        id=row["id"],
+        title=row["title"],
+        description=row["description"],
+        completed=row["completed"],
+        created_at=created if isinstance(created, datetime) else datetime.fromisoformat(created),
+        updated_at=updated if isinstance(updated, datetime) else datetime.fromisoformat(updated),
+        created_position=row["created_position"],
+        version=row["version"],
     )

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
-
 import sqlalchemy as sa
 
-from domain.task import Task
 from event_log.tables import metadata, user_id
 
 tasks = sa.Table(
@@ -49,18 +44,3 @@ checkpoints = sa.Table(
     sa.Index("checkpoints_rebuild", "user_id", postgresql_where=sa.text("rebuild")),
     postgresql_with={"fillfactor": "50"},
 )
-
-
-def task_of(row: Mapping[str, Any]) -> Task:
-    """The task of a row; its times may be datetimes or ISO 8601 text."""
-    created, updated = row["created_at"], row["updated_at"]
-    return Task(
-        id=row["id"],
-        title=row["title"],
-        description=row["description"],
-        completed=row["completed"],
-        created_at=created if isinstance(created, datetime) else datetime.fromisoformat(created),
-        updated_at=updated if isinstance(updated, datetime) else datetime.fromisoformat(updated),
-        created_position=row["created_position"],
-        version=row["version"],
-    )

@@ -15,7 +15,7 @@ from domain.evolve import evolve
 from domain.task import NoTask, Task, TaskState, title_key
 from edge.task_body import task_body
 from event_log.read import recorded
-from projector.read_model import task_of
+from projector.project import task_of
 from read_api.cursor import Cursor
 from runtime.database import Database
 

@@ -62,6 +62,18 @@ def _create_ledger() -> None:
         sa.UniqueConstraint("user_id", "task_id", "version", name="events_task_version_key"),
         schema=SCHEMA,
     )
+    op.create_table(
+        "idempotency_keys",
+        _user_id(),
+        sa.Column("key", sa.Text(collation="C"), nullable=False),
+        sa.Column("fingerprint", sa.LargeBinary, nullable=False),
+        sa.Column("task_id", sa.BigInteger, nullable=False),
+        sa.Column("version", sa.Integer, nullable=False),
+        sa.Column("recorded_at", sa.TIMESTAMP(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("user_id", "key", name="idempotency_keys_pkey"),
+        schema=SCHEMA,
+    )
+    op.create_index("idempotency_keys_by_age", "idempotency_keys", ["recorded_at"], schema=SCHEMA)
     op.execute(sa.schema.CreateSequence(sa.Sequence("task_ids", schema=SCHEMA, data_type=sa.BigInteger)))
 
 
@@ -120,7 +132,7 @@ def downgrade() -> None:
                 EXECUTE format('DROP ROUTINE %s CASCADE', f);
             END LOOP;
         END $$""")
-    for table in ("checkpoints", "tasks", "events", "streams"):
+    for table in ("checkpoints", "tasks", "idempotency_keys", "events", "streams"):
         op.drop_table(table, schema=SCHEMA)
     op.execute(sa.schema.DropSequence(sa.Sequence("task_ids", schema=SCHEMA)))
     for role in ROLES:

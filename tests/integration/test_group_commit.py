@@ -15,6 +15,7 @@ import asyncpg
 import pytest
 
 from command_api.group_commit import CommandQueue, ConflictError, command_queue
+from command_api.handle import CommandRequest
 from domain.commands import Command, CompleteTask, CreateTask, DeleteTask, EditTask, ReopenTask, ToggleTask
 from domain.decide import TaskNotFoundError
 from domain.events import TaskCompleted, TaskDeleted, TaskEdited, TaskEvent, TaskReopened
@@ -37,7 +38,7 @@ async def queue(writer: Database) -> AsyncIterator[CommandQueue]:
 
 
 async def run(queue: CommandQueue, command: Command, task: int | None = None, user: str = "alice") -> TaskState:
-    return await queue.execute(user_id=user, task_id=task, command=command, request_id="test")
+    return await queue.execute(CommandRequest(user_id=user, task_id=task, command=command, request_id="test"))
 
 
 async def together(*commands: Any) -> list[Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from command_api.handle import Request, handle
+from command_api.handle import CommandRequest, handle
 from command_api.known_states import KnownStates
 from domain.commands import CreateTask, ToggleTask
 from domain.task import Task
@@ -78,8 +78,8 @@ async def test_the_projecting_and_the_reading_role_can_do_their_work(
     assert await get_task(reader, "alice", task) is not None
 
 
-def _request(task: int | None, command: CreateTask | ToggleTask) -> Request:
-    return Request(user_id="alice", task_id=task, command=command, request_id="r")
+def _request(task: int | None, command: CreateTask | ToggleTask) -> CommandRequest:
+    return CommandRequest(user_id="alice", task_id=task, command=command, request_id="r")
 
 
 @pytest.mark.parametrize("role", ROLES)

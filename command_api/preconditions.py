@@ -1,0 +1,49 @@
+"""What a client may make a write depend on: If-Match (RFC 9110) and Idempotency-Key (the IETF's draft)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from starlette.requests import Request
+
+from edge.problems import ProblemError
+
+_ETAGS: Final = re.compile(r'(?:(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"(?:[ \t]*,[ \t]*|$))+')
+_ETAG: Final = re.compile(r'(W/)?"([^"]*)"')
+_VERSION: Final = re.compile(r"[1-9][0-9]{0,9}")
+_KEY: Final = re.compile(r'"?([\x21\x23-\x5b\x5d-\x7e]{1,255})"?')
+
+
+def if_match(request: Request) -> frozenset[int] | None:
+    """The versions that the task may have; None where any will do.
+
+    Weak entity tags and those of other things never match.
+
+    Raises:
+        ProblemError: 422, the header is no list of entity tags.
+    """
+    values = request.headers.getlist("if-match")
+    if not values:
+        return None
+    text = ", ".join(values).strip()
+    if text == "*":
+        return None
+    if not _ETAGS.fullmatch(text):
+        raise ProblemError(422, 'If-Match: must be * or entity tags, such as "3"')
+    tags = [tag for weak, tag in _ETAG.findall(text) if not weak]
+    return frozenset(int(tag) for tag in tags if _VERSION.fullmatch(tag))
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The request's key, without the quotes that the draft puts around it.
+
+    Raises:
+        ProblemError: 422, there are several keys, or it is not 1 to 255 visible ASCII characters.
+    """
+    values = request.headers.getlist("idempotency-key")
+    if not values:
+        return None
+    if len(values) > 1 or not (match := _KEY.fullmatch(values[0])):
+        raise ProblemError(422, "Idempotency-Key: must be one key of 1 to 255 visible ASCII characters")
+    return match[1]

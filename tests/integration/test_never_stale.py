@@ -1,0 +1,267 @@
+"""Reads are never stale: whatever the projector has not come to yet is in the answer, in its place.
+
+Any history and any checkpoint; every status, sort, limit and walk by cursor; lists and single tasks. The answer is what
+a plain model says, and is the same in every byte after the projector has caught up. Seen to fail: without the tail, with
+touched rows left in the page, with the tail filtered by status before it is folded, with `total` of the rows alone, with
+a page cut before the merge, and with the checkpoint read by a statement of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import unicodedata
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import count
+from typing import Any, Literal
+
+import asyncpg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from command_api.handle import CommandRequest, handle
+from command_api.known_states import KnownStates
+from domain.commands import Command, CompleteTask, CreateTask, DeleteTask, EditTask, ReopenTask, ToggleTask
+from domain.task import Task
+from projector.catch_up import catch_up
+from read_api.queries import TaskQuery, get_task, list_tasks
+from runtime.database import Database
+from runtime.settings import Settings
+from tests.ledger import TITLES, appended, created, of, opened
+
+Status = Literal["all", "pending", "completed"]
+Sort = Literal["created", "title"]
+LISTS: list[tuple[Status, Sort]] = [(a, b) for a in ("all", "pending", "completed") for b in ("created", "title")]
+NOBODYS = 2**53 - 1
+_users = count(1)
+
+titles = st.sampled_from(TITLES) | st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1
+)
+commands: st.SearchStrategy[Command] = st.one_of(
+    st.builds(CreateTask, title=titles, description=st.none() | titles),
+    st.builds(EditTask, title=titles),
+    st.builds(EditTask, description=st.none() | titles, completed=st.booleans()),
+    st.sampled_from([CompleteTask(), ReopenTask(), ToggleTask(), ToggleTask(), DeleteTask()]),
+)
+histories = st.lists(st.tuples(commands, st.integers(0, 7)), max_size=25)
+
+
+class Model:
+    """A user's tasks in plain Python: what the contract says, nothing of the code under test."""
+
+    def __init__(self, user: str) -> None:
+        self.user = user
+        self.tasks: dict[int, dict[str, Any]] = {}
+        self.ids: list[int] = []
+
+    def created(self, task_id: int, title: str, description: str | None) -> None:
+        self.ids.append(task_id)
+        self.tasks[task_id] = {"title": title, "description": description, "completed": False}
+
+    def apply(self, task_id: int, command: Command) -> None:
+        task = self.tasks.get(task_id)
+        if task is None:
+            return
+        match command:
+            case EditTask(title=title, description=description, completed=completed):
+                given = {"title": title, "description": description, "completed": completed}
+                task |= {name: value for name, value in given.items() if value is None or isinstance(value, str | bool)}
+            case CompleteTask():
+                task["completed"] = True
+            case ReopenTask():
+                task["completed"] = False
+            case ToggleTask():
+                task["completed"] = not task["completed"]
+            case DeleteTask():
+                del self.tasks[task_id]
+
+    def listed(self, status: Status, sort: Sort) -> list[int]:
+        wanted = {"all": {True, False}, "pending": {False}, "completed": {True}}[status]
+        ids = [task_id for task_id in self.ids if task_id in self.tasks and self.tasks[task_id]["completed"] in wanted]
+        if sort == "created":
+            return ids[::-1]
+        return sorted(ids, key=lambda i: (unicodedata.normalize("NFKC", self.tasks[i]["title"]).casefold()[:200], i))
+
+    async def with_times(self, owner: asyncpg.Connection) -> dict[int, dict[str, Any]]:
+        """The whole tasks as answers show them; when they were created and changed is what the ledger says."""
+        rows = await owner.fetch(
+            "SELECT task_id, min(recorded_at), max(recorded_at) FROM tasklog.events WHERE user_id = $1 GROUP BY 1",
+            self.user,
+        )
+        return {
+            row[0]: {"id": row[0], "user_id": self.user, "created_at": _utc(row[1]), "updated_at": _utc(row[2])}
+            | self.tasks[row[0]]
+            for row in rows
+            if row[0] in self.tasks
+        }
+
+
+def _utc(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")
+
+
+async def live(model: Model, writer: Database, known: KnownStates, history: list[tuple[Command, int]]) -> None:
+    """Carry a history out, on the ledger and on the model; a number picks one of the tasks there have been."""
+    for command, number in history:
+        if isinstance(command, CreateTask):
+            (task,) = await handle(writer, known, [_request(model.user, None, command)])
+            assert isinstance(task, Task)
+            model.created(task.id, command.title, command.description)
+        elif model.ids:
+            task_id = model.ids[number % len(model.ids)]
+            await handle(writer, known, [_request(model.user, task_id, command)])
+            model.apply(task_id, command)
+
+
+def _request(user: str, task_id: int | None, command: Command) -> CommandRequest:
+    return CommandRequest(user_id=user, task_id=task_id, command=command, request_id="test", reload=True)
+
+
+async def walk(reader: Database, user: str, status: Status, sort: Sort, limit: int) -> Iterator[tuple[bytes, int]]:
+    """The pages of a list and the total that each tells."""
+    pages: list[tuple[bytes, int]] = []
+    after = None
+    while after is not None or not pages:
+        page = await list_tasks(reader, user, TaskQuery(status=status, sort=sort, limit=limit, after=after))
+        assert page.total is not None
+        pages.append((page.body, page.total))
+        after = page.next
+    return iter(pages)
+
+
+async def answers(reader: Database, model: Model, limit: int) -> dict[Any, Any]:
+    """Everything that can be asked about a user, as it is answered."""
+    found: dict[Any, Any] = {}
+    for status, sort in LISTS:
+        page = await list_tasks(reader, model.user, TaskQuery(status=status, sort=sort))
+        found[status, sort] = page.body, page.head
+        found[status, sort, limit] = list(await walk(reader, model.user, status, sort, limit))
+    for task_id in [*model.ids, NOBODYS]:
+        task = await get_task(reader, model.user, task_id)
+        found[task_id] = task and (task.body, task.version)
+    return found
+
+
+async def assert_right(found: dict[Any, Any], model: Model, owner: asyncpg.Connection, limit: int) -> None:
+    tasks = await model.with_times(owner)
+    events = await owner.fetch("SELECT task_id, version FROM tasklog.events WHERE user_id = $1", model.user)
+    for status, sort in LISTS:
+        expected = [tasks[task_id] for task_id in model.listed(status, sort)]
+        body, head = found[status, sort]
+        assert (json.loads(body), head) == (expected, len(events))
+        pages = found[status, sort, limit]
+        assert [task for page, _ in pages for task in json.loads(page)] == expected
+        assert {total for _, total in pages} == {len(expected)}
+        assert len(pages) == max(1, -(-len(expected) // limit))
+    for task_id in [*model.ids, NOBODYS]:
+        found_task = found[task_id] and (json.loads(found[task_id][0]), found[task_id][1])
+        versions = [row["version"] for row in events if row["task_id"] == task_id]
+        assert found_task == ((tasks[task_id], max(versions)) if task_id in tasks else None)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(projected=histories, tail=histories, limit=st.integers(1, 4))
+async def test_an_answer_is_that_after_catching_up_and_the_models(  # noqa: PLR0913, PLR0917 - what is drawn, and where
+    writer: Database,
+    projector: Database,
+    reader: Database,
+    owner: asyncpg.Connection,
+    projected: Any,
+    tail: Any,
+    limit: int,
+) -> None:
+    model, known = Model(f"drawn-{next(_users)}"), KnownStates()
+    await live(model, writer, known, projected)
+    await catch_up(projector)
+    await live(model, writer, known, tail)
+    lagging = await answers(reader, model, limit)
+    await assert_right(lagging, model, owner, limit)
+    await catch_up(projector)
+    assert await answers(reader, model, limit) == lagging
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(projected=histories, tail=histories, at=st.sampled_from(LISTS))
+async def test_a_walk_goes_on_where_it_was_when_the_projector_catches_up(  # noqa: PLR0913, PLR0917
+    writer: Database, projector: Database, reader: Database, projected: Any, tail: Any, at: tuple[Status, Sort]
+) -> None:
+    model, known = Model(f"drawn-{next(_users)}"), KnownStates()
+    await live(model, writer, known, projected)
+    await catch_up(projector)
+    await live(model, writer, known, tail)
+    first = await list_tasks(reader, model.user, TaskQuery(status=at[0], sort=at[1], limit=2))
+    await catch_up(projector)
+    ids = [task["id"] for task in json.loads(first.body)]
+    if first.next:
+        rest = TaskQuery(status=at[0], sort=at[1], limit=1000, after=first.next)
+        ids += [task["id"] for task in json.loads((await list_tasks(reader, model.user, rest)).body)]
+    assert ids == model.listed(*at)
+
+
+@pytest.mark.parametrize("lagging", [True, False])
+@pytest.mark.parametrize("sort", ["created", "title"])
+async def test_a_cursor_without_a_limit_gives_the_rest_of_the_list(
+    writer: Database, projector: Database, reader: Database, lagging: bool, sort: Sort
+) -> None:
+    ids = [await created(writer, "alice", title) for title in "abcd"]
+    if not lagging:
+        await catch_up(projector)
+    first = await list_tasks(reader, "alice", TaskQuery(sort=sort, limit=1))
+    rest = await list_tasks(reader, "alice", TaskQuery(sort=sort, after=first.next))
+    expected = ids[1:] if sort == "title" else ids[-2::-1]
+    assert [task["id"] for task in json.loads(rest.body)] == expected
+
+
+async def test_a_servers_time_zone_shows_in_no_answer(
+    settings: Settings, database: Any, owner: asyncpg.Connection
+) -> None:
+    """A tail travels as JSON, in which Postgres writes times in the session's zone."""
+    await owner.execute(f"ALTER DATABASE {database.name} SET timezone TO 'Asia/Kolkata'")
+    model = Model("alice")
+    history: list[tuple[Command, int]] = [(CreateTask(title="Milk"), 0), (ToggleTask(), 0)]
+    async with opened((settings, "writer"), (settings, "projector"), (settings, "reader")) as (
+        writer,
+        projector,
+        reader,
+    ):
+        await live(model, writer, KnownStates(), history)
+        await catch_up(projector)
+        await live(model, writer, KnownStates(), [(EditTask(title="Oat"), 0), *history])
+        lagging = await answers(reader, model, 2)
+        await assert_right(lagging, model, owner, 2)
+        await catch_up(projector)
+        assert await answers(reader, model, 2) == lagging
+
+
+async def test_another_users_tasks_are_not_found(writer: Database, projector: Database, reader: Database) -> None:
+    projected = await created(writer, "alice")
+    await catch_up(projector)
+    waiting = await created(writer, "alice")
+    assert [await get_task(reader, "mallory", task) for task in (projected, waiting)] == [None, None]
+    assert (await list_tasks(reader, "mallory", TaskQuery())).body == b"[]"
+
+
+async def test_what_is_acknowledged_is_in_the_next_read_while_projectors_run(
+    writer: Database, projector: Database, reader: Database
+) -> None:
+    """Rows, checkpoint and tail are of one snapshot: a checkpoint read later than the rows would lose what lies between."""
+    stopping = asyncio.Event()
+
+    async def project() -> None:
+        while not stopping.is_set():
+            await catch_up(projector)
+
+    async def write_and_read(user: str) -> None:
+        for n in range(1, 41):
+            ((event,),) = await appended(writer, of(user))
+            page = await list_tasks(reader, user, TaskQuery())
+            assert (len(json.loads(page.body)), page.head) == (n, n)
+            assert await get_task(reader, user, event.task_id) is not None
+
+    projecting = asyncio.create_task(project())
+    await asyncio.gather(*(write_and_read(f"user-{n}") for n in range(6)))
+    stopping.set()
+    await projecting
