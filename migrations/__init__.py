@@ -54,6 +54,7 @@ async def _upgrade(url: str, service_urls: Sequence[str]) -> None:
 async def _downgrade(url: str) -> None:
     async with _transaction(url) as connection:
         await connection.run_sync(lambda sync: command.downgrade(_config(sync), "base"))
+        await connection.exec_driver_sql("COMMENT ON SCHEMA tasklog IS NULL")
 
 
 async def _set_password(driver: Any, service_url: str) -> None:

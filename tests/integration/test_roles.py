@@ -36,7 +36,7 @@ OWN_TABLES = {(verb, table) for verb in ("INSERT", "UPDATE", "DELETE", "LOCK") f
 READ_BY_PROJECTOR = {("SELECT", table) for table in ("events", "streams", "tasks", "checkpoints")}
 ALLOWED = {"writer": set(), "projector": OWN_TABLES | READ_BY_PROJECTOR, "reader": set()}
 FUNCTIONS = {
-    "writer": {"append", "task_events"},
+    "writer": {"append", "remembered", "task_events"},
     "projector": set(),
     "reader": {"list_tasks", "get_task", "history", "position_at", "events_between"},
 }
