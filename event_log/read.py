@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from domain.events import Recorded
@@ -33,7 +33,7 @@ def recorded(row: Mapping[str, Any]) -> Recorded | None:
         task_id=row["task_id"],
         position=row["position"],
         version=row["version"],
-        recorded_at=at if isinstance(at, datetime) else datetime.fromisoformat(at),
+        recorded_at=at if isinstance(at, datetime) else datetime.fromisoformat(at).astimezone(UTC),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 from domain.task import Task, title_key
@@ -38,8 +38,8 @@ def task_of(row: Mapping[str, Any]) -> Task:
         title=row["title"],
         description=row["description"],
         completed=row["completed"],
-        created_at=created if isinstance(created, datetime) else datetime.fromisoformat(created),
-        updated_at=updated if isinstance(updated, datetime) else datetime.fromisoformat(updated),
+        created_at=created if isinstance(created, datetime) else datetime.fromisoformat(created).astimezone(UTC),
+        updated_at=updated if isinstance(updated, datetime) else datetime.fromisoformat(updated).astimezone(UTC),
         created_position=row["created_position"],
         version=row["version"],
     )
