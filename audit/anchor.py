@@ -10,7 +10,7 @@ from typing import IO, Final
 
 import orjson
 
-from runtime.database import Database
+from runtime.database import Database, chunks
 
 _HEADS: Final = """
     -- Every stream's head, and the moment at which they all were.
@@ -30,9 +30,12 @@ async def anchor(database: Database, out: IO[bytes]) -> int:
     Raises:
         UnavailableError: the database went away.
     """
-    rows = await database.fetch(_HEADS)
-    out.writelines(row[0].encode() + b"\n" for row in rows)
-    return len(rows)
+    streams = 0
+    async with database.transaction() as connection:
+        async for rows in chunks(connection, _HEADS):
+            out.writelines(row[0].encode() + b"\n" for row in rows)
+            streams += len(rows)
+    return streams
 
 
 def read_anchors(path: Path) -> Mapping[str, Mapping[int, str]]:
@@ -47,6 +50,10 @@ def read_anchors(path: Path) -> Mapping[str, Mapping[int, str]]:
             with suppress(orjson.JSONDecodeError):
                 match orjson.loads(line):
                     case {"user_id": str(user_id), "position": int(position), "hash": str(digest)}:
+                        if anchors[user_id].get(position, digest) != digest:
+                            raise AnchorsError(
+                                f"line {number} of {path} contradicts an earlier one: {user_id}, {position}"
+                            )
                         anchors[user_id][position] = digest
                         continue
             raise AnchorsError(f"line {number} of {path} is no anchor.")

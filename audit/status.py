@@ -11,7 +11,8 @@ _NUMBERS: Final = """
     -- Sums over all streams; the lag leaves out parked users, who wait for a person.
     SELECT count(*) AS streams, coalesce(sum(s.head), 0)::bigint AS events,
            (SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'tasklog.tasks'::regclass) AS tasks_about,
-           coalesce(sum(s.head - coalesce(c.position, 0)), 0)::bigint AS lag_events,
+           coalesce(sum(s.head - coalesce(c.position, 0))
+                    FILTER (WHERE c.parked_until IS NULL), 0)::bigint AS lag_events,
            coalesce(extract(epoch FROM clock_timestamp()
                     - min(s.unprojected_since) FILTER (WHERE c.parked_until IS NULL)), 0)::float AS lag_seconds,
            count(*) FILTER (WHERE c.parked_until IS NOT NULL) AS parked_users,
@@ -23,6 +24,10 @@ _PARKED: Final = """
     -- Parked users, those that wait longest first.
     SELECT user_id, position + 1 AS position, attempts, parked_until, error FROM tasklog.checkpoints
     WHERE parked_until IS NOT NULL ORDER BY attempts DESC, user_id LIMIT 20
+"""
+_EVENTS: Final = """
+    -- How many events a user has, or all users together for null.
+    SELECT coalesce(sum(head), 0)::bigint FROM tasklog.streams WHERE ($1::text IS NULL OR user_id = $1)
 """
 
 
@@ -71,3 +76,8 @@ async def status(database: Database, jobs: list[dict[str, Any]]) -> Status:
         for row in await database.fetch(_PARKED)
     ]
     return Status(**numbers, parked=parked, jobs=jobs)
+
+
+async def event_count(database: Database, user_id: str | None = None) -> int:
+    """How many events a user has, or all users together."""
+    return int((await database.fetch(_EVENTS, user_id))[0][0])

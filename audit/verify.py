@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from audit.ranges import Range, ranges
-from event_log.chain import GENESIS, Chain, Fault, Link
+from audit.report import Anchors, Progress, Report, gone
+from event_log.chain import GENESIS, Chain, Link
 from event_log.read import TaskKey
 from projector.project import Row
 from projector.replay import Replay
 from runtime.database import Database
 
-Anchors: TypeAlias = Mapping[str, Mapping[int, str]]
-"""For each user, the hashes that positions had when they were anchored."""
-
-Progress: TypeAlias = Callable[[int], None]
-"""Is told how many more events are done."""
-
 _link: Final = itemgetter(*Link._fields)
-
-
-@dataclass(kw_only=True, slots=True)
-class Report:
-    """What was checked, and the first fault of each user."""
-
-    streams: int = 0
-    events: int = 0
-    tasks: int = 0
-    faults: list[Fault] = field(default_factory=list)
 
 
 async def verify(
@@ -48,14 +32,12 @@ async def verify(
     """
     report = Report()
     anchors = {user: hashes for user, hashes in (anchors or {}).items() if user_id in {None, user}}
-    gone = set(anchors)
+    seen: set[str] = set()
     async with aclosing(ranges(database, user_id)) as walk:
         async for part in walk:
-            gone -= {stream.user_id for stream in part.streams}
+            seen.update(stream.user_id for stream in part.streams if stream.user_id in anchors)
             await _verify(part, anchors, report, progress)
-    report.faults += [
-        Fault(user_id=user, position=1, reason="the stream is gone, but it was anchored") for user in sorted(gone)
-    ]
+    report.faults += gone(anchors, seen)
     return report
 
 
@@ -71,6 +53,9 @@ async def _verify(part: Range, anchors: Anchors, report: Report, progress: Progr
         chain.finish(stream.user_id, (stream.head, stream.hash))
     for user_id in list(chain.heads):
         chain.finish(user_id, (0, GENESIS))
+    for stream in part.streams:
+        if stream.projected > stream.head:
+            chain.fault(stream.user_id, stream.head + 1, f"the checkpoint is ahead of the stream: {stream.projected}")
     for user_id, (position, error) in replay.failed.items():
         chain.fault(user_id, position, error)
     expected = replay.rows()

@@ -65,8 +65,7 @@ class Chain:
     faults: dict[str, Fault] = field(default_factory=dict)
     heads: dict[str, tuple[int, str]] = field(default_factory=dict)
     anchors: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
-    _erased: dict[str, int] = field(default_factory=dict)
-    _excused: dict[str, int] = field(default_factory=dict)
+    _textless: dict[str, list[int]] = field(default_factory=dict)
 
     def feed(self, links: Iterable[Link]) -> None:
         """Check further links."""
@@ -89,31 +88,43 @@ class Chain:
         if position != before + 1:
             self.fault(user, before + 1, f"the event is missing: position {position} follows {before}")
             return digest
-        if erased_digest is None:
-            content = sha256(f"{metadata}\n{data}".encode()).hexdigest()
-        else:
-            content = erased_digest
-            self._erased[user] = position
-        if kind == STREAM_ERASED:
-            self._excused[user] = orjson.loads(data or "{}").get("through", 0)
+        content = erased_digest or sha256(f"{metadata}\n{data}".encode()).hexdigest()
         digest = sha256(f"{digest}\n{user}\n{line}\n{content}".encode()).hexdigest()
         if digest != stored:
             self.fault(user, position, "the event does not fit its hash")
         elif self.anchors and self.anchors.get(user, {}).get(position, digest) != digest:
             self.fault(user, position, "the stream was rewritten: the hash is not the anchored one")
+        elif erased_digest is not None:
+            self._textless.setdefault(user, []).append(position)
+            if metadata is not None or data is not None:
+                self.fault(user, position, "the event was erased, yet it has text again")
+        elif kind == STREAM_ERASED:
+            self._excuse(user, data)
         return digest
 
-    def fault(self, user_id: str, position: int, reason: str) -> None:
-        """Note a user's fault; only the first counts."""
-        self.faults.setdefault(user_id, Fault(user_id=user_id, position=position, reason=reason))
+    def _excuse(self, user: str, data: str | None) -> None:
+        """An erasure accounts for the events before it that have no text."""
+        match orjson.loads(data or "null"):
+            case {"through": int(through)} if user in self._textless:
+                self._textless[user] = [position for position in self._textless[user] if position > through]
 
-    def finish(self, user_id: str, head: tuple[int, str]) -> None:
-        """Check what only shows at a stream's end: its recorded head, cut tails, erasures that nobody recorded."""
+    def fault(self, user_id: str, position: int, reason: str) -> None:
+        """Note a user's fault; only the one at the lowest position counts."""
+        known = self.faults.get(user_id)
+        if known is None or position < known.position:
+            self.faults[user_id] = Fault(user_id=user_id, position=position, reason=reason)
+
+    def finish(self, user_id: str, head: tuple[int, str] | None = None) -> None:
+        """Check what only shows at a stream's end: its recorded head, a cut tail, erasures that nobody recorded."""
         position, digest = self.heads.pop(user_id, (0, GENESIS))
-        if head != (position, digest):
+        if unrecorded := self._textless.pop(user_id, []):
+            self.fault(user_id, unrecorded[0], "the text was removed without an erasure being recorded")
+        if head is None:
+            head = (position, digest)
+        if head[0] != position:
             self.fault(user_id, min(position, head[0]) + 1, f"the stream ends at {position}, its head is {head[0]}")
+        elif head != (position, digest):
+            self.fault(user_id, position, "the stream's head does not have the hash of its last event")
         for anchored in self.anchors.get(user_id, ()):
             if anchored > position:
                 self.fault(user_id, position + 1, f"the tail was cut: position {anchored} is anchored")
-        if self._erased.pop(user_id, 0) > self._excused.pop(user_id, 0):
-            self.fault(user_id, position, "text was removed without an erasure being recorded")

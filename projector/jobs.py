@@ -1,37 +1,87 @@
-"""Operational jobs, run by arq on Redis. No correctness rests on them, or on Redis."""
+"""Operational jobs, run by arq on Redis. No correctness rests on them, or on Redis. Nothing else imports arq."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, time
 from typing import Any, Final
+from uuid import uuid4
 
 import orjson
 import structlog
-from arq import Worker, func
+from arq import ArqRedis, Worker, create_pool, cron, func
 from arq.connections import RedisSettings
 from redis.exceptions import RedisError
 
 from projector.catch_up import catch_up
+from projector.job_states import JobState, Meter, shown
 from runtime.database import Database
 from runtime.settings import Settings
 
 QUEUE: Final = "tasklog:jobs"
 _LONGEST_DELAY: Final = 5.0
+_LONGEST_JOB: Final = 6 * 3600
+_TRIES: Final = 3
+_NIGHT: Final = time(3, 30)
+"""When nightly jobs run, UTC."""
 
 log = structlog.get_logger()
 
 
-async def project(ctx: dict[Any, Any]) -> int:
-    """Catch up now; the number of events projected."""
-    return await catch_up(ctx["database"])
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """A job: `run` is given the database, what counts its progress, and its arguments; its result is JSON."""
+
+    name: str
+    run: Callable[..., Awaitable[Mapping[str, Any]]]
+    nightly: bool = False
 
 
-async def work_forever(settings: Settings, database: Database) -> None:
+async def project(database: Database, progress: Meter) -> Mapping[str, Any]:
+    """Catch up now."""
+    progress(await catch_up(database))
+    return {"events": progress.done}
+
+
+_PROJECT: Final = Job(name="project", run=project)
+
+
+class QueueError(Exception):
+    """Redis cannot take a job."""
+
+
+async def enqueue(redis_url: str, name: str, arguments: Mapping[str, Any]) -> str:
+    """Queue a job for whichever projector is free; its id, by which `status` shows it.
+
+    Raises:
+        QueueError: Redis is away.
+    """
+    state = JobState(id=uuid4().hex, name=name, arguments=arguments)
+    try:
+        redis = await create_pool(
+            _redis_settings(redis_url),
+            default_queue_name=QUEUE,
+            job_serializer=_to_json,
+            job_deserializer=orjson.loads,
+        )
+        try:
+            await state.write(redis)
+            await redis.enqueue_job(name, _job_id=state.id, **arguments)
+        finally:
+            await redis.aclose()
+    except (RedisError, OSError) as error:
+        raise QueueError(type(error).__name__) from error
+    return state.id
+
+
+async def work_forever(settings: Settings, database: Database, jobs: Sequence[Job] = ()) -> None:
     """Run an arq worker, and start another whenever Redis was away."""
     assert settings.redis_url is not None
     delay = 0.5
     while True:
-        worker = _worker(settings.redis_url.get_secret_value(), database)
+        worker = make_worker(settings.redis_url.get_secret_value(), database, jobs)
         try:
             await worker.async_run()
         except (RedisError, OSError) as error:
@@ -42,19 +92,57 @@ async def work_forever(settings: Settings, database: Database) -> None:
         delay = min(2 * delay, _LONGEST_DELAY)
 
 
-def _worker(redis_url: str, database: Database) -> Worker:
-    redis = RedisSettings.from_dsn(redis_url)
-    redis.conn_retries = 1
+def make_worker(redis_url: str, database: Database, jobs: Sequence[Job]) -> Worker:
+    """The arq worker of one projector."""
     return Worker(
-        functions=[func(project, name="project")],
+        functions=[
+            func(_coroutine(job), name=job.name, keep_result=0, timeout=_LONGEST_JOB, max_tries=_TRIES)
+            for job in (_PROJECT, *jobs)
+        ],
+        cron_jobs=[
+            cron(
+                _coroutine(job),
+                name=f"nightly-{job.name}",
+                hour=_NIGHT.hour,
+                minute=_NIGHT.minute,
+                timeout=_LONGEST_JOB,
+            )
+            for job in jobs
+            if job.nightly
+        ],
         queue_name=QUEUE,
-        redis_settings=redis,
+        redis_settings=_redis_settings(redis_url),
         handle_signals=False,
         poll_delay=1.0,
         max_jobs=2,
-        keep_result=600,
         job_completion_wait=2,
+        timezone=UTC,
         ctx={"database": database},
-        job_serializer=lambda value: orjson.dumps(value, default=str),
+        job_serializer=_to_json,
         job_deserializer=orjson.loads,
     )
+
+
+def _coroutine(job: Job) -> Callable[..., Coroutine[Any, Any, None]]:
+    """The job as arq runs it: shown while it runs; how it failed is logged here, without what the error says."""
+
+    async def run(ctx: dict[Any, Any], **arguments: Any) -> None:
+        redis: ArqRedis = ctx["redis"]
+        state = JobState(id=ctx["job_id"], name=job.name, arguments=arguments)
+        try:
+            async with shown(redis, state) as progress:
+                state.result = await job.run(ctx["database"], progress, **arguments)
+        except Exception:
+            log.exception("a job failed", job=job.name)
+
+    return run
+
+
+def _redis_settings(redis_url: str) -> RedisSettings:
+    redis = RedisSettings.from_dsn(redis_url)
+    redis.conn_retries = 1
+    return redis
+
+
+def _to_json(value: Mapping[str, Any]) -> bytes:
+    return orjson.dumps(value, default=str)

@@ -7,8 +7,10 @@ Who is to be rebuilt is marked, so any number of processes share the work, and a
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+import asyncpg
 import structlog
 
 from event_log.read import TaskKey
@@ -17,12 +19,13 @@ from projector.project import Row
 from projector.replay import Replay
 from projector.statements import (
     CLAIM_REBUILD,
+    ENROL_ALL,
+    GIVE_UP_REBUILD,
+    LEFT_TO_REBUILD,
     MARK_REBUILD,
-    MARK_UNPROJECTED,
     REBUILT,
     REPLAYED,
     ROWS_OF_USERS,
-    USERS_TO_REBUILD,
 )
 from runtime.database import Database, chunks
 
@@ -30,51 +33,105 @@ log = structlog.get_logger()
 
 _EVENTS: Final = 20_000
 """About how many events one transaction replays."""
+_FIRST_USERS: Final = 20
+_MOST_USERS: Final = 2_000
+_MARKED_AT_ONCE: Final = 10_000
+
+
+@dataclass(kw_only=True, slots=True)
+class Rebuilt:
+    """What rebuilding came to; `failed` are the users whose events cannot be replayed: position and reason."""
+
+    users: int = 0
+    events: int = 0
+    written: int = 0
+    removed: int = 0
+    failed: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+    def add(self, other: Rebuilt) -> None:
+        """Count `other` in."""
+        self.users += other.users
+        self.events += other.events
+        self.written += other.written
+        self.removed += other.removed
+        self.failed |= other.failed
+
+    def next_users(self) -> int:
+        """How many users the batch after this one had better take."""
+        return max(1, min(_MOST_USERS, self.users * _EVENTS // max(self.events, 1))) if self.users else _FIRST_USERS
 
 
 async def mark(database: Database, user_id: str | None = None) -> int:
-    """Mark one user, or all, to be rebuilt; how many. A stream that lost its checkpoint is projected from the start."""
-    await database.fetch(MARK_UNPROJECTED, user_id)
-    return int((await database.fetch(MARK_REBUILD, user_id))[0][0])
+    """Mark one user, or all, to be rebuilt; how many. A checkpoint that was lost begins anew."""
+    await database.fetch(ENROL_ALL, user_id)
+    total, behind = 0, ""
+    while behind is not None:
+        ((marked, behind),) = await database.fetch(MARK_REBUILD, user_id, behind, _MARKED_AT_ONCE)
+        total += marked
+    return total
 
 
-async def left(database: Database) -> int:
-    """How many users are still marked."""
-    return int((await database.fetch(USERS_TO_REBUILD))[0][0])
+async def left(database: Database) -> tuple[int, int]:
+    """How many users are still marked, and how many events they have."""
+    ((users, events),) = await database.fetch(LEFT_TO_REBUILD)
+    return users, events
 
 
-async def rebuild(database: Database, progress: Callable[[int], None] = lambda _: None) -> int:
-    """Rebuild marked users until none is free to take; the number of events replayed.
+async def rebuild(database: Database, progress: Callable[[int], None] = lambda _: None) -> Rebuilt:
+    """Rebuild marked users until none is free to take.
 
     Raises:
         UnavailableError: the database went away; what is marked stays so.
     """
-    total, users = 0, 20
-    while True:
-        taken, events = await rebuild_batch(database, users)
-        if not taken:
-            return total
-        total += events
-        progress(events)
-        users = max(1, min(2_000, taken * _EVENTS // max(events, 1)))
+    total, batch = Rebuilt(), Rebuilt()
+    while (batch := await rebuild_batch(database, batch.next_users())).users:
+        total.add(batch)
+        progress(batch.events)
+    return total
 
 
-async def rebuild_batch(database: Database, users: int) -> tuple[int, int]:
-    """Rebuild up to `users` marked users in one transaction; how many, and their events."""
+async def rebuild_batch(database: Database, users: int) -> Rebuilt:
+    """Rebuild up to `users` marked users in one transaction. Rows that the database refuses fail their user alone."""
+    try:
+        done = await _rebuild_batch(database, users)
+    except asyncpg.PostgresError as error:
+        done = await _give_up_first(database, type(error).__name__) if users == 1 else await rebuild_batch(database, 1)
+    else:
+        for user_id, (position, reason) in done.failed.items():
+            log.error("a user cannot be rebuilt", user_id=user_id, position=position, error=reason)
+        if done.written or done.removed:
+            log.warning("rows differed from their replay and were mended", written=done.written, removed=done.removed)
+    return done
+
+
+async def _give_up_first(database: Database, error: str) -> Rebuilt:
+    """Take the mark from the user whose rows the database refused; they were tried alone."""
+    done = Rebuilt()
+    async with database.transaction() as connection:
+        for row in await connection.fetch(CLAIM_REBUILD, 1):
+            log.error("a user cannot be rebuilt", user_id=row["user_id"], position=row["position"], error=error)
+            done.add(Rebuilt(users=1, failed={row["user_id"]: (row["position"], error)}))
+            await connection.execute(GIVE_UP_REBUILD, row["user_id"])
+    return done
+
+
+async def _rebuild_batch(database: Database, users: int) -> Rebuilt:
     async with database.transaction("synchronous_commit = off") as connection:
         claimed = {row["user_id"]: row["position"] for row in await connection.fetch(CLAIM_REBUILD, users)}
+        done = Rebuilt(users=len(claimed))
         if not claimed:
-            return 0, 0
-        replay, events = Replay(until=claimed), 0
+            return done
+        replay = Replay(until=claimed)
         async for rows in chunks(connection, REPLAYED, [*claimed], [*claimed.values()]):
             replay.feed(rows)
-            events += len(rows)
-        await _mend(connection, claimed, replay)
+            done.events += len(rows)
+        done.failed = replay.failed
+        await _mend(connection, claimed, replay, done)
         await connection.execute(REBUILT, [*claimed])
-    return len(claimed), events
+    return done
 
 
-async def _mend(connection: Any, claimed: dict[str, int], replay: Replay) -> None:
+async def _mend(connection: Any, claimed: dict[str, int], replay: Replay, done: Rebuilt) -> None:
     """Write the rows that differ from what they must be; a user who cannot be replayed keeps the old ones."""
     wanted: dict[TaskKey, Row] = {key: row for key, row in replay.rows().items() if key[0] not in replay.failed}
     removed: list[TaskKey] = []
@@ -86,7 +143,4 @@ async def _mend(connection: Any, claimed: dict[str, int], replay: Replay) -> Non
             elif wanted[key] == tuple(row):
                 del wanted[key]
     await write_rows(connection, list(wanted.values()), removed)
-    for user_id, (position, error) in replay.failed.items():
-        log.error("a user cannot be rebuilt", user_id=user_id, position=position, error=error)
-    if wanted or removed:
-        log.warning("rows differed from their replay and were mended", written=len(wanted), removed=len(removed))
+    done.written, done.removed = len(wanted), len(removed)

@@ -90,21 +90,36 @@ UNMARK: Final = """
     FROM locked WHERE s.user_id = locked.user_id
 """
 
+ENROL_ALL: Final = """
+    -- A checkpoint at the beginning for whoever has lost it, or has rows without any stream: $1, or all for null.
+    INSERT INTO tasklog.checkpoints (user_id, position, rebuild)
+    SELECT user_id, 0, true FROM (
+        SELECT s.user_id FROM tasklog.streams s WHERE ($1::text IS NULL OR s.user_id = $1)
+        UNION SELECT t.user_id FROM tasklog.tasks t WHERE ($1::text IS NULL OR t.user_id = $1)
+    ) AS users
+    WHERE NOT EXISTS (SELECT FROM tasklog.checkpoints c WHERE c.user_id = users.user_id)
+    ON CONFLICT (user_id) DO NOTHING
+"""
+
 MARK_REBUILD: Final = """
-    -- User $1, or all for null, are to be rebuilt.
-    WITH marked AS (
-        UPDATE tasklog.checkpoints SET rebuild = true WHERE ($1::text IS NULL OR user_id = $1) RETURNING 1
-    ) SELECT count(*) FROM marked
+    -- The next $3 users behind $2, or user $1 alone, are to be rebuilt; how many they are and who is the last. Streams
+    -- ahead of their checkpoint are work for the projector again.
+    WITH next AS (
+        SELECT user_id FROM tasklog.checkpoints WHERE user_id > $2 AND ($1::text IS NULL OR user_id = $1)
+        ORDER BY user_id LIMIT $3
+    ), marked AS (
+        UPDATE tasklog.checkpoints c SET rebuild = true FROM next WHERE c.user_id = next.user_id
+    ), unprojected AS (
+        UPDATE tasklog.streams s SET unprojected_since = clock_timestamp()
+        FROM next JOIN tasklog.checkpoints c USING (user_id)
+        WHERE s.user_id = next.user_id AND s.unprojected_since IS NULL AND s.head > c.position
+    ) SELECT count(*), max(user_id) FROM next
 """
 
-MARK_UNPROJECTED: Final = """
-    -- Streams that are ahead of their checkpoint, or have lost it, are work for the projector again.
-    UPDATE tasklog.streams s SET unprojected_since = clock_timestamp()
-    WHERE ($1::text IS NULL OR s.user_id = $1) AND s.unprojected_since IS NULL
-      AND s.head > coalesce((SELECT c.position FROM tasklog.checkpoints c WHERE c.user_id = s.user_id), 0)
+LEFT_TO_REBUILD: Final = """
+    -- How many users are marked, and how many events they have.
+    SELECT count(*) AS users, coalesce(sum(position), 0)::bigint AS events FROM tasklog.checkpoints WHERE rebuild
 """
-
-USERS_TO_REBUILD: Final = "SELECT count(*) FROM tasklog.checkpoints WHERE rebuild"
 
 CLAIM_REBUILD: Final = """
     -- $1 users who are to be rebuilt, locked as CLAIM does.
@@ -129,4 +144,12 @@ ROWS_OF_USERS: Final = """
     FROM tasklog.tasks t WHERE t.user_id = ANY ($1::text[])
 """
 
-REBUILT: Final = "UPDATE tasklog.checkpoints SET rebuild = false WHERE user_id = ANY ($1::text[])"
+REBUILT: Final = """
+    -- Users $1 are rebuilt. A checkpoint that was ahead of its stream goes back, and whoever was parked is tried again.
+    UPDATE tasklog.checkpoints c
+    SET rebuild = false, attempts = 0, parked_until = NULL, error = NULL,
+        position = least(c.position, coalesce((SELECT s.head FROM tasklog.streams s WHERE s.user_id = c.user_id), 0))
+    WHERE user_id = ANY ($1::text[])
+"""
+
+GIVE_UP_REBUILD: Final = "UPDATE tasklog.checkpoints SET rebuild = false WHERE user_id = $1"

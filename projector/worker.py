@@ -1,17 +1,21 @@
-"""The projector's process: catches up when it is woken, and once a second in any case; an arq worker beside it."""
+"""The projector's process: catches up when it is woken, and once a second in any case.
+
+Beside that it shares rebuilds while it is idle, and runs an arq worker for operational jobs.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
 import structlog
-from redis.asyncio import Redis
 
 from projector.catch_up import catch_up
-from projector.jobs import work_forever
+from projector.jobs import Job, work_forever
+from projector.rebuild import Rebuilt, rebuild_batch
 from runtime.database import Database, UnavailableError, open_database
 from runtime.settings import Settings
 from runtime.wakeup import listen_forever, open_redis
@@ -21,17 +25,17 @@ SWEEP_SECONDS: Final = 1.0
 log = structlog.get_logger()
 
 
-def main(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT; a batch under way is finished first.
+def main(settings: Settings, jobs: Sequence[Job] = ()) -> None:
+    """Run until SIGTERM or SIGINT; a batch under way is finished first. `jobs` are further operational jobs.
 
     Raises:
         SettingsError: the database cannot be used.
     """
-    asyncio.run(_main(settings))
+    asyncio.run(_main(settings, jobs))
 
 
-async def _main(settings: Settings) -> None:
-    stopping, woken = asyncio.Event(), asyncio.Event()
+async def _main(settings: Settings, jobs: Sequence[Job]) -> None:
+    stopping, woken, idle = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     def stop() -> None:
         stopping.set()
@@ -43,30 +47,43 @@ async def _main(settings: Settings) -> None:
         log.info("projecting")
         # Whichever of these ends, ends the process: it is started again rather than left half alive.
         async with asyncio.TaskGroup() as group:
-            beside = _beside(group, settings, redis, database, woken)
-            await project_until(stopping, database, woken)
+            beside = [group.create_task(rebuild_when_idle(database, idle))]
+            if redis is not None:
+                beside.append(group.create_task(listen_forever(redis, woken)))
+                beside.append(group.create_task(work_forever(settings, database, jobs)))
+            await project_until(stopping, database, woken, idle)
             for task in beside:
                 task.cancel()
     log.info("stopped")
 
 
-def _beside(
-    group: asyncio.TaskGroup, settings: Settings, redis: Redis | None, database: Database, woken: asyncio.Event
-) -> list[asyncio.Task[None]]:
-    if redis is None:
-        return []
-    return [
-        group.create_task(listen_forever(redis, woken)),
-        group.create_task(work_forever(settings, database)),
-    ]
+async def rebuild_when_idle(database: Database, idle: asyncio.Event) -> None:
+    """Take marked users, one batch at a time, whenever the projector has caught up; look for them at every sweep."""
+    batch = Rebuilt()
+    while True:
+        await idle.wait()
+        try:
+            batch = await rebuild_batch(database, batch.next_users())
+        except UnavailableError:
+            batch = Rebuilt()
+        if not batch.users:
+            await asyncio.sleep(SWEEP_SECONDS)
 
 
-async def project_until(stopping: asyncio.Event, database: Database, woken: asyncio.Event) -> None:
-    """Catch up whenever woken and at every sweep, until `stopping` is set; while Postgres is away, try again."""
+async def project_until(
+    stopping: asyncio.Event, database: Database, woken: asyncio.Event, idle: asyncio.Event | None = None
+) -> None:
+    """Catch up whenever woken and at every sweep, until `stopping` is set; while Postgres is away, try again.
+
+    `idle` is set in between.
+    """
+    idle = idle or asyncio.Event()
     while not stopping.is_set():
+        idle.set()
         with suppress(TimeoutError):
             await asyncio.wait_for(woken.wait(), SWEEP_SECONDS)
         woken.clear()
+        idle.clear()
         try:
             await catch_up(database)
         except UnavailableError as error:

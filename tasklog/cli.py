@@ -68,9 +68,10 @@ def read_api() -> None:
 def projector() -> None:
     """Run the projector alone."""
     with _service() as settings:
+        from audit.jobs import JOBS
         from projector import worker
 
-        worker.main(settings)
+        worker.main(settings, JOBS)
 
 
 @app.command()

@@ -1,0 +1,72 @@
+"""The operational jobs: verify (also nightly), rebuild and export; the projectors run them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from audit.anchor import read_anchors
+from audit.export import export_to
+from audit.status import event_count
+from audit.verify import verify
+from projector.job_states import Meter
+from projector.jobs import Job
+from projector.rebuild import left, mark, rebuild
+from runtime.database import Database
+
+_SHOWN_FAULTS: Final = 20
+_LOOK_SECONDS: Final = 0.2
+
+log = structlog.get_logger()
+
+
+async def verify_job(
+    database: Database, progress: Meter, *, user_id: str | None = None, anchors: str | None = None
+) -> Mapping[str, Any]:
+    """Verify; every fault is an error in the log, the first ones are in the result."""
+    progress.total = await event_count(database, user_id)
+    known = read_anchors(Path(anchors)) if anchors else None
+    report = await verify(database, user_id=user_id, anchors=known, progress=progress)
+    for fault in report.faults:
+        log.error("the ledger has a fault", **asdict(fault))
+    return {
+        "streams": report.streams,
+        "events": report.events,
+        "tasks": report.tasks,
+        "fault_count": len(report.faults),
+        "faults": [asdict(fault) for fault in report.faults[:_SHOWN_FAULTS]],
+    }
+
+
+async def rebuild_job(database: Database, progress: Meter, *, user_id: str | None = None) -> Mapping[str, Any]:
+    """Mark, then share the work with every projector that is idle until nobody is marked any more."""
+    users = await mark(database, user_id)
+    _, progress.total = await left(database)
+    failed: dict[str, str] = {}
+    while True:
+        done = await rebuild(database)
+        failed |= {user: f"position {position}: {error}" for user, (position, error) in done.failed.items()}
+        users_left, events_left = await left(database)
+        progress.done = max(0, progress.total - events_left)
+        if not users_left:
+            return {"users": users, "failed": dict(list(failed.items())[:_SHOWN_FAULTS])}
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def export_job(database: Database, progress: Meter, *, out: str, user_id: str | None = None) -> Mapping[str, Any]:
+    """Export to a new file of the projector's machine."""
+    progress.total = await event_count(database, user_id)
+    events = await export_to(database, Path(out), user_id=user_id, progress=progress)
+    return {"out": out, "events": events}
+
+
+JOBS: Final = (
+    Job(name="verify", run=verify_job, nightly=True),
+    Job(name="rebuild", run=rebuild_job),
+    Job(name="export", run=export_job),
+)

@@ -1,0 +1,31 @@
+"""What a check found, and how it tells of its progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from event_log.chain import Fault
+
+Anchors: TypeAlias = Mapping[str, Mapping[int, str]]
+"""For each user, the hashes that positions had when they were anchored."""
+
+Progress: TypeAlias = Callable[[int], None]
+"""Is told how many more events are done."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Report:
+    """What was checked, and the first fault of each user."""
+
+    streams: int = 0
+    events: int = 0
+    tasks: int = 0
+    faults: list[Fault] = field(default_factory=list)
+
+
+def gone(anchors: Anchors, seen: set[str]) -> list[Fault]:
+    """A fault for each anchored stream that was not seen."""
+    reason = "the stream is gone, but it was anchored"
+    return [Fault(user_id=user, position=1, reason=reason) for user in sorted(anchors.keys() - seen)]
