@@ -1,0 +1,68 @@
+"""The task as a table, and as requests and answers show it."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from sqlalchemy import DateTime
+from sqlmodel import Field, SQLModel
+
+
+def now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
+
+
+class Task(SQLModel, table=True):
+    """A row of `tasks`."""
+
+    __tablename__ = "tasks"
+
+    id: int | None = Field(default=None, primary_key=True)
+    user_id: str = Field(index=True)
+    title: str = Field(max_length=200)
+    description: str | None = None
+    completed: bool = Field(default=False, index=True)
+    created_at: datetime = Field(default_factory=now, sa_type=DateTime(timezone=True))  # type: ignore[call-overload]
+    updated_at: datetime = Field(default_factory=now, sa_type=DateTime(timezone=True))  # type: ignore[call-overload]
+
+
+class NewTask(SQLModel):
+    """The body of POST."""
+
+    title: str = Field(min_length=1, max_length=200)
+    description: str | None = None
+
+
+class TaskChange(SQLModel):
+    """The body of PUT."""
+
+    title: str | None = Field(default=None, min_length=1, max_length=200)
+    description: str | None = None
+    completed: bool | None = None
+
+
+class TaskAnswer(SQLModel):
+    """A task in an answer."""
+
+    id: int
+    user_id: str
+    title: str
+    description: str | None
+    completed: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class Status(StrEnum):
+    """Which tasks a list shows."""
+
+    ALL = "all"
+    PENDING = "pending"
+    COMPLETED = "completed"
+
+
+class Sort(StrEnum):
+    """In which order."""
+
+    CREATED = "created"
+    TITLE = "title"
