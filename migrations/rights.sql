@@ -18,6 +18,7 @@ TO tasklog_writer;
 GRANT EXECUTE ON FUNCTION
     tasklog.list_tasks(text, boolean, text, text, bigint, integer),
     tasklog.get_task(text, bigint),
+    tasklog.heads(text[]),
     tasklog.history(text, bigint, text, bigint, integer),
     tasklog.position_at(text, timestamptz),
     tasklog.events_between(text, bigint, bigint, bigint, integer)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from edge.service import service
 from edge.tokens import token_verifier
+from read_api.reader import Reader
 from read_api.routes import ReadState, router
 from runtime.database import open_database
 
@@ -24,6 +25,6 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[ReadState]:
         async with token_verifier(settings) as verifier, open_database(settings, "reader") as database:
-            yield {"verifier": verifier, "database": database}
+            yield {"verifier": verifier, "reader": Reader(database), "database": database}
 
     return service(settings, router.routes, lifespan)

@@ -26,19 +26,23 @@ class CursorError(ValueError):
 class Cursor:
     """The last task of a page: its sort key and id, and the list that it belongs to.
 
-    `key` is the position of the task's first event when sorted by `created`, the title key when by `title`.
+    `key` is the position of the task's first event when sorted by `created`, the title key when by `title`; `as_of` is
+    the position that a list of the past shows.
     """
 
     sort: Sort
     status: Status
     key: int | str
     id: int
+    as_of: int | None = None
 
 
 def encode(cursor: Cursor) -> str:
     """The cursor as text of the URL-safe base64 alphabet, without padding."""
-    packed = orjson.dumps([cursor.sort, cursor.status, cursor.key, cursor.id])
-    return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
+    fields = [cursor.sort, cursor.status, cursor.key, cursor.id]
+    if cursor.as_of is not None:
+        fields.append(cursor.as_of)
+    return base64.urlsafe_b64encode(orjson.dumps(fields)).rstrip(b"=").decode()
 
 
 def decode(text: str) -> Cursor:
@@ -54,8 +58,8 @@ def decode(text: str) -> Cursor:
     except (binascii.Error, orjson.JSONDecodeError):
         raise CursorError from None
     match fields:
-        case [("created" | "title") as sort, ("all" | "pending" | "completed") as status, key, int(number)]:
-            cursor = Cursor(sort=sort, status=status, key=key, id=number)
+        case [("created" | "title") as sort, ("all" | "pending" | "completed") as status, key, int(number), *as_of]:
+            cursor = Cursor(sort=sort, status=status, key=key, id=number, as_of=next(iter(as_of), None))
         case _:
             raise CursorError
     if not _fits(cursor) or encode(cursor) != text:
@@ -64,9 +68,13 @@ def decode(text: str) -> Cursor:
 
 
 def _fits(cursor: Cursor) -> bool:
-    """Whether the database can take the key and the id for what they are."""
-    if isinstance(cursor.id, bool) or not 0 < cursor.id < _BIGINT:
+    """Whether the database can take the key, the id and the position for what they are."""
+    if not _is_bigint(cursor.id) or not (cursor.as_of is None or _is_bigint(cursor.as_of)):
         return False
     if cursor.sort == "created":
-        return isinstance(cursor.key, int) and not isinstance(cursor.key, bool) and 0 < cursor.key < _BIGINT
+        return _is_bigint(cursor.key)
     return isinstance(cursor.key, str) and len(cursor.key) <= _KEY_LENGTH and "\0" not in cursor.key
+
+
+def _is_bigint(value: object) -> bool:
+    return type(value) is int and 0 < value < _BIGINT

@@ -19,11 +19,11 @@ BEGIN
     FROM tasklog.streams s LEFT JOIN tasklog.checkpoints c USING (user_id) WHERE s.user_id = owner;
     head := coalesce(head, 0);
     IF head > projected THEN
-        SELECT json_agg(e), coalesce(array_agg(DISTINCT e.task_id) FILTER (WHERE e.task_id IS NOT NULL), '{}')
+        SELECT json_agg(e ORDER BY e.position), coalesce(array_agg(DISTINCT e.task_id) FILTER (WHERE e.task_id IS NOT NULL), '{}')
         INTO tail, touched_ids FROM tasklog.tail(owner, projected) e;
         SELECT json_agg(t) INTO touched FROM tasklog.tasks t
         WHERE t.user_id = owner AND t.id = ANY (touched_ids);
-    ELSIF page_size IS NULL THEN
+    ELSIF page_size IS NULL AND after_id IS NULL THEN
         IF sort = 'title' THEN
             SELECT '[' || coalesce(string_agg(t.body, ',' ORDER BY t.title_key, t.id), '') || ']' INTO body
             FROM tasklog.tasks t WHERE t.user_id = owner AND (wanted IS NULL OR t.completed = wanted);
@@ -54,6 +54,12 @@ BEGIN
     RETURN NEXT;
 END $$;
 
+-- The positions of some users' last events.
+CREATE OR REPLACE FUNCTION tasklog.heads(users text[]) RETURNS TABLE (user_id text, head bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT s.user_id, s.head FROM tasklog.streams s WHERE s.user_id = ANY (users)
+$$;
+
 -- One task of a user: `version` and `body` when no later event of it is waiting; else its row in
 -- `touched`, if it has one, and its unprojected events in `tail`; see read_api/queries.py.
 CREATE OR REPLACE FUNCTION tasklog.get_task(owner text, wanted_id bigint)
@@ -74,7 +80,7 @@ BEGIN
         RETURN;
     END IF;
     SELECT coalesce(max(c.position), 0) INTO projected FROM tasklog.checkpoints c WHERE c.user_id = owner;
-    SELECT json_agg(e) INTO tail FROM tasklog.tail(owner, projected) e WHERE e.task_id = wanted_id;
+    SELECT json_agg(e ORDER BY e.position) INTO tail FROM tasklog.tail(owner, projected) e WHERE e.task_id = wanted_id;
     IF task.id IS NOT NULL THEN
         touched := json_build_array(row_to_json(task));
     END IF;
@@ -82,26 +88,36 @@ BEGIN
 END $$;
 
 -- A page of a user's history behind position `after`, of one task or one event type where given; see
--- read_api/history.py. `page` holds one event more than asked for; `before` the events that last set the title and
--- the description of the page's tasks before it; `head` and `head_hash` are the stream's.
+-- read_api/history.py. At most 10,000 events are looked at: `page` holds the first of them that are asked for, one more
+-- than the page, and `looked_at` is where the search ended, null at the stream's end. `before` holds the events that
+-- give what the page's tasks were before it. `known` is false for a task that the user never had.
 CREATE OR REPLACE FUNCTION tasklog.history(
     owner text, of_task bigint, of_type text, after bigint, page_size integer
-) RETURNS TABLE (head bigint, head_hash text, page json, before json)
+) RETURNS TABLE (head bigint, head_hash text, known boolean, looked_at bigint, page json, before json)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
+    span CONSTANT integer := 10000;
+    start integer;
     positions bigint[];
 BEGIN
     SELECT s.head, encode(s.hash, 'hex') INTO head, head_hash FROM tasklog.streams s WHERE s.user_id = owner;
     IF of_task IS NULL THEN
+        known := true;
+        looked_at := CASE WHEN after + span < head THEN after + span END;
         SELECT array_agg(p.position) INTO positions FROM (
             SELECT e.position FROM tasklog.events e
-            WHERE e.user_id = owner AND e.position > after AND (of_type IS NULL OR e.type = of_type)
+            WHERE e.user_id = owner AND e.position > after AND e.position <= after + span
+              AND (of_type IS NULL OR e.type = of_type)
             ORDER BY e.position LIMIT page_size + 1) p;
     ELSE
+        known := EXISTS (SELECT FROM tasklog.events e WHERE e.user_id = owner AND e.task_id = of_task);
+        start := tasklog.version_at(owner, of_task, after);
+        SELECT e.position INTO looked_at FROM tasklog.events e
+        WHERE e.user_id = owner AND e.task_id = of_task AND e.version = start + span;
         SELECT array_agg(p.position) INTO positions FROM (
             SELECT e.position FROM tasklog.events e
-            WHERE e.user_id = owner AND e.task_id = of_task AND e.position > after
+            WHERE e.user_id = owner AND e.task_id = of_task AND e.version > start AND e.version <= start + span
               AND (of_type IS NULL OR e.type = of_type)
             ORDER BY e.version LIMIT page_size + 1) p;
     END IF;
@@ -113,36 +129,108 @@ BEGIN
         encode(coalesce(e.erased_digest, tasklog.content_digest(e.metadata::text, e.data::text)), 'hex')
     ) ORDER BY e.position) INTO page
     FROM tasklog.events e WHERE e.user_id = owner AND e.position = ANY (positions);
-    SELECT json_agg(b ORDER BY b.version) INTO before FROM (
-        SELECT e.task_id, min(e.version) AS version FROM tasklog.events e
-        WHERE e.user_id = owner AND e.position = ANY (positions) AND e.task_id IS NOT NULL GROUP BY e.task_id
-    ) AS first CROSS JOIN LATERAL (
-        SELECT * FROM tasklog.last_setting(owner, first.task_id, first.version, 'title')
-        UNION SELECT * FROM tasklog.last_setting(owner, first.task_id, first.version, 'description')
-    ) AS b WHERE first.version > 1;
+    SELECT json_agg(b ORDER BY b.version) INTO before
+    FROM tasklog.first_uses(owner, positions) f
+    CROSS JOIN LATERAL tasklog.state_before(owner, f.task_id, f.version, f.title, f.description, f.completed) b;
     RETURN NEXT;
 END $$;
 
--- The event of a task that last set a field before a version.
-CREATE OR REPLACE FUNCTION tasklog.last_setting(owner text, of_task bigint, before_version integer, field text)
-RETURNS TABLE (task_id bigint, version integer, type text, schema_version smallint, data text)
-LANGUAGE sql STABLE ROWS 1 AS $$
-    SELECT e.task_id, e.version, e.type, e.schema_version, e.data::text FROM tasklog.events e
-    WHERE e.user_id = owner AND e.task_id = of_task AND e.version < before_version
-      AND (e.type = 'task.created' OR (e.type = 'task.edited' AND e.data -> field IS NOT NULL))
-    ORDER BY e.version DESC LIMIT 1
+-- Whether an event is an edit of a field. By text: within a JSON string the quote would be escaped, and an operator
+-- of json would fail on text that Postgres cannot hold.
+CREATE OR REPLACE FUNCTION tasklog.sets(type text, data json, field text) RETURNS boolean
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT type = 'task.edited' AND data::text LIKE '%"' || field || '":%'
 $$;
 
--- The position that a user's stream had at a time (its head for a null time), and the head.
-CREATE OR REPLACE FUNCTION tasklog.position_at(owner text, at timestamptz)
-RETURNS TABLE ("position" bigint, head bigint, future boolean)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT coalesce((SELECT e.position FROM tasklog.events e
-                     WHERE e.user_id = owner AND (at IS NULL OR e.recorded_at <= at)
-                     ORDER BY e.position DESC LIMIT 1), 0),
-           coalesce((SELECT s.head FROM tasklog.streams s WHERE s.user_id = owner), 0),
-           coalesce(at > clock_timestamp(), false)
+-- The tasks of which an event at one of these positions changes or ends what was set before them: the task's first
+-- version there, and the fields whose earlier value is to be found.
+CREATE OR REPLACE FUNCTION tasklog.first_uses(owner text, positions bigint[])
+RETURNS TABLE (task_id bigint, version integer, title boolean, description boolean, completed boolean)
+LANGUAGE sql STABLE AS $$
+    SELECT u.* FROM (
+        SELECT e.task_id, min(e.version) AS version,
+               bool_or(e.type = 'task.deleted' OR tasklog.sets(e.type, e.data, 'title')) AS title,
+               bool_or(e.type = 'task.deleted' OR tasklog.sets(e.type, e.data, 'description')) AS description,
+               bool_or(e.type = 'task.deleted') AS completed
+        FROM tasklog.events e WHERE e.user_id = owner AND e.position = ANY (positions) AND e.task_id IS NOT NULL
+        GROUP BY e.task_id
+    ) u WHERE u.version > 1 AND (u.title OR u.description OR u.completed)
 $$;
+
+-- The events of a task that last set each wanted field before a version, and the one that created it: folded in
+-- order of version they give what those fields were. Found by events_task_type, however many events there are.
+CREATE OR REPLACE FUNCTION tasklog.state_before(
+    owner text, of_task bigint, before_version integer, title boolean, description boolean, completed boolean
+) RETURNS TABLE (task_id bigint, version integer, type text, schema_version smallint, data text)
+LANGUAGE sql STABLE ROWS 3 AS $$
+    SELECT e.task_id, e.version, e.type, e.schema_version, e.data::text
+    FROM tasklog.events e WHERE e.user_id = owner AND e.task_id = of_task AND e.version IN (
+        1,
+        (SELECT e.version FROM tasklog.events e
+         WHERE title AND e.user_id = owner AND e.task_id = of_task AND e.type = 'task.edited'
+           AND e.version < before_version AND tasklog.sets(e.type, e.data, 'title') ORDER BY e.version DESC LIMIT 1),
+        (SELECT e.version FROM tasklog.events e
+         WHERE description AND e.user_id = owner AND e.task_id = of_task AND e.type = 'task.edited'
+           AND e.version < before_version AND tasklog.sets(e.type, e.data, 'description')
+         ORDER BY e.version DESC LIMIT 1),
+        (SELECT e.version FROM tasklog.events e
+         WHERE completed AND e.user_id = owner AND e.task_id = of_task AND e.type = 'task.completed'
+           AND e.version < before_version ORDER BY e.version DESC LIMIT 1),
+        (SELECT e.version FROM tasklog.events e
+         WHERE completed AND e.user_id = owner AND e.task_id = of_task AND e.type = 'task.reopened'
+           AND e.version < before_version ORDER BY e.version DESC LIMIT 1))
+$$;
+
+-- The version that a task had at a position of its user's stream, 0 before its first event. By bisection: both count
+-- the same events in the same order.
+CREATE OR REPLACE FUNCTION tasklog.version_at(owner text, of_task bigint, at_position bigint) RETURNS integer
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    low integer := 0;
+    high integer;
+    middle integer;
+BEGIN
+    SELECT e.version + 1 INTO high FROM tasklog.events e
+    WHERE e.user_id = owner AND e.task_id = of_task ORDER BY e.version DESC LIMIT 1;
+    WHILE high - low > 1 LOOP
+        middle := (low + high) / 2;
+        IF EXISTS (SELECT FROM tasklog.events e WHERE e.user_id = owner AND e.task_id = of_task
+                   AND e.version = middle AND e.position <= at_position) THEN
+            low := middle;
+        ELSE
+            high := middle;
+        END IF;
+    END LOOP;
+    RETURN low;
+END $$;
+
+-- The position that a user's stream had at a time (its head for a null time), by bisection, as time never runs
+-- backwards in a stream; the head; whether the time is still to come; where the last erasure is recorded, or 0.
+CREATE OR REPLACE FUNCTION tasklog.position_at(owner text, at timestamptz)
+RETURNS TABLE ("position" bigint, head bigint, future boolean, erased bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    high bigint;
+    middle bigint;
+BEGIN
+    SELECT coalesce(max(s.head), 0), coalesce(at > greatest(clock_timestamp(), max(s.recorded_at)), false)
+    INTO head, future FROM tasklog.streams s WHERE s.user_id = owner;
+    SELECT coalesce(max(e.position), 0) INTO erased FROM tasklog.events e
+    WHERE e.user_id = owner AND e.task_id IS NULL AND e.type = 'stream.erased';
+    "position" := CASE WHEN at IS NULL THEN head ELSE 0 END;
+    high := head + 1;
+    WHILE at IS NOT NULL AND high - "position" > 1 LOOP
+        middle := ("position" + high) / 2;
+        IF EXISTS (SELECT FROM tasklog.events e
+                   WHERE e.user_id = owner AND e.position = middle AND e.recorded_at <= at) THEN
+            "position" := middle;
+        ELSE
+            high := middle;
+        END IF;
+    END LOOP;
+    RETURN NEXT;
+END $$;
 
 -- The events of a user, or of one of the user's tasks, behind one position and up to another, in order.
 CREATE OR REPLACE FUNCTION tasklog.events_between(
@@ -151,15 +239,20 @@ CREATE OR REPLACE FUNCTION tasklog.events_between(
                  data text, recorded_at timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
+DECLARE
+    first integer;
+    last integer;
 BEGIN
     IF of_task IS NULL THEN
         RETURN QUERY SELECT e.task_id, e.position, e.version, e.type, e.schema_version, e.data::text, e.recorded_at
         FROM tasklog.events e WHERE e.user_id = owner AND e.position > after AND e.position <= until
         ORDER BY e.position LIMIT at_most;
     ELSE
+        first := tasklog.version_at(owner, of_task, after);
+        last := tasklog.version_at(owner, of_task, until);
         RETURN QUERY SELECT e.task_id, e.position, e.version, e.type, e.schema_version, e.data::text, e.recorded_at
         FROM tasklog.events e
-        WHERE e.user_id = owner AND e.task_id = of_task AND e.position > after AND e.position <= until
+        WHERE e.user_id = owner AND e.task_id = of_task AND e.version > first AND e.version <= last
         ORDER BY e.version LIMIT at_most;
     END IF;
 END $$;

@@ -5,8 +5,9 @@ Each is one statement, so one snapshot: what is acknowledged is in the answer, w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Literal
 
 import orjson
@@ -20,19 +21,25 @@ from read_api.cursor import Cursor
 from runtime.database import Database
 
 LIST: Final = "SELECT * FROM tasklog.list_tasks($1, $2, $3, $4, $5, $6)"
-GET: Final = "SELECT * FROM tasklog.get_task($1, $2)"
+GET: Final = """
+    -- One row for each pair of user $1 and task $2; the functions see this statement's snapshot.
+    SELECT asked.n, task.* FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS asked (user_id, id, n)
+    CROSS JOIN LATERAL tasklog.get_task(asked.user_id, asked.id) AS task
+"""
+HEADS: Final = "SELECT user_id, head FROM tasklog.heads($1)"
 
 _WANTED: Final = {"all": None, "pending": False, "completed": True}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskQuery:
-    """Which of a user's tasks, in which order; `limit` and `after` for a page."""
+    """Which of a user's tasks, in which order, as of which position or time; `limit` and `after` for a page."""
 
     status: Literal["all", "pending", "completed"] = "all"
     sort: Literal["created", "title"] = "created"
     limit: int | None = None
     after: Cursor | None = None
+    as_of: int | datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,9 +82,9 @@ async def list_tasks(database: Database, user_id: str, query: TaskQuery) -> Task
     (row,) = await database.fetch(LIST, user_id, _WANTED[query.status], query.sort, key, number, query.limit)
     if row["body"] is not None:
         return TaskPage(body=row["body"].encode(), head=row["head"])
-    changed = [_entry(user_id, query, task) for task in _changed(row) if _matches(query, task)]
+    changed = [_entry(user_id, query, task) for task in _changed(row) if matches(query, task)]
     entries = [_stored(*stored) for stored in _json(row["page"])]
-    entries += [entry for entry in changed if after is None or entry.place > _place(after.key, after.id)]
+    entries += [entry for entry in changed if after is None or entry.place > place(after.key, after.id)]
     entries.sort(key=lambda entry: entry.place)
     page = entries[: query.limit]
     last = page[-1] if query.limit is not None and len(entries) > query.limit else None
@@ -89,18 +96,30 @@ async def list_tasks(database: Database, user_id: str, query: TaskQuery) -> Task
     )
 
 
-async def get_task(database: Database, user_id: str, task_id: int) -> TaskBody | None:
-    """One of a user's tasks, as it is after every acknowledged command; None if there is none.
+async def get_tasks(database: Database, keys: Sequence[tuple[str, int]]) -> list[TaskBody | None]:
+    """For each (user id, task id) the task as it is after every acknowledged command; None where there is none.
 
     Raises:
         UnavailableError: the database cannot answer.
     """
-    (row,) = await database.fetch(GET, user_id, task_id)
-    if row["body"] is not None:
-        return TaskBody(body=row["body"].encode(), version=row["version"])
-    for task in _changed(row):
-        return TaskBody(body=task_body(user_id, task), version=task.version)
-    return None
+    found: list[TaskBody | None] = [None] * len(keys)
+    for row in await database.fetch(GET, [user_id for user_id, _ in keys], [task_id for _, task_id in keys]):
+        n = row["n"] - 1
+        if row["body"] is not None:
+            found[n] = TaskBody(body=row["body"].encode(), version=row["version"])
+        for task in _changed(row):
+            found[n] = TaskBody(body=task_body(keys[n][0], task), version=task.version)
+    return found
+
+
+async def heads(database: Database, users: Sequence[str]) -> list[int]:
+    """The position of each user's last event, 0 where there is none.
+
+    Raises:
+        UnavailableError: the database cannot answer.
+    """
+    found = {row["user_id"]: row["head"] for row in await database.fetch(HEADS, users)}
+    return [found.get(user_id, 0) for user_id in users]
 
 
 def _changed(row: Mapping[str, Any]) -> Iterable[Task]:
@@ -115,19 +134,26 @@ def _json(text: str | None) -> list[Any]:
     return [] if text is None else list(orjson.loads(text))
 
 
-def _matches(query: TaskQuery, task: Task) -> bool:
+def matches(query: TaskQuery, task: Task) -> bool:
+    """Whether the task has the status that is asked for."""
     wanted = _WANTED[query.status]
     return wanted is None or task.completed is wanted
 
 
-def _place(key: int | str, task_id: int) -> tuple[int | str, int]:
+def sort_key(query: TaskQuery, task: Task) -> int | str:
+    """What the list is sorted by, and a cursor keeps."""
+    return title_key(task.title) if query.sort == "title" else task.created_position
+
+
+def place(key: int | str, task_id: int) -> tuple[int | str, int]:
+    """A task's place in a list: places compare as the list is ordered."""
     return (key, task_id) if isinstance(key, str) else (-key, 0)
 
 
 def _entry(user_id: str, query: TaskQuery, task: Task) -> _Entry:
-    key = title_key(task.title) if query.sort == "title" else task.created_position
-    return _Entry(place=_place(key, task.id), key=key, id=task.id, body=task_body(user_id, task).decode())
+    key = sort_key(query, task)
+    return _Entry(place=place(key, task.id), key=key, id=task.id, body=task_body(user_id, task).decode())
 
 
 def _stored(key: int | str, task_id: int, body: str) -> _Entry:
-    return _Entry(place=_place(key, task_id), key=key, id=task_id, body=body)
+    return _Entry(place=place(key, task_id), key=key, id=task_id, body=body)

@@ -13,23 +13,41 @@ from starlette.responses import Response
 from edge.openapi import Task as TaskObject
 from edge.openapi import problems, task_route
 from edge.owner import EdgeState, owner, path_task_id, task_not_found
+from edge.problems import invalid
 from edge.service import ReadyRoute, json_response
 from read_api.cursor import encode
-from read_api.queries import get_task, list_tasks
-from read_api.schemas import LIST_PARAMETERS, task_query
+from read_api.history import history
+from read_api.history_schemas import HISTORY_PARAMETERS, History, history_query
+from read_api.reader import Reader, matches
+from read_api.schemas import AS_OF, LIST_PARAMETERS, as_of, check_as_of, task_query
+from read_api.time_travel import FutureError, get_task_as_of, list_tasks_as_of, moment
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from read_api.history import HistoryPage, HistoryQuery
     from read_api.queries import TaskPage, TaskQuery
+    from read_api.time_travel import Moment
     from runtime.database import Database
 
 _CACHING: Final = "private, no-cache"
+_POSITION: Final = "Tasklog-Position"
 _TEXT: Final = {"schema": {"type": "string"}}
+_NEXT: Final = {"Link": {"description": 'Where there may be more: the next page, rel="next"', **_TEXT}}
 _LIST_HEADERS: Final[dict[str, Any]] = {
-    "ETag": {"description": "Of the user's last change and the query", **_TEXT},
-    "Link": {"description": 'With a limit, where there is more: the next page, rel="next"', **_TEXT},
+    **_NEXT,
+    "ETag": {"description": "Of the user's last change, or of the moment, and the query", **_TEXT},
     "X-Total-Count": {"description": "With a limit: the tasks on all pages", "schema": {"type": "integer"}},
+    _POSITION: {"description": "The position in the user's history that is shown", "schema": {"type": "integer"}},
 }
-_TASK_HEADERS: Final = {"ETag": {"description": "The task's version", **_TEXT}}
+_TASK_HEADERS: Final[dict[str, Any]] = {
+    "ETag": {"description": "The task's version, or of the moment", **_TEXT},
+    _POSITION: {"description": "With as_of: the position that is shown", "schema": {"type": "integer"}},
+}
+_HISTORY_HEADERS: Final[dict[str, Any]] = {
+    **_NEXT,
+    "ETag": {"description": "Of the user's last change and the query", **_TEXT},
+}
 _UNCHANGED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "Unchanged since If-None-Match"}}
 _IF_NONE_MATCH: Final = {
     "name": "If-None-Match",
@@ -42,6 +60,7 @@ _IF_NONE_MATCH: Final = {
 class ReadState(EdgeState):
     """What the lifespan of the read API opens."""
 
+    reader: Reader
     database: Database
 
 
@@ -69,13 +88,20 @@ async def read_tasks(request: Request) -> Response:
     """All tasks of the user that match, or a page of them; every acknowledged write is in it."""
     user_id = await owner(request)
     query = task_query(request.query_params)
-    page = await list_tasks(_database(request), user_id, query)
-    headers = {"ETag": _list_etag(page.head, query), "Cache-Control": _CACHING}
-    if page.total is not None:
-        headers["X-Total-Count"] = str(page.total)
-    if page.next is not None:
-        headers["Link"] = f'<{_next_page(user_id, query, page)}>; rel="next"'
-    return _validated(request, page.body, headers)
+    if query.as_of is not None:
+        return await _past_tasks(request, user_id, query, query.as_of)
+    etag, page = await _reader(request).list(user_id, query, request.headers.get("if-none-match"))
+    if page is None:
+        return Response(status_code=304, headers={"ETag": etag, "Cache-Control": _CACHING})
+    return json_response(page.body, headers=_list_headers(user_id, query, page, etag))
+
+
+async def _past_tasks(request: Request, user_id: str, query: TaskQuery, when: int | datetime) -> Response:
+    then = await _moment(request, user_id, when)
+    check_as_of(query.after, then.position)
+    page = await list_tasks_as_of(_database(request), user_id, query, then.position)
+    etag = _etag(f"{then.position}.{then.erased}", (query.status, query.sort, query.limit, query.after))
+    return _validated(request, page.body, _list_headers(user_id, query, page, etag))
 
 
 @router.get(
@@ -87,45 +113,117 @@ async def read_tasks(request: Request) -> Response:
         **_UNCHANGED,
         **problems(401, 403, 404, 422, 429),
     },
-    openapi_extra=_reading("user_id", "task_id"),
+    openapi_extra=_reading("user_id", "task_id", parameters=(AS_OF,)),
 )
 async def read_task(request: Request) -> Response:
     """One task of the user, as it is after every acknowledged write."""
     user_id = await owner(request)
-    task = await get_task(_database(request), user_id, path_task_id(request))
+    task_id, when = path_task_id(request), as_of(request.query_params)
+    headers = {"Cache-Control": _CACHING}
+    if when is None:
+        task = await _reader(request).task(user_id, task_id)
+        mark = ""
+    else:
+        then = await _moment(request, user_id, when)
+        task = await get_task_as_of(_database(request), user_id, task_id, then.position)
+        headers[_POSITION] = str(then.position)
+        mark = f"@{then.position}.{then.erased}"
     if task is None:
         raise task_not_found(request)
-    return _validated(request, task.body, {"ETag": f'"{task.version}"', "Cache-Control": _CACHING})
+    return _validated(request, task.body, {"ETag": f'"{task.version}{mark}"', **headers})
+
+
+@router.get(
+    "/api/{user_id}/tasks/{task_id}/history",
+    summary="Read a task's history",
+    response_class=Response,
+    tags=["history"],
+    responses={
+        200: {"model": History, "description": "The task's events, oldest first", "headers": _HISTORY_HEADERS},
+        **_UNCHANGED,
+        **problems(401, 403, 404, 422, 429),
+    },
+    openapi_extra=_reading("user_id", "task_id", parameters=HISTORY_PARAMETERS),
+)
+async def read_task_history(request: Request) -> Response:
+    """What happened to a task of the user, also to one that was deleted."""
+    user_id = await owner(request)
+    query = history_query(request.query_params, path_task_id(request))
+    page = await history(_database(request), user_id, query)
+    if page is None:
+        raise task_not_found(request)
+    return _history(request, user_id, query, page)
+
+
+@router.get(
+    "/api/{user_id}/history",
+    summary="Read the user's history",
+    response_class=Response,
+    tags=["history"],
+    responses={
+        200: {"model": History, "description": "The user's events, oldest first", "headers": _HISTORY_HEADERS},
+        **_UNCHANGED,
+        **problems(401, 403, 422, 429),
+    },
+    openapi_extra=_reading("user_id", parameters=HISTORY_PARAMETERS),
+)
+async def read_history(request: Request) -> Response:
+    """All that happened to the user's tasks, hash-chained: with it, anybody can check that nothing was changed."""
+    user_id = await owner(request)
+    query = history_query(request.query_params)
+    page = await history(_database(request), user_id, query)
+    assert page is not None
+    return _history(request, user_id, query, page)
+
+
+def _history(request: Request, user_id: str, query: HistoryQuery, page: HistoryPage) -> Response:
+    headers = {"ETag": _etag(str(page.head), query), "Cache-Control": _CACHING}
+    if page.next is not None:
+        asked = {"after": page.next, "limit": query.limit} | ({"type": query.type} if query.type else {})
+        path = "history" if query.task_id is None else f"tasks/{query.task_id}/history"
+        headers["Link"] = _next_link(user_id, path, asked)
+    return _validated(request, page.body, headers)
 
 
 def _database(request: Request) -> Database:
     return cast("ReadState", request.scope["state"])["database"]
 
 
-def _list_etag(head: int, query: TaskQuery) -> str:
-    """The user's last position, which every change moves, and a mark of the query where it is not the plain one."""
-    asked = (query.status, query.sort, query.limit, query.after)
-    if asked == ("all", "created", None, None):
-        return f'"{head}"'
-    return f'"{head}-{blake2b(repr(asked).encode(), digest_size=6).hexdigest()}"'
+def _reader(request: Request) -> Reader:
+    return cast("ReadState", request.scope["state"])["reader"]
 
 
-def _next_page(user_id: str, query: TaskQuery, page: TaskPage) -> str:
+async def _moment(request: Request, user_id: str, when: int | datetime) -> Moment:
+    try:
+        return await moment(_database(request), user_id, when)
+    except FutureError:
+        raise invalid("as_of", "is still to come: the user's history has not reached it") from None
+
+
+def _list_headers(user_id: str, query: TaskQuery, page: TaskPage, etag: str) -> dict[str, str]:
+    headers = {"ETag": etag, "Cache-Control": _CACHING, _POSITION: str(page.head)}
+    if page.total is not None:
+        headers["X-Total-Count"] = str(page.total)
+    if page.next is not None:
+        asked_next = {"status": query.status, "sort": query.sort, "limit": query.limit, "cursor": encode(page.next)}
+        past = {} if query.as_of is None else {"as_of": page.head}
+        headers["Link"] = _next_link(user_id, "tasks", asked_next | past)
+    return headers
+
+
+def _etag(state: str, asked: object) -> str:
+    """A mark of what the answer shows and of what was asked."""
+    return f'"{state}-{blake2b(repr(asked).encode(), digest_size=6).hexdigest()}"'
+
+
+def _next_link(user_id: str, path: str, asked: dict[str, Any]) -> str:
     """A path-absolute reference: right behind any gateway, whatever host it is called by."""
-    assert page.next is not None
-    asked = {"status": query.status, "sort": query.sort, "limit": query.limit, "cursor": encode(page.next)}
-    return f"/api/{quote(user_id, safe='')}/tasks?{urlencode(asked)}"
+    return f'</api/{quote(user_id, safe="")}/{path}?{urlencode(asked)}>; rel="next"'
 
 
 def _validated(request: Request, body: bytes, headers: dict[str, str]) -> Response:
     """The body, or 304 where the client has it already."""
     known = request.headers.get("if-none-match")
-    if known is not None and _matches(known, headers["ETag"]):
+    if known is not None and matches(known, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     return json_response(body, headers=headers)
-
-
-def _matches(if_none_match: str, etag: str) -> bool:
-    """RFC 9110's weak comparison: gateways that compress mark validators as weak."""
-    known = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-    return etag in known or known == ["*"]

@@ -14,7 +14,7 @@ from command_api.known_states import KnownStates
 from domain.commands import CreateTask, ToggleTask
 from domain.task import Task
 from projector.catch_up import catch_up
-from read_api.queries import TaskQuery, get_task, list_tasks
+from read_api.queries import TaskQuery, get_tasks, list_tasks
 from runtime.database import Database
 from tests.ledger import created
 from tests.servers import Database as Addresses
@@ -38,7 +38,7 @@ ALLOWED = {"writer": set(), "projector": OWN_TABLES | READ_BY_PROJECTOR, "reader
 FUNCTIONS = {
     "writer": {"append", "remembered", "task_events"},
     "projector": set(),
-    "reader": {"list_tasks", "get_task", "history", "position_at", "events_between"},
+    "reader": {"list_tasks", "get_task", "heads", "history", "position_at", "events_between"},
 }
 FORBIDDEN = [
     "SELECT * FROM tasklog.take_head('alice', true)",
@@ -75,7 +75,7 @@ async def test_the_projecting_and_the_reading_role_can_do_their_work(
     task = await created(writer, "alice")
     assert await catch_up(projector) == 1
     assert (await list_tasks(reader, "alice", TaskQuery())).head == 1
-    assert await get_task(reader, "alice", task) is not None
+    assert await get_tasks(reader, [("alice", task)]) != [None]
 
 
 def _request(task: int | None, command: CreateTask | ToggleTask) -> CommandRequest:

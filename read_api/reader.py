@@ -1,0 +1,115 @@
+"""Read tasks fast and never stale: who asks together is answered together, and what has not changed is kept.
+
+A rendered list is right as long as its user's head is where it was, so a kept one needs no invalidation: only the
+head is read, for many users in one small statement.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Final, TypeAlias
+
+from read_api.queries import TaskBody, TaskPage, TaskQuery, get_tasks, heads, list_tasks
+from read_api.together import Together
+from runtime.database import Database
+
+KEPT_BYTES: Final = 16 * 1024 * 1024
+"""How much is kept of rendered lists, all together."""
+
+_Key: TypeAlias = tuple[str, TaskQuery]
+
+
+class Reader:
+    """The reads of one process."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._heads = Together(self._fetch_heads)
+        self._tasks = Together(self._fetch_tasks)
+        self._kept = KeptPages()
+
+    async def list(self, user_id: str, query: TaskQuery, known: str | None = None) -> tuple[str, TaskPage | None]:
+        """The list's entity tag, and the list; None where the client's tags `known` hold it already.
+
+        Raises:
+            UnavailableError: the database cannot answer.
+        """
+        kept = self._kept.get((user_id, query))
+        if kept is not None or known is not None:
+            head = await self._heads.get(user_id)
+            etag = list_etag(head, query)
+            if known is not None and matches(known, etag):
+                return etag, None
+            if kept is not None and kept.head == head:
+                return etag, kept
+        page = await list_tasks(self._database, user_id, query)
+        self._kept.keep((user_id, query), page)
+        return list_etag(page.head, query), page
+
+    async def task(self, user_id: str, task_id: int) -> TaskBody | None:
+        """One of the user's tasks, None if there is none.
+
+        Raises:
+            UnavailableError: the database cannot answer.
+        """
+        return await self._tasks.get((user_id, task_id))
+
+    async def _fetch_heads(self, users: Sequence[str]) -> Sequence[int]:
+        return await heads(self._database, users)
+
+    async def _fetch_tasks(self, keys: Sequence[tuple[str, int]]) -> Sequence[TaskBody | None]:
+        return await get_tasks(self._database, keys)
+
+
+class KeptPages:
+    """Rendered lists by user and query, the least recently used out first."""
+
+    def __init__(self, limit: int = KEPT_BYTES) -> None:
+        self._pages: OrderedDict[_Key, TaskPage] = OrderedDict()
+        self._limit = limit
+        self._bytes = 0
+
+    def get(self, key: _Key) -> TaskPage | None:
+        """The page that was kept last, of whatever head."""
+        if (page := self._pages.get(key)) is not None:
+            self._pages.move_to_end(key)
+        return page
+
+    def keep(self, key: _Key, page: TaskPage) -> None:
+        """Keep `page` in place of an older one, unless it alone is a large part of the limit."""
+        if (old := self._pages.pop(key, None)) is not None:
+            self._bytes -= _weight(old)
+        if _weight(page) > self._limit // 8:
+            return
+        self._pages[key] = page
+        self._bytes += _weight(page)
+        while self._bytes > self._limit:
+            _, oldest = self._pages.popitem(last=False)
+            self._bytes -= _weight(oldest)
+
+
+def _weight(page: TaskPage) -> int:
+    return len(page.body) + 1000
+
+
+def list_etag(head: int, query: TaskQuery) -> str:
+    """The user's last position, which every change moves, and a mark of the query where it is not the plain one."""
+    return f'"{head}{_mark(query)}"'
+
+
+@lru_cache(maxsize=1000)
+def _mark(query: TaskQuery) -> str:
+    if query == TaskQuery():
+        return ""
+    return "-" + blake2b(repr(query).encode(), digest_size=6).hexdigest()
+
+
+def matches(if_none_match: str, etag: str) -> bool:
+    """RFC 9110's weak comparison: gateways that compress mark validators as weak."""
+    if if_none_match == etag:
+        return True
+    known = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
+    return etag in known or known == ["*"]

@@ -1,0 +1,52 @@
+"""Answer those who ask at the same time by one statement."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Together(Generic[K, V]):
+    """Collects keys while a fetch is under way; the next fetch is for all of them.
+
+    A fetch begins after each of its askers asked, so what it sees is never older than the question.
+    """
+
+    def __init__(self, fetch: Callable[[Sequence[K]], Awaitable[Sequence[V]]], *, at_once: int = 2) -> None:
+        """`fetch` gives a value for each key, in their order; up to `at_once` of it are under way."""
+        self._fetch = fetch
+        self._free = at_once
+        self._asked: list[tuple[K, asyncio.Future[V]]] = []
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def get(self, key: K) -> V:
+        """The value of `key`; raises what the fetch raised."""
+        future: asyncio.Future[V] = asyncio.get_running_loop().create_future()
+        self._asked.append((key, future))
+        if self._free:
+            self._free -= 1
+            task = asyncio.create_task(self._answer())
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        return await future
+
+    async def _answer(self) -> None:
+        try:
+            while self._asked:
+                asked, self._asked = self._asked, []
+                try:
+                    values = await self._fetch([key for key, _ in asked])
+                except Exception as error:  # noqa: BLE001 - each asker gets it
+                    for _, future in asked:
+                        if not future.done():
+                            future.set_exception(error)
+                else:
+                    for (_, future), value in zip(asked, values, strict=True):
+                        if not future.done():
+                            future.set_result(value)
+        finally:
+            self._free += 1
