@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -55,11 +56,11 @@ class Status:
     users_to_rebuild: int
     schema: str
     parked: list[Parked]
-    jobs: list[dict[str, Any]]
+    jobs: list[Mapping[str, Any]] | None
 
 
-async def status(database: Database, jobs: list[dict[str, Any]]) -> Status:
-    """Read the status; `jobs` are the operational jobs' own words.
+async def status(database: Database, jobs: list[Mapping[str, Any]] | None) -> Status:
+    """Read the status; `jobs` are what is known of the last jobs, None where Redis does not answer.
 
     Raises:
         UnavailableError: the database went away.

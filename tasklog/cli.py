@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runtime.settings import SettingsError, load_settings
+from tasklog import audit_cli, ledger_cli
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +28,8 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
 )
+app.add_typer(audit_cli.app)
+app.add_typer(ledger_cli.app)
 
 
 def main() -> None:

@@ -55,7 +55,7 @@ class Valkey:
         with (self._data_dir / "valkey.log").open("wb") as log:
             self.process = spawn([find_valkey(), *options], output=log)
         deadline = time.monotonic() + _START_SECONDS
-        while not self._answers():
+        while not self.answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise SettingsError(f"Valkey did not start: see {self._data_dir / 'valkey.log'}.")
             pause(0.01)
@@ -66,7 +66,8 @@ class Valkey:
             end(self.process, signal.SIGTERM, timeout)
             self.process = None
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Whether a server answers at the socket."""
         with suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(1)
             connection.connect(str(self._socket))

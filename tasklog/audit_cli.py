@@ -1,0 +1,218 @@
+"""The commands of those who audit: status, history, replay, verify, anchor. Nothing here changes anything."""
+# ruff: noqa: PLC0415 - as in tasklog/cli.py
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tasklog.audit_text import history_text, report_text, status_text, tasks_text
+from tasklog.operator import ExitCode, enqueue, fail, on_database, operator_settings, progress, show
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from audit.report import Anchors, Report
+    from runtime.database import Database
+    from runtime.settings import Settings
+
+app = typer.Typer()
+
+User = Annotated[str, typer.Argument(help="Whose ledger.", show_default=False)]
+OptionalUser = Annotated[str | None, typer.Argument(help="One user; all without it.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for machines.")]
+Background = Annotated[bool, typer.Option("--background", help="Let a projector do it; see status.")]
+
+EXIT_CODES = "Exit codes: 0 fine, 1 it could not start or finish, 2 wrong usage, 3 faults were found."
+
+
+@app.command(epilog=EXIT_CODES)
+def status(*, json: Json = False) -> None:
+    """Show how large the ledger is, how far the projection is behind it, who is parked, and the last jobs."""
+    from audit.status import status as read_status
+
+    with operator_settings() as settings:
+        jobs = _jobs(settings)
+        found = on_database("projector", lambda database: read_status(database, jobs), settings)
+    show(asdict(found), as_json=json, text=lambda: status_text(found))
+
+
+@app.command(epilog=EXIT_CODES)
+def history(
+    user: User,
+    *,
+    task: Annotated[int | None, typer.Option(help="Only this task's events; it may be deleted.")] = None,
+    after: Annotated[int, typer.Option(min=0, help="The position behind which to begin.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many events.")] = 100,
+    json: Json = False,
+) -> None:
+    """Show what happened: who changed what, from what to what, when and by which request."""
+    import orjson
+
+    from read_api.history import HistoryQuery
+    from read_api.history import history as read_history
+
+    query = HistoryQuery(task_id=task, after=after, limit=limit)
+    with operator_settings() as settings:
+        page = on_database("reader", lambda database: read_history(database, user, query), settings)
+    if page is None:
+        fail(f"{user} never had a task {task}.")
+    value = orjson.loads(page.body)
+    show(value, as_json=json, text=lambda: history_text(value))
+
+
+@app.command(epilog=EXIT_CODES)
+def replay(
+    user: User,
+    *,
+    as_of: Annotated[str | None, typer.Option(help="A position, or an RFC 3339 time with its zone.")] = None,
+    json: Json = False,
+) -> None:
+    """Show a user's tasks as they are by the ledger alone, now or at any earlier moment."""
+    import orjson
+
+    from domain.evolve import HistoryError
+    from event_log.codec import UnreadableEventError
+    from read_api.queries import TaskQuery
+    from read_api.time_travel import POSITION_AT, FutureError, list_tasks_as_of, moment
+
+    at = _moment(as_of)
+
+    async def work(database: Database) -> Any:
+        if at is None:
+            position = (await database.fetch(POSITION_AT, user, None))[0]["position"]
+        else:
+            position = (await moment(database, user, at)).position
+        return await list_tasks_as_of(database, user, TaskQuery(), position)
+
+    with operator_settings() as settings:
+        try:
+            page = on_database("reader", work, settings)
+        except FutureError:
+            fail(f"{as_of} has not happened yet.", ExitCode.USAGE)
+        except (HistoryError, UnreadableEventError) as error:
+            fail(f"The ledger cannot be replayed: {error}.", ExitCode.FAULTS)
+    tasks = orjson.loads(page.body)
+    value = {"user_id": user, "position": page.head, "tasks": tasks}
+    show(value, as_json=json, text=lambda: tasks_text(user, page.head, tasks))
+
+
+@app.command(epilog=EXIT_CODES)
+def verify(
+    user: OptionalUser = None,
+    *,
+    anchors: Annotated[Path | None, typer.Option(help="Heads that were kept elsewhere, see anchor.")] = None,
+    file: Annotated[Path | None, typer.Option(help="Check this export instead, without any database.")] = None,
+    background: Background = False,
+    json: Json = False,
+) -> None:
+    """Prove that nothing was changed, removed, inserted or reordered, and that the tasks are what the events say."""
+    if file is not None and (user is not None or background):
+        fail("--file is checked here and whole: it takes neither a user nor --background.", ExitCode.USAGE)
+    began = time.monotonic()
+    known = _anchors(anchors)
+    if file is not None:
+        report = _verify_file(file, known)
+    else:
+        with operator_settings() as settings:
+            if background:
+                enqueue(settings, "verify", {"user_id": user, "anchors": _absolute(anchors)}, as_json=json)
+                return
+            report = _verify(settings, user, known)
+    value = {**asdict(report), "seconds": round(time.monotonic() - began, 3)}
+    show(value, as_json=json, text=lambda: report_text(value))
+    if report.faults:
+        raise typer.Exit(ExitCode.FAULTS)
+
+
+@app.command(epilog=EXIT_CODES)
+def anchor(
+    *,
+    out: Annotated[Path, typer.Option(help="The file to append to; keep it where nobody can change it.")],
+    json: Json = False,
+) -> None:
+    """Append the head of every stream to a file, against which a cut or wholly rewritten stream shows later."""
+    from audit.anchor import anchor as write_anchors
+
+    with operator_settings() as settings:
+        try:
+            with out.open("ab") as lines:
+                streams = on_database("projector", lambda database: write_anchors(database, lines), settings)
+        except OSError as error:
+            fail(f"{out} cannot be written: {error.strerror}.")
+    value = {"out": str(out), "streams": streams}
+    show(value, as_json=json, text=lambda: f"{streams:,} heads were appended to {out}.")
+
+
+def _jobs(settings: Settings) -> list[Mapping[str, Any]] | None:
+    """The last jobs; None where Redis does not answer."""
+    import asyncio
+
+    from redis.exceptions import RedisError
+
+    from projector.job_states import job_states
+    from runtime.wakeup import open_redis
+
+    async def read() -> list[Mapping[str, Any]] | None:
+        async with open_redis(settings) as redis:
+            return None if redis is None else [asdict(state) for state in await job_states(redis)]
+
+    try:
+        return asyncio.run(read())
+    except (RedisError, OSError):
+        return None
+
+
+def _verify(settings: Settings, user: str | None, anchors: Anchors | None) -> Report:
+    from audit.status import event_count
+    from audit.verify import verify
+
+    async def work(database: Database) -> Report:
+        with progress("verify", await event_count(database, user)) as advance:
+            return await verify(database, user_id=user, anchors=anchors, progress=advance)
+
+    return on_database("projector", work, settings)
+
+
+def _verify_file(file: Path, anchors: Anchors | None) -> Report:
+    from audit.export_file import ExportError, total_events, verify_file
+
+    try:
+        with progress("verify", total_events(file)) as advance:
+            return verify_file(file, anchors=anchors, progress=advance)
+    except ExportError as error:
+        fail(f"{file} is not a whole export: {error}.", ExitCode.FAULTS)
+    except OSError as error:
+        fail(f"{file} cannot be read: {error.strerror}.")
+
+
+def _anchors(path: Path | None) -> Anchors | None:
+    from audit.anchor import AnchorsError, read_anchors
+
+    try:
+        return None if path is None else read_anchors(path)
+    except OSError as error:
+        fail(f"{path} cannot be read: {error.strerror}.")
+    except AnchorsError as error:
+        fail(str(error), ExitCode.USAGE)
+
+
+def _absolute(path: Path | None) -> str | None:
+    return None if path is None else str(path.resolve())
+
+
+def _moment(as_of: str | None) -> int | datetime | None:
+    if as_of is None or as_of.isdecimal():
+        return None if as_of is None else int(as_of)
+    try:
+        at = datetime.fromisoformat(as_of)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        fail("--as-of takes a position, or a time like 2026-01-31T12:00:00Z.", ExitCode.USAGE)
+    return at

@@ -1,0 +1,89 @@
+"""The results of the auditing commands as people read them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from audit.status import Status
+
+
+def status_text(status: Status) -> str:
+    """The status, a line a fact."""
+    return "\n".join(_status_lines(status))
+
+
+def _status_lines(status: Status) -> Iterator[str]:
+    yield f"Ledger:     {status.events:,} events in {status.streams:,} streams; schema {status.schema}"
+    yield f"Projection: {status.lag_events:,} events behind, the oldest for {status.lag_seconds:.1f} s"
+    yield f"Rebuild:    {status.users_to_rebuild:,} users to go"
+    yield f"Parked:     {status.parked_users:,} users"
+    for parked in status.parked:
+        yield f"  {parked.user_id}: {parked.error} (tried {parked.attempts} times, next {parked.next_attempt})"
+    if status.jobs is None:
+        yield "Jobs:       Redis does not answer"
+        return
+    yield f"Jobs:       {len(status.jobs)} lately"
+    for job in status.jobs:
+        yield f"  {_job_line(job)}"
+
+
+def _job_line(job: Mapping[str, Any]) -> str:
+    share = f"{job['done']:,}" if job["total"] is None else f"{job['done']:,} of {job['total']:,}"
+    line = f"{job['queued_at']} {job['name']} {job['state']}, {share} events"
+    if job["rate"]:
+        line += f", {job['rate']:,.0f}/s"
+    result = job["result"] or {}
+    if "fault_count" in result:
+        line += f", {result['fault_count']} faults"
+        line += "".join(f"\n    {fault_text(fault)}" for fault in result["faults"])
+    return line + (f", {job['error']}" if job["error"] else "")
+
+
+def fault_text(fault: Mapping[str, Any]) -> str:
+    """A fault in one line."""
+    return f"FAULT {fault['user_id']}, position {fault['position']}: {fault['reason']}"
+
+
+def report_text(report: Mapping[str, Any]) -> str:
+    """What was checked, after the faults that were found."""
+    faults, seconds = report["faults"], report["seconds"]
+    checked = f"{report['events']:,} events in {report['streams']:,} streams"
+    if report["tasks"]:
+        checked += f" and {report['tasks']:,} tasks"
+    verdict = f"{len(faults)} streams have faults." if faults else "All is as it was written."
+    return "\n".join([*map(fault_text, faults), f"{checked} were checked in {seconds:.1f} s. {verdict}"])
+
+
+def history_text(history: Mapping[str, Any]) -> str:
+    """A page of a history, a line a change."""
+    lines = [line for event in history["events"] for line in _event_lines(event)]
+    head = history["head"]
+    lines.append(f"The stream ends at position {head['position']}, hash {head['hash']}.")
+    if history["next"] is not None:
+        lines.append(f"There may be more: --after {history['next']}")
+    return "\n".join(lines)
+
+
+def _event_lines(event: Mapping[str, Any]) -> Iterator[str]:
+    who = "(erased)" if event["erased"] else f"{event['actor']}, request {event['request_id']}"
+    task = "" if event["task_id"] is None else f" task {event['task_id']}"
+    yield f"{event['position']:>6}  {event['recorded_at']}  {event['type']}{task}  by {who}"
+    for change in event["changes"]:
+        yield f"        {change['field']}: {_value(change['from'])} -> {_value(change['to'])}"
+
+
+def _value(value: object) -> str:
+    return {None: "-", True: "yes", False: "no"}[value] if value is None or isinstance(value, bool) else repr(value)
+
+
+def tasks_text(user: str, position: int, tasks: Sequence[Mapping[str, Any]]) -> str:
+    """Tasks, a line each."""
+    lines = [f"{user} at position {position}: {len(tasks)} tasks"]
+    for task in tasks:
+        mark = "x" if task["completed"] else " "
+        description = "" if task["description"] is None else f": {task['description']!r}"
+        lines.append(f"  [{mark}] {task['id']} {task['title']!r}{description}")
+    return "\n".join(lines)

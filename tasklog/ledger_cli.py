@@ -1,0 +1,161 @@
+"""The commands that move, mend and erase: export, import, rebuild, erase."""
+# ruff: noqa: PLC0415 - as in tasklog/cli.py
+
+from __future__ import annotations
+
+import getpass
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from uuid import uuid4
+
+import typer
+
+from tasklog.audit_cli import EXIT_CODES, Background, Json, OptionalUser
+from tasklog.operator import ExitCode, enqueue, fail, on_database, operator_settings, progress, show
+
+if TYPE_CHECKING:
+    from projector.rebuild import Rebuilt
+    from runtime.database import Database
+
+app = typer.Typer()
+
+_LOOK_SECONDS = 0.2
+
+
+@app.command(epilog=EXIT_CODES)
+def rebuild(user: OptionalUser = None, *, background: Background = False, json: Json = False) -> None:
+    """Compare every task with a replay of the ledger and mend what differs, while everything runs."""
+    with operator_settings() as settings:
+        if background:
+            enqueue(settings, "rebuild", {"user_id": user}, as_json=json)
+            return
+        users, done = on_database("projector", lambda database: _rebuild(database, user), settings)
+    failed = [{"user_id": user, "position": at, "reason": reason} for user, (at, reason) in done.failed.items()]
+    value = {"users": users, **asdict(done), "failed": failed}
+    value |= {"users": users, "shared": users - done.users}
+    mended = f"{done.written:,} tasks were written and {done.removed:,} removed by this process"
+    lines = [f"FAULT {fault['user_id']}, position {fault['position']}: {fault['reason']}" for fault in failed]
+    lines.append(f"{users:,} users were rebuilt, {max(0, users - done.users):,} of them by projectors; {mended}.")
+    show(value, as_json=json, text=lambda: "\n".join(lines))
+    if failed:
+        raise typer.Exit(ExitCode.FAULTS)
+
+
+@app.command(epilog=EXIT_CODES)
+def export(
+    user: OptionalUser = None,
+    *,
+    out: Annotated[str, typer.Option(help="A new file, or - for stdout.")],
+    background: Background = False,
+    json: Json = False,
+) -> None:
+    """Write the ledger, or one user's, as JSON Lines that `verify --file` proves without any database."""
+    if out == "-" and (json or background):
+        fail("--out - leaves no place for --json, and no projector can write there.", ExitCode.USAGE)
+    with operator_settings() as settings:
+        if background:
+            enqueue(settings, "export", {"user_id": user, "out": str(Path(out).resolve())}, as_json=json)
+            return
+        try:
+            events = on_database("projector", lambda database: _export(database, user, out), settings)
+        except OSError as error:
+            fail(f"{out} cannot be written: {error.strerror}.")
+    if out != "-":
+        show({"out": out, "events": events}, as_json=json, text=lambda: f"{events:,} events were written to {out}.")
+
+
+@app.command(name="import", epilog=EXIT_CODES)
+def import_(
+    file: Annotated[Path, typer.Argument(help="An export.", show_default=False)], *, json: Json = False
+) -> None:
+    """Read an export into an empty ledger; it is checked like `verify --file` on the way, and refused as a whole."""
+    from audit.export_file import ExportError, total_events
+    from audit.import_ import LedgerNotEmptyError
+    from audit.import_ import import_ as import_ledger
+
+    async def work(database: Database) -> int:
+        with progress("import", total_events(file)) as advance:
+            return await import_ledger(database, file, progress=advance)
+
+    with operator_settings() as settings:
+        try:
+            events = on_database("owner", work, settings)
+        except LedgerNotEmptyError:
+            fail("The ledger is not empty: import goes into a database that was just migrated.")
+        except ExportError as error:
+            fail(f"Nothing was imported from {file}: {error}.", ExitCode.FAULTS)
+        except OSError as error:
+            fail(f"{file} cannot be read: {error.strerror}.")
+    value = {"file": str(file), "events": events}
+    show(value, as_json=json, text=lambda: f"{events:,} events were imported; the projector makes the tasks of them.")
+
+
+@app.command(epilog=EXIT_CODES)
+def erase(
+    user: Annotated[str, typer.Argument(help="Whose text is erased.", show_default=False)],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json: Json = False,
+) -> None:
+    """Erase everything a person wrote, for good (GDPR, article 17); that it was done stays in the ledger."""
+    if not yes:
+        if not sys.stdin.isatty():
+            fail("Erasing cannot be undone: say --yes where nobody can be asked.", ExitCode.USAGE)
+        typer.confirm(f"Erase all text of {user}, for good?", abort=True, err=True)
+    with operator_settings() as settings:
+        request = f"erase-{uuid4()}"
+        position = on_database("eraser", lambda database: _erase(database, user, request), settings)
+        if position is None:
+            fail(f"{user} has no events: there is nothing to erase.")
+        vacuumed = on_database("owner", _vacuum, settings)
+    value = {"user_id": user, "position": position, "request_id": request, "vacuumed": vacuumed}
+    kept = "" if vacuumed else " Have the owner of the tables VACUUM (ANALYZE) them soon."
+    show(value, as_json=json, text=lambda: f"The text of {user} is erased; position {position} records it.{kept}")
+
+
+async def _rebuild(database: Database, user: str | None) -> tuple[int, Rebuilt]:
+    """Mark, and share the work with idle projectors until it is done."""
+    import asyncio
+
+    from projector.rebuild import Rebuilt, left, mark, rebuild
+
+    users = await mark(database, user)
+    _, total = await left(database)
+    done = Rebuilt()
+    with progress("rebuild", total) as advance:
+        while True:
+            done.add(await rebuild(database, advance))
+            if (await left(database))[0] == 0:
+                return users, done
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _export(database: Database, user: str | None, out: str) -> int:
+    from audit.export import export, export_to
+    from audit.status import event_count
+
+    with progress("export", await event_count(database, user)) as advance:
+        if out == "-":
+            return await export(database, sys.stdout.buffer, user_id=user, progress=advance)
+        return await export_to(database, Path(out), user_id=user, progress=advance)
+
+
+async def _erase(database: Database, user: str, request: str) -> int | None:
+    position: int | None = (
+        await database.fetch("SELECT tasklog.erase($1, $2, $3)", user, f"operator {getpass.getuser()}", request)
+    )[0][0]
+    return position
+
+
+async def _vacuum(database: Database) -> bool:
+    """Let Postgres forget the old rows, and what its statistics quote of them; False where the login may not."""
+    may = "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = 'tasklog.events'::regclass"
+    async with database.pool.acquire() as connection:
+        if not await connection.fetchval(may):
+            return False
+        for table in ("tasklog.events", "tasklog.tasks", "tasklog.checkpoints", "tasklog.idempotency_keys"):
+            await connection.execute(f"VACUUM (ANALYZE) {table}")
+        await connection.execute("VACUUM pg_catalog.pg_statistic")
+    return True

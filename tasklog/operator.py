@@ -1,0 +1,144 @@
+"""What the commands of operators share: the database and Redis that they work on, their output and their exit codes."""
+# ruff: noqa: PLC0415 - as in tasklog/cli.py
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import ExitStack, contextmanager
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import typer
+
+from runtime.settings import SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
+
+    from runtime.database import Database, Role
+    from runtime.settings import Settings
+
+T = TypeVar("T")
+
+_SECONDS = 3600
+"""The longest that a statement of an operator may take."""
+
+
+class ExitCode(IntEnum):
+    """How a command of an operator ends; 0 is success."""
+
+    FAILED = 1
+    """It could not start, or not finish: the database is away, a file cannot be read."""
+    USAGE = 2
+    FAULTS = 3
+    """It did its work, and found faults."""
+
+
+def fail(message: str, code: ExitCode = ExitCode.FAILED) -> NoReturn:
+    """End the command with one sentence on stderr."""
+    typer.echo(message, err=True)
+    raise typer.Exit(code)
+
+
+def show(value: object, *, as_json: bool, text: Callable[[], str]) -> None:
+    """Print the result: as one JSON document, or as text."""
+    import orjson
+
+    typer.echo(orjson.dumps(value, option=orjson.OPT_UTC_Z).decode() if as_json else text())
+
+
+@contextmanager
+def operator_settings() -> Iterator[Settings]:
+    """Yield the settings with the servers to work on: those given, else those of DATA_DIR.
+
+    The embedded Postgres is the one that runs, else it runs as long as this context. Redis is left out where none runs.
+    """
+    _log_to_stderr()
+    settings = load_settings()
+    with ExitStack() as stack:
+        found: dict[str, object] = {}
+        if settings.database_url is None and settings.projector_database_url is None:
+            found["database_url"] = stack.enter_context(_embedded_database(settings))
+        if settings.redis_url is None:
+            found["redis_url"] = _embedded_redis(settings)
+        yield settings.model_copy(update=found)
+
+
+def on_database(role: Role, work: Callable[[Database], Awaitable[T]], settings: Settings) -> T:
+    """Do something with the database in a role; that the database went away ends the command."""
+    from runtime.database import UnavailableError, open_database
+
+    async def run() -> T:
+        async with open_database(settings, role, seconds=_SECONDS) as database:
+            return await work(database)
+
+    try:
+        return asyncio.run(run())
+    except UnavailableError as error:
+        fail(f"The database went away ({error}): nothing is half done, try again.")
+
+
+def enqueue(settings: Settings, name: str, arguments: Mapping[str, Any], *, as_json: bool) -> None:
+    """Hand a job over to the projectors, and print its id."""
+    from projector.jobs import QueueError, enqueue
+
+    if settings.redis_url is None:
+        fail("There is no Redis to hand the job over: set REDIS_URL, or start ./run.")
+    try:
+        job = asyncio.run(enqueue(settings.redis_url.get_secret_value(), name, arguments))
+    except QueueError as error:
+        fail(f"Redis cannot take the job ({error}).")
+    show({"job": job}, as_json=as_json, text=lambda: f"Job {job} is queued: ./run status shows how far it is.")
+
+
+@contextmanager
+def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """Show on a terminal how far something is, how fast and for how long still; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from tasklog.rate_column import RateColumn
+
+    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn()]
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda events: bar.advance(task, events)
+
+
+@contextmanager
+def _embedded_database(settings: Settings) -> Iterator[object]:
+    from pydantic import SecretStr
+
+    from tasklog.embedded import embedded_postgres
+
+    if not (settings.data_dir / "postgres").exists():
+        raise SettingsError(f"There is no ledger in {settings.data_dir} yet: run ./run migrate, or set DATABASE_URL.")
+    with embedded_postgres(settings.data_dir) as postgres:
+        yield SecretStr(postgres.url())
+
+
+def _embedded_redis(settings: Settings) -> object:
+    from pydantic import SecretStr
+
+    from tasklog.embedded.data_dir import open_data_dir, socket_dir
+    from tasklog.embedded.valkey import Valkey
+
+    if not settings.data_dir.exists():
+        return None
+    data_dir = open_data_dir(settings.data_dir)
+    valkey = Valkey(data_dir, socket_dir(data_dir))
+    return SecretStr(valkey.url) if valkey.answers() else None
+
+
+def _log_to_stderr() -> None:
+    """Keep stdout for results."""
+    import structlog
+
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger("warning"),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
