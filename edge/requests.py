@@ -22,7 +22,7 @@ BODY_LIMIT: Final = 1024 * 1024
 
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _KEY: Final = "tasklog.request"
-_SECURITY_HEADERS: Final = (
+SECURITY_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
@@ -69,7 +69,7 @@ class RequestMiddleware:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
                 own = (b"x-request-id", request_id.encode())
-                message["headers"] = [*message.get("headers", ()), own, *_SECURITY_HEADERS]
+                message["headers"] = [*message.get("headers", ()), own, *SECURITY_HEADERS]
             await send(message)
 
         try:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 import uvicorn
+
+from tasklog.http_protocol import Protocol, allow_many_connections, sweep_forever
 
 if TYPE_CHECKING:
     import socket
@@ -43,11 +44,12 @@ def serve(open_app: Callable[[], AbstractAsyncContextManager[ASGIApp]], listener
 
 
 async def _serve(open_app: Callable[[], AbstractAsyncContextManager[ASGIApp]], listener: socket.socket) -> None:
+    allow_many_connections()
     async with open_app() as app:
         server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                http="httptools" if sys.platform != "win32" else "auto",
+                http=Protocol,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -61,7 +63,11 @@ async def _serve(open_app: Callable[[], AbstractAsyncContextManager[ASGIApp]], l
         # uvicorn raises a signal that ended it once more, for the handler from before: that must not end us now.
         signal.signal(signal.SIGTERM, server.handle_exit)
         signal.signal(signal.SIGINT, server.handle_exit)
-        await server.serve(sockets=[listener])
+        sweeping = asyncio.create_task(sweep_forever(server.server_state.connections))
+        try:
+            await server.serve(sockets=[listener])
+        finally:
+            sweeping.cancel()
 
 
 def _leave(*_: object) -> NoReturn:

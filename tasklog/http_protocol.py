@@ -1,0 +1,127 @@
+"""uvicorn's HTTP protocol with the limits that it has not: a request is sent in time, its header is of bounded size."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from edge.problems import problem
+from edge.requests import SECURITY_HEADERS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+REQUEST_SECONDS: Final = 15.0
+"""A whole request, header and body, has to come within this time of its first byte or of the connection."""
+ANSWER_SECONDS: Final = 30.0
+"""A client has this long to take the last answer of a connection that is being closed."""
+HEADER_BYTES: Final = 64 * 1024
+"""The longest request line and header."""
+
+_SWEEP_SECONDS: Final = 1.0
+_OWN_FILES: Final = 128  # what else the process opens: its database, Redis, logs
+_most_connections = 1_000_000
+
+log = structlog.get_logger()
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection. `owed_since` is the time since which the client owes the rest of a request."""
+
+    owed_since: float | None = None
+    closing_since: float | None = None
+    header_bytes: int | None = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take the connection, unless there are more than there can be files."""
+        super().connection_made(transport)
+        self.owed_since = self.loop.time()
+        if len(self.connections) > _most_connections:
+            transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, while the header is not endless."""
+        if self.header_bytes is not None:
+            self.header_bytes += len(data)
+        super().data_received(data)
+        if self.header_bytes is not None and self.header_bytes > HEADER_BYTES and not self.transport.is_closing():
+            self._refuse(431, "The header of the request is too large")
+
+    def on_message_begin(self) -> None:
+        """Count time and size from here."""
+        super().on_message_begin()
+        self.owed_since = self.loop.time()
+        self.header_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        """Start the request; its body has a limit of its own."""
+        self.header_bytes = None
+        super().on_headers_complete()
+        self.headers = deque(maxlen=0)  # type: ignore[assignment] # trailers come to nothing
+
+    def on_message_complete(self) -> None:
+        """The client owes nothing any more."""
+        self.owed_since = None
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is not HTTP. A good request before it is answered first, and nothing after."""
+        if self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+            self.flow.pause_reading()
+            return
+        self._refuse(400, msg)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """An upgrade is an offer; nothing has to be said when it is not taken."""
+
+    def check(self, now: float) -> None:
+        """End the connection if its client is too slow; called once in a while."""
+        if self.transport.is_closing():
+            self.closing_since = self.closing_since or now
+            if now - self.closing_since > ANSWER_SECONDS:
+                self.transport.abort()
+        elif self.owed_since is not None:
+            if now - self.owed_since > REQUEST_SECONDS:
+                self._refuse(408, "The request was not sent in time")
+        elif self.timeout_keep_alive_task is None and (self.cycle is None or self.cycle.response_complete):
+            self.owed_since = now  # bytes came that began no request
+
+    def _refuse(self, status: int, detail: str) -> None:
+        """Answer, if no answer has begun, and close."""
+        log.info("a connection is refused", status=status, client=self.client[0] if self.client else None)
+        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+            answer = problem(status, detail)
+            headers = [*answer.raw_headers, *SECURITY_HEADERS, (b"connection", b"close")]
+            lines = [b"%b: %b\r\n" % header for header in headers]
+            self.transport.write(b"".join([STATUS_LINE[status], *lines, b"\r\n", bytes(answer.body)]))
+        self.transport.close()
+
+
+async def sweep_forever(connections: Iterable[object]) -> None:
+    """Look at every connection about once a second: one timer for all of them."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(_SWEEP_SECONDS)
+        now = loop.time()
+        for connection in [*connections]:
+            if isinstance(connection, Protocol):
+                connection.check(now)
+
+
+def allow_many_connections() -> None:
+    """Let this process have as many files as it may, and take no more connections than that is good for."""
+    global _most_connections  # noqa: PLW0603 - a limit of the process
+    try:
+        import resource  # noqa: PLC0415 - not made for every platform
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard != resource.RLIM_INFINITY:
+        _most_connections = max(hard - _OWN_FILES, hard // 2)

@@ -1,0 +1,206 @@
+"""What a connection may do to the server: how slowly it may send, how much, and what is said to what is not HTTP.
+
+Seen to fail: with uvicorn's own protocol in place of ours, all but the first; without the discarding of trailers, the
+last; with the sweep stopped, the slow ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import orjson
+import pytest
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import Response
+
+from edge.owner import owner
+from edge.service import ReadyRoute, service
+from runtime.settings import Settings
+from tasklog import http_protocol
+from tasklog.http_protocol import Protocol, sweep_forever
+from tasklog.http_server import opened
+from tasklog.listener import listen
+from tests.signing import bearer, good, verifier
+
+LARGE = 30_000_000
+HOST = b"Host: tasklog\r\n"
+GOOD = b"GET /health HTTP/1.1\r\n" + HOST + b"\r\n"
+POST = b"POST /api/u/tasks HTTP/1.1\r\n" + HOST
+
+
+async def echo(request: Request) -> Response:
+    return Response(await request.body())
+
+
+async def whose(request: Request) -> Response:
+    await request.body()
+    return Response(await owner(request))
+
+
+async def large(_request: Request) -> Response:
+    return Response(b"x" * LARGE)
+
+
+@asynccontextmanager
+async def serving(endpoint: Any = echo) -> AsyncIterator[int]:
+    """A service with one route behind the server's protocol; its port."""
+
+    @asynccontextmanager
+    async def lifespan(_app: object) -> AsyncIterator[dict[str, object]]:
+        yield {"verifier": verifier("secret")}
+
+    route = ReadyRoute("/api/{user_id}/tasks", endpoint, methods=["POST"], response_class=Response)
+    app = service(Settings(_env_file=None), [route], lifespan)
+    async with opened(app) as running:
+        config = uvicorn.Config(running, http=Protocol, ws="none", lifespan="off", log_config=None, access_log=False)
+        server = uvicorn.Server(config)
+        config.load()
+        server.lifespan = config.lifespan_class(config)
+        listener = listen("127.0.0.1", 0)
+        await server.startup(sockets=[listener])
+        sweeping = asyncio.create_task(sweep_forever(server.server_state.connections))
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            sweeping.cancel()
+            await server.shutdown(sockets=[listener])
+
+
+async def sent(port: int, *parts: bytes, end: bool = False) -> bytes:
+    """Everything that is answered to some bytes until the server closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        async with asyncio.timeout(10):
+            with suppress(ConnectionError):
+                for part in parts:
+                    writer.write(part)
+                    await writer.drain()
+                if end:
+                    writer.write_eof()
+                return await reader.read()
+        raise AssertionError("unreachable")
+    finally:
+        writer.close()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "REQUEST_SECONDS", 0.2)
+    monkeypatch.setattr(http_protocol, "_SWEEP_SECONDS", 0.05)
+
+
+def problem_of(answer: bytes) -> tuple[int, str]:
+    """The status and detail of a raw answer, which is a problem with the security headers."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"content-type: application/problem+json" in head
+    assert b"x-content-type-options: nosniff" in head
+    return int(head.split()[1]), orjson.loads(body)["detail"]
+
+
+async def test_a_good_request_is_answered_and_the_connection_kept() -> None:
+    async with serving() as port:
+        answer = await sent(port, GOOD, b"GET /health HTTP/1.1\r\nConnection: close\r\n" + HOST + b"\r\n")
+    assert answer.count(b"HTTP/1.1 200 OK") == 2
+
+
+@pytest.mark.parametrize(
+    "half",
+    [b"", b"GET", b"GET /health HTTP/1.1\r\nX: ", POST + b"Content-Length: 9\r\n\r\n1234", GOOD[:-2], b"\r\n\r\n"],
+    ids=ascii,
+)
+async def test_a_request_that_does_not_come_is_given_up(impatient: None, half: bytes) -> None:
+    async with serving() as port:
+        assert problem_of(await sent(port, half)) == (408, "The request was not sent in time")
+
+
+async def test_dripping_bytes_gain_no_time(impatient: None) -> None:
+    async with serving() as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(POST + b"Content-Length: 100000\r\n\r\n")
+        reading = asyncio.ensure_future(reader.read())
+        async with asyncio.timeout(5):
+            while not reading.done():
+                writer.write(b"x")
+                await asyncio.sleep(0.01)
+        with suppress(ConnectionError):  # what was still dripping may have cost us the answer
+            assert problem_of(await reading)[0] == 408
+        writer.close()
+
+
+async def test_a_body_that_goes_on_after_the_answer_is_cut(impatient: None) -> None:
+    async with serving() as port:
+        _reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST /nowhere HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" + HOST + b"\r\n")
+        with pytest.raises(ConnectionError):
+            async with asyncio.timeout(5):
+                while True:
+                    writer.write(b"400\r\n" + b"x" * 1024 + b"\r\n")
+                    await writer.drain()
+                    await asyncio.sleep(0.01)
+
+
+async def test_who_does_not_take_an_answer_is_let_go(impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "ANSWER_SECONDS", 0.2)
+    async with serving(large) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        writer.write(POST + b"Connection: close\r\n\r\n")
+        await asyncio.sleep(1)
+        received = 0
+        with suppress(ConnectionError):
+            while part := await reader.read(65536):
+                received += len(part)
+        assert 0 < received < LARGE
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "endless", [b"GET /" + b"a" * 200_000, GOOD[:-2] + b"X: " + b"a" * 200_000], ids=["url", "field"]
+)
+async def test_an_endless_header_is_431(endless: bytes) -> None:
+    async with serving() as port:
+        assert problem_of(await sent(port, *[endless[i : i + 8192] for i in range(0, len(endless), 8192)]))[0] == 431
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\n" + HOST + b"\r\n",
+        b"CONNECT tasklog:443 HTTP/1.1\r\n" + HOST + b"\r\n",
+        GOOD[:-2] + b"X-Request-ID: a\rb\r\n\r\n",
+        GOOD[:-2] + b"X-Request-ID: a\n\0b\r\n\r\n",
+        GOOD[:-2] + b"Bad Name: x\r\n\r\n",
+        POST + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        POST + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+        POST + b"Content-Length: -1\r\n\r\n",
+        POST + b"Content-Length: +3\r\n\r\nabc",
+        POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n",
+        POST + b"Transfer-Encoding: xchunked\r\n\r\nabc",
+        POST + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+    ],
+    ids=lambda text: ascii(text[-36:]),
+)
+async def test_what_is_not_plain_http_is_a_problem_and_the_end_of_the_connection(text: bytes) -> None:
+    """Among them both lengths at once, two lengths and the other shapes with which requests are smuggled."""
+    async with serving() as port:
+        assert problem_of(await sent(port, text))[0] == 400
+
+
+async def test_a_good_request_before_garbage_has_its_own_answer() -> None:
+    async with serving() as port:
+        answer = await sent(port, GOOD + b"GARBAGE\0\r\n\r\n" + GOOD)
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+async def test_a_trailer_is_no_header() -> None:
+    """Behind a gateway that checks headers it would be one that nobody checked."""
+    chunked = POST + b"Transfer-Encoding: chunked\r\nConnection: close\r\n%b\r\n2\r\n{}\r\n0\r\n%b\r\n"
+    given = b"Authorization: " + bearer(good().claims_with(sub="u", exp=4_000_000_000 // 2)) + b"\r\n"
+    async with serving(whose) as port:
+        assert (await sent(port, chunked % (b"", given))).startswith(b"HTTP/1.1 401")
