@@ -1,6 +1,7 @@
 -- Erase a person's text (GDPR, article 17): the only operation that changes events, and the only right of its role.
 -- Every task is deleted by an event of its own, `stream.erased` records that it was done and up to where, and the
--- data and metadata of all earlier events give way to the digest that the hash chain already holds for them.
+-- data and metadata of all earlier events give way to the digest that the hash chain already holds for them; earlier
+-- erasures stay on record, as they hold nobody's text.
 -- The projection follows at once. Returns the position of `stream.erased`; null for a user without events.
 CREATE OR REPLACE FUNCTION tasklog.erase(owner text, actor text, request_id text) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -31,7 +32,7 @@ BEGIN
 
     UPDATE tasklog.events e
     SET erased_digest = tasklog.content_digest(e.metadata::text, e.data::text), data = NULL, metadata = NULL
-    WHERE e.user_id = owner AND e.position <= through AND e.erased_digest IS NULL;
+    WHERE e.user_id = owner AND e.position <= through AND e.erased_digest IS NULL AND e.type <> 'stream.erased';
 
     -- The checkpoint first: a projector that is at work on this user is waited for.
     INSERT INTO tasklog.checkpoints (user_id, position) VALUES (owner, stream.head)

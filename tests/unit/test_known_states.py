@@ -1,0 +1,30 @@
+"""What the command side remembers: bounded in number and in time.
+
+Seen to fail: with the timer not set again after states were forgotten, and without `popitem` at the limit.
+"""
+
+from __future__ import annotations
+
+from command_api.known_states import KnownStates
+from domain.task import DeletedTask
+from tests.servers import eventually_async
+
+
+async def test_a_state_is_forgotten_after_its_time_though_nobody_asks() -> None:
+    known = KnownStates(seconds=0.05)
+    for task in (1, 2):
+        known.keep(("alice", task), DeletedTask(version=1))
+        assert known.get(("alice", task)) is not None
+        await eventually_async(lambda: _empty(known), timeout=2)
+        assert known.get(("alice", task)) is None
+
+
+async def _empty(known: KnownStates) -> bool:
+    return len(known) == 0
+
+
+async def test_the_state_kept_longest_ago_makes_room() -> None:
+    known = KnownStates(limit=2)
+    for task in (1, 2, 1, 3):
+        known.keep(("alice", task), DeletedTask(version=task))
+    assert [task for task in (1, 2, 3) if known.get(("alice", task))] == [1, 3]
