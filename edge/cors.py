@@ -24,7 +24,15 @@ _REQUEST_HEADERS: Final = (
     "Idempotency-Key",
     "X-Request-ID",
 )
-_RESPONSE_HEADERS: Final = ("ETag", "Link", "Location", "Retry-After", "X-Request-ID", "X-Total-Count")
+_RESPONSE_HEADERS: Final = (
+    "ETag",
+    "Link",
+    "Location",
+    "Retry-After",
+    "Tasklog-Position",
+    "X-Request-ID",
+    "X-Total-Count",
+)
 
 
 class Cors(CORSMiddleware):

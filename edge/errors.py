@@ -10,11 +10,13 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from domain.decide import TaskNotFoundError
+from domain.evolve import HistoryError
 from edge.openapi import allowed_methods
 from edge.owner import task_not_found
 from edge.problems import ProblemError, problem
 from edge.requests import record_of
 from edge.tokens import KeysUnavailable, Unauthorized
+from event_log.codec import UnreadableEventError
 from runtime.database import UnavailableError
 
 if TYPE_CHECKING:
@@ -45,6 +47,13 @@ async def _unauthorized(request: Request, error: Unauthorized) -> Response:
 
 async def _unavailable(_request: Request, _error: Exception) -> Response:
     return problem(503, "The service is not available at the moment, try again", headers={"Retry-After": "1"})
+
+
+async def _unreadable(request: Request, error: HistoryError | UnreadableEventError) -> Response:
+    """The ledger holds what this version cannot follow; its other users are served."""
+    record = record_of(request)
+    log.error("a stream cannot be read", request_id=record.request_id, user_id=record.user_id, reason=str(error))
+    return problem(503, "An event of this user cannot be read by this version", headers={"Retry-After": "60"})
 
 
 async def _task_not_found(request: Request, _error: TaskNotFoundError) -> Response:
@@ -79,6 +88,8 @@ HANDLERS: Final[Handlers] = {
     Unauthorized: _unauthorized,
     KeysUnavailable: _unavailable,
     UnavailableError: _unavailable,
+    HistoryError: _unreadable,
+    UnreadableEventError: _unreadable,
     TaskNotFoundError: _task_not_found,
     HTTPException: _from_router,
     ClientDisconnect: _client_gone,

@@ -24,6 +24,9 @@ _CLASSES: Final[Mapping[str, type[TaskEvent]]] = {
     "task.reopened": TaskReopened,
     "task.deleted": TaskDeleted,
 }
+EVENT_TYPES: Final = (*_CLASSES, STREAM_ERASED)
+"""The wire names of all events."""
+
 _SCHEMA_VERSIONS: Final = dict.fromkeys(_CLASSES, 1) | {"task.created": 2}
 _UPCASTERS: Final[Mapping[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]]] = {
     # Version 1 knew no description.

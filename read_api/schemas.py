@@ -1,7 +1,9 @@
-"""The query parameters of the list, parsed and documented."""
+"""The query parameters of tasks, parsed and documented."""
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from edge.problems import ProblemError, invalid
@@ -16,10 +18,21 @@ if TYPE_CHECKING:
 LIMIT: Final = 1000
 """The longest page."""
 
+BIGINT_DIGITS: Final = 18
+"""Every number of at most so many digits fits the database; no stream comes near it."""
+
+# A "+" that was not percent-encoded arrives as a space.
+_RFC_3339: Final = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?)([Zz]|[-+ ]\d\d:\d\d)", re.ASCII)
 _STATUSES: Final = ("all", "pending", "completed")
 _SORTS: Final = ("created", "title")
 _DEFAULT: Final = TaskQuery(status="all", sort="created", limit=None, after=None)
 
+AS_OF: Final[dict[str, Any]] = {
+    "name": "as_of",
+    "in": "query",
+    "description": "The answer as it was: at a position of the user's history (digits), or at a time (RFC 3339)",
+    "schema": {"oneOf": [{"type": "integer", "minimum": 0}, {"type": "string", "format": "date-time"}]},
+}
 LIST_PARAMETERS: Final[list[dict[str, Any]]] = [
     {
         "name": "status",
@@ -45,6 +58,7 @@ LIST_PARAMETERS: Final[list[dict[str, Any]]] = [
         "description": "Where the page begins: from the `Link` of the page before, which asked for the same list",
         "schema": {"type": "string", "format": "task-cursor", "minLength": 1},
     },
+    AS_OF,
 ]
 
 
@@ -56,26 +70,68 @@ def task_query(parameters: Mapping[str, str]) -> TaskQuery:
     """
     if not parameters:
         return _DEFAULT
-    status = cast("Status", _one_of("status", parameters.get("status", "all"), _STATUSES))
-    sort = cast("Sort", _one_of("sort", parameters.get("sort", "created"), _SORTS))
-    limit = _limit(parameters.get("limit"))
+    status = cast("Status", one_of("status", parameters.get("status", "all"), _STATUSES))
+    sort = cast("Sort", one_of("sort", parameters.get("sort", "created"), _SORTS))
+    length = parameters.get("limit")
+    limit = None if length is None else number("limit", length, 1, LIMIT)
     after = _cursor(parameters.get("cursor"))
     if after is not None and (after.status, after.sort) != (status, sort):
         raise ProblemError(400, "The cursor belongs to a list with another status or sort")
-    return TaskQuery(status=status, sort=sort, limit=limit, after=after)
+    past = as_of(parameters)
+    if past is None:
+        check_as_of(after, None)
+    return TaskQuery(status=status, sort=sort, limit=limit, after=after, as_of=past)
 
 
-def _one_of(name: str, value: str, values: tuple[str, ...]) -> str:
+def as_of(parameters: Mapping[str, str]) -> int | datetime | None:
+    """The position (digits alone) or time that is asked about; None for now.
+
+    Raises:
+        ProblemError: it is neither (422).
+    """
+    text = parameters.get("as_of")
+    if text is None:
+        return None
+    if text.isascii() and text.isdigit() and len(text) <= BIGINT_DIGITS:
+        return int(text)
+    parts = _RFC_3339.fullmatch(text)
+    try:
+        if parts is not None:
+            return datetime.fromisoformat(parts[1].upper() + parts[2].upper().replace(" ", "+")).astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise invalid("as_of", "must be a position or a time like 2026-02-07T12:00:00Z")
+
+
+def check_as_of(after: Cursor | None, position: int | None) -> None:
+    """Refuse a cursor of another moment than `position`, None for now.
+
+    Raises:
+        ProblemError: it is one (400).
+    """
+    if after is not None and after.as_of != position:
+        raise ProblemError(400, "The cursor belongs to a list with another as_of")
+
+
+def one_of(name: str, value: str, values: tuple[str, ...]) -> str:
+    """The value, one of `values`.
+
+    Raises:
+        ProblemError: it is none of them (422).
+    """
     if value not in values:
         raise invalid(name, f"must be one of {', '.join(values)}")
     return value
 
 
-def _limit(text: str | None) -> int | None:
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(LIMIT)) and 1 <= int(text) <= LIMIT):
-        raise invalid("limit", f"must be a number from 1 to {LIMIT}")
+def number(name: str, text: str, least: int, most: int) -> int:
+    """The number that `text` is in digits, between `least` and `most`.
+
+    Raises:
+        ProblemError: it is not one (422).
+    """
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and least <= int(text) <= most):
+        raise invalid(name, f"must be a number from {least} to {most}")
     return int(text)
 
 

@@ -1,0 +1,150 @@
+"""History: a user's events as they are stored, each with what it changed from what to what.
+
+How an event's `hash` is computed: sha256, in hexadecimal, over ten lines joined by line feeds, without one at the end:
+the hash before it (64 zeros for the first), user_id, position, task_id (empty where null), version, event_id, type,
+schema_version, recorded_at and content_digest, which is the sha256 over `metadata`, a line feed and `data`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, assert_never
+
+import orjson
+
+from domain.commands import UNSET
+from domain.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskReopened
+from event_log.chain import GENESIS
+from event_log.codec import UnreadableEventError, decode
+from runtime.database import Database
+
+HISTORY: Final = "SELECT * FROM tasklog.history($1, $2, $3, $4, $5)"
+
+Field: TypeAlias = Literal["title", "description", "completed"]
+Fields: TypeAlias = Mapping[Field, str | bool | None]
+"""The fields of a task as far as they are known; none before it is created."""
+
+_GONE: Final[Fields] = {"title": None, "description": None, "completed": None}
+
+
+class Change(NamedTuple):
+    """A field that an event set, and what it was before."""
+
+    field: Field
+    before: str | bool | None
+    after: str | bool | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HistoryQuery:
+    """Which events: behind position `after`, of a task or all, of a wire name or all, at most `limit`."""
+
+    task_id: int | None = None
+    after: int = 0
+    limit: int = 100
+    type: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HistoryPage:
+    """The JSON object of a page, the stream's head, and the position behind which the next page begins, if any."""
+
+    body: bytes
+    head: int
+    next: int | None
+
+
+async def history(database: Database, user_id: str, query: HistoryQuery) -> HistoryPage | None:
+    """A page of a user's history; None when the user never had the task that is asked for.
+
+    A page may be shorter than its limit, as a bounded number of events is looked at for a type; `next` tells whether
+    there may be more.
+
+    Raises:
+        UnavailableError: the database cannot answer.
+    """
+    (row,) = await database.fetch(HISTORY, user_id, query.task_id, query.type, query.after, query.limit)
+    if not row["known"]:
+        return None
+    found = _json(row["page"])
+    events = found[: query.limit]
+    following = events[-1]["position"] if len(found) > query.limit else row["looked_at"]
+    page = {
+        "user_id": user_id,
+        "head": {"position": row["head"] or 0, "hash": row["head_hash"] or GENESIS},
+        "events": _entries(events, _json(row["before"])),
+        "next": following,
+    }
+    return HistoryPage(body=orjson.dumps(page), head=row["head"] or 0, next=following)
+
+
+def changes(event: TaskEvent, before: Fields) -> list[Change]:
+    """What `event` changes in a task that is known to be as `before`."""
+    return [Change(field, before.get(field), after) for field, after in _sets(event).items()]
+
+
+def _sets(event: TaskEvent) -> Fields:
+    match event:
+        case TaskCreated(title=title, description=description):
+            return {"title": title, "description": description, "completed": False}
+        case TaskEdited():
+            fields: dict[Field, str | bool | None] = {}
+            if event.title is not UNSET:
+                fields["title"] = event.title
+            if event.description is not UNSET:
+                fields["description"] = event.description
+            return fields
+        case TaskCompleted():
+            return {"completed": True}
+        case TaskReopened():
+            return {"completed": False}
+        case TaskDeleted():
+            return _GONE
+        case _:  # pragma: no cover
+            assert_never(event)
+
+
+def _entries(events: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The events as they are answered; those `before` them give what their tasks were."""
+    tasks: dict[int, Fields] = {}
+    for row in before:
+        _follow(tasks, row)
+    return [_entry(row, _follow(tasks, row)) for row in events]
+
+
+def _follow(tasks: dict[int, Fields], row: Mapping[str, Any]) -> list[Change]:
+    """What a stored event changed; none where it cannot be read, as an audit must not fail on it. `tasks` follow it."""
+    try:
+        event = decode(row["type"], row["schema_version"], row["data"])
+    except UnreadableEventError:
+        return []
+    known = tasks.get(row["task_id"], {})
+    if isinstance(event, TaskCompleted | TaskReopened):
+        known = {**known, "completed": isinstance(event, TaskReopened)}  # the only state that it can happen to
+    tasks[row["task_id"]] = {**known, **_sets(event)}
+    return changes(event, known)
+
+
+def _entry(row: Mapping[str, Any], changed: Sequence[Change]) -> dict[str, Any]:
+    metadata = _object(row["metadata"])
+    return {
+        **row,
+        "actor": metadata.get("actor"),
+        "request_id": metadata.get("request_id"),
+        "changes": [{"field": change.field, "from": change.before, "to": change.after} for change in changed],
+        "erased": row["metadata"] is None,
+    }
+
+
+def _object(text: str | None) -> dict[str, Any]:
+    """The JSON object of `text`, an empty one where it is none."""
+    try:
+        value = orjson.loads(text or "{}")
+    except orjson.JSONDecodeError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _json(text: str | None) -> list[Any]:
+    return [] if text is None else list(orjson.loads(text))

@@ -1,0 +1,107 @@
+"""The history over HTTP: its query parameters, parsed and documented, and the shape of its answer."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+from pydantic import Field as Described
+
+from event_log.codec import EVENT_TYPES
+from read_api.history import HistoryQuery
+from read_api.schemas import BIGINT_DIGITS, LIMIT, number, one_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_LIMIT: Final = 100
+_LAST: Final = 10**BIGINT_DIGITS - 1
+
+HISTORY_PARAMETERS: Final[tuple[dict[str, Any], ...]] = (
+    {
+        "name": "after",
+        "in": "query",
+        "description": "The position behind which the page begins",
+        "schema": {"type": "integer", "minimum": 0, "maximum": _LAST, "default": 0},
+    },
+    {
+        "name": "limit",
+        "in": "query",
+        "description": "The length of a page",
+        "schema": {"type": "integer", "minimum": 1, "maximum": LIMIT, "default": _LIMIT},
+    },
+    {
+        "name": "type",
+        "in": "query",
+        "description": "Only events of this type; a page may then be shorter than its limit though others follow",
+        "schema": {"type": "string", "enum": list(EVENT_TYPES)},
+    },
+)
+
+
+class FieldChange(BaseModel):
+    """A field that the event set, from what to what."""
+
+    field: Literal["title", "description", "completed"]
+    before: str | bool | None = Described(alias="from")
+    to: str | bool | None
+
+
+class HistoryEvent(BaseModel):
+    """An event as it is stored, and what it changed.
+
+    `hash` is sha256 (hex) over ten lines joined by line feeds: the hash before it (64 zeros for the first), user_id,
+    position, task_id (empty if null), version, event_id, type, schema_version, recorded_at, content_digest; the last
+    is sha256 over `metadata`, a line feed and `data`, and all that is left of them after an erasure.
+    """
+
+    position: int = Described(description="In the user's history: 1, 2, 3 … without a hole")
+    task_id: int | None = Described(description="Null for an event of the whole stream")
+    version: int = Described(description="Of the task: 1, 2, 3 … without a hole")
+    event_id: UUID
+    type: str = Described(examples=["task.created"])
+    schema_version: int
+    recorded_at: datetime
+    actor: str | None = Described(description="Who did it; null once erased")
+    request_id: str | None = Described(description="By which request; null once erased")
+    changes: list[FieldChange] = Described(description="Empty where this version cannot read the event")
+    erased: bool
+    data: str | None = Described(description="The stored JSON text, as it was hashed; null once erased")
+    metadata: str | None = Described(description="The stored JSON text, as it was hashed; null once erased")
+    content_digest: str
+    hash: str
+
+
+class Head(BaseModel):
+    """The last position of a history and its hash: who keeps them can prove later that nothing before was changed."""
+
+    position: int
+    hash: str
+
+
+class History(BaseModel):
+    """A page of a history, oldest first."""
+
+    model_config = ConfigDict(title="History")
+
+    user_id: str
+    head: Head
+    events: list[HistoryEvent]
+    next: int | None = Described(description="Where there may be more: the `after` of the next page")
+
+
+def history_query(parameters: Mapping[str, str], task_id: int | None = None) -> HistoryQuery:
+    """What is asked of a history; parameters that nobody knows are ignored.
+
+    Raises:
+        ProblemError: a value does not fit (422).
+    """
+    event_type = parameters.get("type")
+    return HistoryQuery(
+        task_id=task_id,
+        after=number("after", parameters.get("after", "0"), 0, _LAST),
+        limit=number("limit", parameters.get("limit", str(_LIMIT)), 1, LIMIT),
+        type=None if event_type is None else one_of("type", event_type, EVENT_TYPES),
+    )

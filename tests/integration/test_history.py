@@ -1,0 +1,215 @@
+"""The history tells every event, what it changed from what to what, wherever a page begins.
+
+What is expected is computed from the stored JSON with plain dicts. Seen to fail: without the events before a page, with
+the oldest setting in place of the last, with a look-back that ignores which field an edit sets, with a page that begins
+at its `after`, and with an event that cannot be read raising.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from itertools import count
+from typing import Any
+
+import asyncpg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from command_api.handle import CommandRequest, handle
+from command_api.known_states import KnownStates
+from domain.commands import Command, CreateTask, DeleteTask, EditTask, ToggleTask
+from domain.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskReopened
+from domain.task import Task
+from event_log.codec import EVENT_TYPES
+from read_api.history import Change, HistoryQuery, changes, history
+from runtime.database import Database
+from tests.ledger import TITLES, appended, created, of
+
+FIELDS = ("title", "description", "completed")
+_users = count(1)
+titles = st.sampled_from([*TITLES, '"title":', '","description":"'])
+commands: st.SearchStrategy[Command] = st.one_of(
+    st.builds(CreateTask, title=titles, description=st.none() | titles),
+    st.builds(EditTask, title=titles),
+    st.builds(EditTask, description=st.none() | titles, completed=st.booleans()),
+    st.sampled_from([ToggleTask(), DeleteTask()]),
+)
+
+
+async def page_of(reader: Database, user: str, **asked: Any) -> dict[str, Any]:
+    page = await history(reader, user, HistoryQuery(**asked))
+    assert page is not None
+    answer: dict[str, Any] = json.loads(page.body)
+    assert answer["next"] == page.next
+    return answer
+
+
+async def walk(reader: Database, user: str, **asked: Any) -> list[dict[str, Any]]:
+    """All entries, page by page."""
+    entries: list[dict[str, Any]] = []
+    after: int | None = 0
+    while after is not None:
+        page = await page_of(reader, user, after=after, **asked)
+        assert len(page["events"]) <= asked["limit"]
+        entries += page["events"]
+        after = page["next"]
+    return entries
+
+
+async def live(writer: Database, user: str, drawn: list[tuple[Command, int]]) -> list[int]:
+    """Carry commands out; a number picks one of the tasks there have been. The ids of the tasks."""
+    ids: list[int] = []
+    for command, number in drawn:
+        new = isinstance(command, CreateTask)
+        if new or ids:
+            task_id = None if new else ids[number % len(ids)]
+            request = CommandRequest(user_id=user, task_id=task_id, command=command, request_id="r", reload=True)
+            (task,) = await handle(writer, KnownStates(), [request])
+            ids += [task.id] if new and isinstance(task, Task) else []
+    return ids
+
+
+async def stored_changes(owner: asyncpg.Connection, user: str) -> dict[int, list[dict[str, Any]]]:
+    """What each position changed, from the stored events alone."""
+    tasks: dict[int, dict[str, Any]] = {}
+    found = {}
+    for row in await owner.fetch("SELECT * FROM tasklog.events WHERE user_id = $1 ORDER BY position", user):
+        sets = {
+            "task.created": lambda data: {**data, "completed": False},
+            "task.edited": lambda data: data,
+            "task.completed": lambda _: {"completed": True},
+            "task.reopened": lambda _: {"completed": False},
+            "task.deleted": lambda _: dict.fromkeys(FIELDS),
+        }[row["type"]](json.loads(row["data"]))
+        task = tasks.setdefault(row["task_id"], dict.fromkeys(FIELDS))
+        found[row["position"]] = [
+            {"field": field, "from": task[field], "to": sets[field]} for field in FIELDS if field in sets
+        ]
+        task |= sets
+    return found
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(drawn=st.lists(st.tuples(commands, st.integers(0, 3)), max_size=25), limit=st.integers(1, 4))
+async def test_every_entry_tells_what_it_changed_wherever_its_page_begins(
+    writer: Database, reader: Database, owner: asyncpg.Connection, drawn: Any, limit: int
+) -> None:
+    user = f"drawn-{next(_users)}"
+    ids = await live(writer, user, drawn)
+    expected = await stored_changes(owner, user)
+    whole = await page_of(reader, user, limit=1000)
+    assert {entry["position"]: entry["changes"] for entry in whole["events"]} == expected
+    assert await walk(reader, user, limit=limit) == whole["events"]
+    for task_id in ids:
+        own = [entry for entry in whole["events"] if entry["task_id"] == task_id]
+        assert [entry["version"] for entry in own] == list(range(1, len(own) + 1))
+        assert await walk(reader, user, limit=limit, task_id=task_id) == own
+    for name in EVENT_TYPES:
+        typed = [entry for entry in whole["events"] if entry["type"] == name]
+        assert await walk(reader, user, limit=limit, type=name) == typed
+
+
+def test_a_change_is_what_the_event_sets_and_what_was_before() -> None:
+    before = {"title": "a", "description": "b", "completed": True}
+    cases: list[tuple[TaskEvent, Any, list[tuple[str, Any, Any]]]] = [
+        (
+            TaskCreated(title="t", description=None),
+            {},
+            [("title", None, "t"), ("description", None, None), ("completed", None, False)],
+        ),
+        (TaskEdited(title="t"), before, [("title", "a", "t")]),
+        (TaskEdited(description=None), before, [("description", "b", None)]),
+        (TaskCompleted(), {"completed": False}, [("completed", False, True)]),
+        (TaskReopened(), before, [("completed", True, False)]),
+        (TaskDeleted(), before, [("title", "a", None), ("description", "b", None), ("completed", True, None)]),
+    ]
+    for event, known, expected in cases:
+        assert changes(event, known) == [Change(*change) for change in expected]  # type: ignore[arg-type]
+
+
+async def test_a_task_that_the_user_never_had_has_no_history(writer: Database, reader: Database) -> None:
+    task = await created(writer, "alice")
+    assert await history(reader, "mallory", HistoryQuery(task_id=task)) is None
+    assert await history(reader, "alice", HistoryQuery(task_id=task + 1)) is None
+    assert (await page_of(reader, "alice", task_id=task, after=1))["events"] == []
+    assert (await page_of(reader, "alice", after=10**18 - 1))["events"] == []
+    empty = await page_of(reader, "nobody")
+    assert empty == {"user_id": "nobody", "head": {"position": 0, "hash": "0" * 64}, "events": [], "next": None}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "type = 'task.renamed'",
+        "schema_version = 9",
+        "data = '[]'",
+        "data = '{\"title\":1}'",
+        'data = \'{"title":"\\u0000"}\'',
+        "metadata = '7'",
+        "version = 9",
+    ],
+)
+async def test_an_event_that_cannot_be_read_is_shown_as_it_is_stored(
+    writer: Database, reader: Database, owner: asyncpg.Connection, damage: str
+) -> None:
+    task = await created(writer, "alice", "a")
+    await appended(writer, of("alice", TaskEdited(title="b"), TaskCompleted(), TaskDeleted(), task=task, expected=1))
+    await owner.execute(f"UPDATE tasklog.events SET {damage} WHERE position = 2")
+    stored = await owner.fetch("SELECT data::text, metadata::text FROM tasklog.events ORDER BY position")
+    for limit in (1, 2, 10):
+        entries = await walk(reader, "alice", limit=limit)
+        assert [(entry["data"], entry["metadata"]) for entry in entries] == [tuple(row) for row in stored]
+        assert entries[2]["changes"] == [{"field": "completed", "from": False, "to": True}]
+        if "metadata" in damage:
+            assert (entries[1]["actor"], entries[1]["request_id"]) == (None, None)
+        elif damage != "version = 9":
+            assert entries[1]["changes"] == [] or "u0000" in damage
+
+
+async def test_an_old_schema_version_is_told_as_it_is_understood_today(
+    writer: Database, reader: Database, owner: asyncpg.Connection
+) -> None:
+    task = await created(writer, "alice", "a")
+    await owner.execute("""UPDATE tasklog.events SET schema_version = 1, data = '{"title": "old"}'""")
+    await appended(writer, of("alice", TaskEdited(title="b", description="c"), task=task, expected=1))
+    first, second = (await page_of(reader, "alice", limit=10))["events"]
+    assert first["changes"][1] == {"field": "description", "from": None, "to": None}
+    assert (await page_of(reader, "alice", after=1))["events"] == [second]
+    assert second["changes"][0] == {"field": "title", "from": "old", "to": "b"}
+
+
+async def test_an_erased_history_keeps_its_entries_without_text_and_without_who(
+    writer: Database, reader: Database, owner: asyncpg.Connection
+) -> None:
+    task = await created(writer, "alice", "secret")
+    await appended(writer, of("alice", TaskEdited(title="secret too"), TaskCompleted(), task=task, expected=1))
+    await owner.execute("SELECT tasklog.erase('alice', 'operator', 'r')")
+    for limit in (1, 10):
+        entries = await walk(reader, "alice", limit=limit)
+        assert "secret" not in json.dumps(entries)
+        assert [entry["erased"] for entry in entries] == [True, True, True, False, False]
+        assert {(e["data"], e["metadata"], e["actor"], e["request_id"]) for e in entries[:3]} == {(None,) * 4}
+        assert (entries[4]["type"], entries[4]["task_id"]) == ("stream.erased", None)
+        assert (entries[4]["actor"], entries[4]["changes"]) == ("operator", [])
+
+
+async def test_rare_types_are_found_in_a_long_stream_in_bounded_steps(writer: Database, reader: Database) -> None:
+    """A page looks at 10,000 events at most; an empty one tells where to go on."""
+    task = await created(writer, "alice", "first")
+    toggles = [TaskCompleted() if n % 2 else TaskReopened() for n in range(1, 12_001)]
+    await appended(writer, of("alice", *toggles, TaskDeleted(), task=task, expected=1))
+    for of_task in (None, task):
+        page = await page_of(reader, "alice", task_id=of_task, type="task.deleted")
+        assert (page["events"], page["next"]) == ([], 10_000)
+        page = await page_of(reader, "alice", task_id=of_task, type="task.deleted", after=page["next"])
+        assert page["next"] is None
+        (entry,) = page["events"]
+        assert entry["changes"] == [
+            {"field": field, "from": was, "to": None} for field, was in zip(FIELDS, ("first", None, False), strict=True)
+        ]
+        after = random.Random(7).randrange(12_000)
+        page = await page_of(reader, "alice", task_id=of_task, after=after, limit=1000)
+        last = min(after + 1000, 12_002)
+        assert [entry["position"] for entry in page["events"]] == list(range(after + 1, last + 1))
