@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, time
 from typing import Any, Final
@@ -87,7 +88,8 @@ async def work_forever(settings: Settings, database: Database, jobs: Sequence[Jo
         except (RedisError, OSError) as error:
             log.warning("redis is away: no operational jobs", error=type(error).__name__)
         finally:
-            await worker.close()
+            with suppress(RedisError, OSError):
+                await worker.close()
         await asyncio.sleep(delay)
         delay = min(2 * delay, _LONGEST_DELAY)
 
