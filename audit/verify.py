@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from contextlib import aclosing
 from operator import itemgetter
-from typing import Any, Final
+from typing import Final
 
 from audit.ranges import Range, ranges
 from audit.report import Anchors, Progress, Report, gone
-from event_log.chain import GENESIS, Chain, Link
-from event_log.read import TaskKey
-from projector.project import Row
+from event_log.chain import GENESIS, Chain, Fault, Link
 from projector.replay import Replay
 from runtime.database import Database
 
@@ -53,24 +50,31 @@ async def _verify(part: Range, anchors: Anchors, report: Report, progress: Progr
         chain.finish(stream.user_id, (stream.head, stream.hash))
     for user_id in list(chain.heads):
         chain.finish(user_id, (0, GENESIS))
+    report.streams += len(part.streams)
+    report.faults += chain.faults.values()
+    projection = await _projection_faults(part, replay, report)
+    report.faults += [fault for user_id, fault in projection.items() if user_id not in chain.faults]
+
+
+async def _projection_faults(part: Range, replay: Replay, report: Report) -> dict[str, Fault]:
+    """The first fault of each user whose checkpoint or rows are not as the replay says."""
+    faults: dict[str, Fault] = {}
+
+    def fault(user_id: str, position: int, reason: str) -> None:
+        faults.setdefault(user_id, Fault(user_id=user_id, position=position, reason=reason))
+
     for stream in part.streams:
         if stream.projected > stream.head:
-            chain.fault(stream.user_id, stream.head + 1, f"the checkpoint is ahead of the stream: {stream.projected}")
+            fault(stream.user_id, stream.head + 1, f"the projection is ahead of the stream, at {stream.projected}")
     for user_id, (position, error) in replay.failed.items():
-        chain.fault(user_id, position, error)
+        fault(user_id, position, error)
     expected = replay.rows()
     async for rows in part.rows():
         report.tasks += len(rows)
-        _compare(rows, expected, replay.until, chain)
+        for row in rows:
+            user_id, task_id = row["user_id"], row["id"]
+            if expected.pop((user_id, task_id), None) != tuple(row):
+                fault(user_id, replay.until.get(user_id, 0), f"task {task_id} is not in the projection as replayed")
     for user_id, task_id in expected:
-        chain.fault(user_id, replay.until[user_id], f"task {task_id} is missing in the projection")
-    report.streams += len(part.streams)
-    report.faults += chain.faults.values()
-
-
-def _compare(rows: Iterable[Any], expected: dict[TaskKey, Row], projected: Mapping[str, int], chain: Chain) -> None:
-    """Take the rows out of `expected`; a row that is not as expected is a fault of the user."""
-    for row in rows:
-        user_id, task_id = row["user_id"], row["id"]
-        if expected.pop((user_id, task_id), None) != tuple(row):
-            chain.fault(user_id, projected.get(user_id, 0), f"task {task_id} is not in the projection as replayed")
+        fault(user_id, replay.until[user_id], f"task {task_id} is missing in the projection")
+    return faults

@@ -7,6 +7,7 @@ version, event id, type, schema version, time, and the digest of its content; do
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final, NamedTuple
@@ -77,6 +78,7 @@ class Chain:
                 user = link[0]
                 position, digest = self.heads.get(user, (0, GENESIS))
             if user in self.faults:
+                self._look_behind_fault(link)
                 continue
             digest = self._check(link, position, digest)
             position = link[1]
@@ -102,11 +104,18 @@ class Chain:
             self._excuse(user, data)
         return digest
 
+    def _look_behind_fault(self, link: Link) -> None:
+        """Behind a fault nothing is proved any more, but an erasure still accounts for what it erased before it."""
+        user, _, _, _, data, erased_digest, _, kind = link
+        if kind == STREAM_ERASED and erased_digest is None:
+            self._excuse(user, data)
+
     def _excuse(self, user: str, data: str | None) -> None:
         """An erasure accounts for the events before it that have no text."""
-        match orjson.loads(data or "null"):
-            case {"through": int(through)} if user in self._textless:
-                self._textless[user] = [position for position in self._textless[user] if position > through]
+        with suppress(orjson.JSONDecodeError):
+            match orjson.loads(data or "null"):
+                case {"through": int(through)} if user in self._textless:
+                    self._textless[user] = [position for position in self._textless[user] if position > through]
 
     def fault(self, user_id: str, position: int, reason: str) -> None:
         """Note a user's fault; only the one at the lowest position counts."""
