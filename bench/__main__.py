@@ -1,0 +1,129 @@
+"""`./run bench`: measure Tasklog beside a plain CRUD, print a table, and write it to RESULTS.md."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import asyncpg
+import typer
+
+from bench.contenders import start_peer, start_tasklog
+from bench.growth import grow, growth
+from bench.idle import idle
+from bench.lab import Lab, running, servers
+from bench.measure import Figures, measure
+from bench.profile import profile
+from bench.projection import backlog, delay
+from bench.report import RESULTS, Report, facts, plain
+from bench.works import WORKS, Work
+from bench.wrk import Call, find_wrk, load
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.contenders import Contender, Tasklog
+
+_SETTINGS: Final = ("server_version", "fsync", "synchronous_commit", "full_page_writes", "shared_buffers")
+_FURTHER: Final = ("limits", "delay", "backlog", "idle")
+_NAMES: Final = ", ".join([*(work.name for work in WORKS), *_FURTHER, "growth"])
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command(name="bench")
+def main(
+    works: Annotated[list[str] | None, typer.Argument(help=f"Of: {_NAMES}. Without: all but growth.")] = None,
+    seconds: Annotated[float, typer.Option(min=1, help="How long a round takes.")] = 5,
+    rounds: Annotated[int, typer.Option(min=1, help="How many rounds each contender has.")] = 3,
+    alone: Annotated[bool, typer.Option(help="Measure Tasklog without the peer.")] = False,
+    profiled: Annotated[bool, typer.Option("--profile", help="Show where Tasklog's time goes instead.")] = False,
+) -> None:
+    """Measure Tasklog beside a plain CRUD backend on the same Postgres, and write bench/RESULTS.md."""
+    find_wrk()
+    known = {work.name: work for work in WORKS}
+    wanted = works or [*known, *_FURTHER]
+    if unknown := set(wanted) - {*known, *_FURTHER, "growth"}:
+        raise SystemExit(f"There is no {', '.join(sorted(unknown))}: choose of {_NAMES}.")
+    chosen = [known[name] for name in wanted if name in known]
+    with tempfile.TemporaryDirectory(prefix="tasklog-bench-") as directory, servers(Path(directory)) as lab:
+        if profiled:
+            asyncio.run(_profile(lab, chosen, seconds))
+            return
+        report = asyncio.run(_run(lab, chosen, set(wanted), rounds, seconds, alone=alone))
+    print(plain(report.text()))
+    if not works:
+        RESULTS.write_text(report.text())
+
+
+async def _run(
+    lab: Lab, works: Sequence[Work], wanted: set[str], rounds: int, seconds: float, *, alone: bool
+) -> Report:
+    report = Report(facts=facts(rounds, seconds, await _settings(lab)))
+    async with running(lab):
+        if "limits" in wanted:
+            report.limits = await _limits(lab, rounds, seconds)
+        if works or wanted & {"delay", "backlog", "growth"}:
+            tasklog = await start_tasklog(lab)
+            contenders: list[Contender] = [tasklog] if alone else [await start_peer(lab), tasklog]
+            for work in works:
+                report.works.append((work, await measure(lab, work, contenders, rounds=rounds, seconds=seconds)))
+                print(plain("| " + " | ".join(report._row(*report.works[-1])) + " |\n"), end="", flush=True)  # noqa: SLF001
+            await _projector(lab, tasklog, report, wanted, seconds)
+            if holes := await tasklog.ledger.holes():
+                raise SystemExit(f"{holes} streams are not dense.")
+            if "growth" in wanted:
+                grown = await grow(lab, await start_tasklog(lab, "grown"))
+                report.growth = await growth(lab, works or WORKS, tasklog, grown, rounds, seconds)
+    if "idle" in wanted:
+        report.idle = await asyncio.to_thread(idle, lab.directory, 20)
+    return report
+
+
+async def _settings(lab: Lab) -> dict[str, str]:
+    """Postgres' settings; the run ends if they are not durable."""
+    connection = await asyncpg.connect(lab.postgres.url(database="postgres"))
+    try:
+        found = {name: str(await connection.fetchval(f"SHOW {name}")) for name in _SETTINGS}
+    finally:
+        await connection.close()
+    if found["fsync"] != "on" or found["synchronous_commit"] != "on":
+        raise SystemExit("Postgres is not durable: nothing that is measured so counts.")
+    return found
+
+
+async def _limits(lab: Lab, rounds: int, seconds: float) -> dict[str, Figures]:
+    found = {}
+    for name in ("raw", "framework"):
+        url, process = await lab.serve(
+            name, "uvicorn", f"bench.limits:{name}", "--port={port}", "--no-access-log", "--log-level=warning"
+        )
+        calls = [Call("GET", f"/api/user/tasks/{n}", "user") for n in range(200)]
+        results = [await load(url, calls, connections=100, seconds=seconds) for _ in range(rounds)]
+        process.terminate()
+        found[name] = Figures.of([(result, 0) for result in results])
+    return found
+
+
+async def _projector(lab: Lab, tasklog: Tasklog, report: Report, wanted: set[str], seconds: float) -> None:
+    if "delay" in wanted:
+        found = await delay(tasklog, rate=1000, seconds=max(5, seconds))
+        what = f"write to projected, at {found.rate:,.0f} appends/s ({found.samples} samples)"
+        report.further.append((what, f"p50 {found.p50:.1f} ms, p99 {found.p99:.1f} ms", "p50 ≤ 15 ms, p99 ≤ 100 ms"))
+        report.further.append(("lists right after a write that lacked it", str(found.stale), "0"))
+    if "backlog" in wanted:
+        speed = await backlog(lab, tasklog, events=round(20_000 * seconds))
+        report.further.append(("a backlog, one process", f"{speed:,.0f} events/s", "≥ 40,000 events/s"))
+
+
+async def _profile(lab: Lab, works: Sequence[Work], seconds: float) -> None:
+    async with running(lab):
+        tasklog = await start_tasklog(lab)
+        for work in works:
+            print(await profile(lab, tasklog, work, seconds))
+
+
+if __name__ == "__main__":
+    app(prog_name="./run bench")

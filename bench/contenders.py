@@ -1,0 +1,172 @@
+"""The two that are compared: how each is filled with tasks, and how what it stored is counted."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+import asyncpg
+
+from bench.ledger import Ledger
+from bench.wrk import SECRET
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Sequence
+    from typing import Any
+
+    from bench.lab import Lab
+
+Tasks = dict[str, list[int]]
+"""The ids of the tasks of each user."""
+
+TITLE: Final = "A title of an ordinary length"
+_COUNT_CHANGES: Final = """
+    CREATE SEQUENCE IF NOT EXISTS changes;
+    CREATE OR REPLACE FUNCTION count_change() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN PERFORM nextval(''changes''); RETURN NULL; END';
+    CREATE OR REPLACE TRIGGER count_changes AFTER UPDATE ON tasks FOR EACH ROW
+        WHEN (OLD.completed IS DISTINCT FROM NEW.completed) EXECUTE FUNCTION count_change();
+"""
+
+
+class Contender(Protocol):
+    """What is measured."""
+
+    name: str
+    url: str
+
+    async def seed(self, users: Sequence[str], tasks: int) -> Tasks:
+        """Give each user so many tasks."""
+
+    async def change(self, tasks: Tasks, number: int) -> None:
+        """Change one task of each user, behind the API's back, in one transaction."""
+
+    async def settle(self) -> None:
+        """Return when nothing that was begun is left to do."""
+
+    async def stored(self, users: Sequence[str]) -> int:
+        """How many tasks the users have."""
+
+    async def watch_changes(self) -> None:
+        """Begin to count how often a task was completed or reopened."""
+
+    async def changes(self, user: str, task: int) -> int:
+        """How often the task was completed or reopened since."""
+
+
+@dataclass(kw_only=True)
+class Peer:
+    """The plain CRUD."""
+
+    url: str
+    owner: asyncpg.Connection
+    api: subprocess.Popen[bytes]
+    name: str = "peer"
+
+    async def seed(self, users: Sequence[str], tasks: int) -> Tasks:
+        """Insert rows; the ids come from the table's sequence."""
+        rows = await self.owner.fetch(
+            """INSERT INTO tasks (user_id, title, completed, created_at, updated_at)
+               SELECT u, $2 || ' ' || n, false, now() + n * interval '1 ms', now()
+               FROM unnest($1::text[]) u, generate_series(1, $3) n RETURNING user_id, id""",
+            list(users),
+            TITLE,
+            tasks,
+        )
+        await self.owner.execute("ANALYZE tasks")
+        made: Tasks = {user: [] for user in users}
+        for row in rows:
+            made[row["user_id"]].append(row["id"])
+        return made
+
+    async def change(self, tasks: Tasks, number: int) -> None:
+        """Update rows."""
+        ids = [owned[number % len(owned)] for owned in tasks.values()]
+        await self.owner.execute(
+            "UPDATE tasks SET title = $2, updated_at = now() WHERE id = ANY ($1::int[])", ids, f"{TITLE} {number}"
+        )
+
+    async def settle(self) -> None:
+        """Nothing runs behind its answers."""
+
+    async def stored(self, users: Sequence[str]) -> int:
+        """Count rows."""
+        return int(
+            await self.owner.fetchval("SELECT count(*) FROM tasks WHERE user_id = ANY ($1::text[])", list(users))
+        )
+
+    async def watch_changes(self) -> None:
+        """A trigger draws a number from a sequence: microseconds in a request of milliseconds."""
+        await self.owner.execute(_COUNT_CHANGES)
+        await self.owner.fetchval("SELECT setval('changes', 1, false)")
+
+    async def changes(self, _user: str, _task: int) -> int:
+        """How many numbers were drawn."""
+        drawn: Any = await self.owner.fetchrow("SELECT last_value, is_called FROM changes")
+        return int(drawn["last_value"]) if drawn["is_called"] else 0
+
+
+@dataclass(kw_only=True)
+class Tasklog:
+    """Gateway and projector."""
+
+    url: str
+    ledger: Ledger
+    gateway: subprocess.Popen[bytes]
+    projector: subprocess.Popen[bytes]
+    env: dict[str, str]
+    name: str = "tasklog"
+
+    async def seed(self, users: Sequence[str], tasks: int) -> Tasks:
+        """Append events, and wait until they are projected."""
+        made = await self.ledger.seed(users, tasks)
+        await self.settle()
+        await self.ledger.owner.execute("ANALYZE tasklog.tasks; ANALYZE tasklog.events; ANALYZE tasklog.streams")
+        return made
+
+    async def change(self, tasks: Tasks, number: int) -> None:
+        """Append an event to each user's stream, and wake the projector as the API does."""
+        await self.ledger.change({user: owned[number % len(owned)] for user, owned in tasks.items()}, number)
+
+    async def settle(self) -> None:
+        """Wait until all is projected."""
+        while await self.ledger.unprojected():
+            await asyncio.sleep(0.02)
+
+    async def stored(self, users: Sequence[str]) -> int:
+        """Count creations in the ledger, which must be the rows of the read table too."""
+        events, rows = await self.ledger.stored(users)
+        if events != rows:
+            raise SystemExit(f"The ledger holds {events} creations, the read table {rows} tasks.")
+        return events
+
+    async def watch_changes(self) -> None:
+        """The ledger has them all."""
+
+    async def changes(self, user: str, task: int) -> int:
+        """The task's events after the first."""
+        return await self.ledger.versions(user, task) - 1
+
+
+async def start_peer(lab: Lab) -> Peer:
+    """Start the plain CRUD on a database of its own."""
+    database = await lab.new_database("crud")
+    url = database.replace("postgresql:", "postgresql+asyncpg:")
+    address, api = await lab.serve(
+        "crud", "uvicorn", "bench.crud.main:app", "--port={port}", DATABASE_URL=url, BETTER_AUTH_SECRET=SECRET
+    )
+    return Peer(url=address, owner=await asyncpg.connect(database), api=api)
+
+
+async def start_tasklog(lab: Lab, name: str = "tasklog") -> Tasklog:
+    """Start Tasklog on a database of its own, or on the one that is there already."""
+    database = f"ledger_{name}"
+    owner = await lab.new_database(database)
+    await asyncio.to_thread(lab.migrate, database)
+    env = lab.tasklog_env(database)
+    url, gateway = await lab.serve(f"{name}-gateway", "tasklog", "gateway", **env)
+    projector = lab.run(f"{name}-projector", "tasklog", "projector", **env)
+    ledger = await Ledger.open(owner, env["COMMAND_DATABASE_URL"], env["REDIS_URL"])
+    return Tasklog(url=url, ledger=ledger, gateway=gateway, projector=projector, env=env, name=name)

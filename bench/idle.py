@@ -1,0 +1,75 @@
+"""What the whole `./run` costs when nobody asks anything: CPU and memory of each process. Linux alone."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.lab import free_port
+from tasklog.embedded.child import end, spawn
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Usage:
+    """A process: its share of one core in percent, its resident memory in MB."""
+
+    name: str
+    cpu: float
+    memory: float
+
+
+def idle(directory: Path, seconds: float) -> list[Usage]:
+    """Start `./run`, let it be for some seconds, and say what each of its processes took."""
+    output = directory / "idle.log"
+    env = {**os.environ, "DATA_DIR": str(directory / "idle"), "API_PORT": str(free_port())}
+    with output.open("wb") as log:
+        root = spawn([sys.executable, "-m", "tasklog", "serve"], env=env, output=log)
+    try:
+        while b"listens on" not in output.read_bytes():
+            if root.poll() is not None:
+                raise SystemExit(f"./run ended: see {output}")
+            time.sleep(0.1)
+        time.sleep(5)
+        before = {pid: cpu_seconds(pid) for pid in tree(root.pid)}
+        time.sleep(seconds)
+        return [
+            Usage(name=_name(pid), cpu=100 * (cpu_seconds(pid) - spent) / seconds, memory=_memory(pid))
+            for pid, spent in before.items()
+            if Path(f"/proc/{pid}").exists()
+        ]
+    finally:
+        end(root, signal.SIGTERM, 10)
+
+
+def tree(root: int) -> Iterator[int]:
+    """A process and all below it."""
+    yield root
+    for task in Path(f"/proc/{root}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            yield from tree(int(child))
+
+
+def cpu_seconds(pid: int) -> float:
+    """The CPU time that a process took so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def _memory(pid: int) -> float:
+    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    return int(found[1]) / 1024 if found else 0.0
+
+
+def _name(pid: int) -> str:
+    words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().split()
+    if "tasklog" in words:
+        return " ".join(word for word in words[words.index("tasklog") :] if not word.startswith("-"))
+    return "postgres" if "postgres" in words[0] else Path(words[0]).name

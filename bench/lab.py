@@ -1,0 +1,128 @@
+"""What is measured, running: one Postgres and one Valkey for all, and an API process for each contender."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import asyncpg
+import httpx
+
+from bench.wrk import SECRET
+from migrations import upgrade
+from tasklog.embedded import SERVICE_ROLES
+from tasklog.embedded.child import end, spawn
+from tasklog.embedded.data_dir import open_data_dir, socket_dir
+from tasklog.embedded.postgres import Postgres
+from tasklog.embedded.valkey import Valkey
+from tasklog.listener import listen
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+_START_SECONDS = 30
+
+
+@dataclass(kw_only=True)
+class Lab:
+    """The servers, and where the logs of what runs on them go."""
+
+    directory: Path
+    postgres: Postgres
+    redis_url: str
+    numbers: int = 0
+    processes: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    async def new_database(self, name: str) -> str:
+        """Make an empty database; its owner's address."""
+        await self.execute(f"CREATE DATABASE {name}")
+        return self.postgres.url(database=name)
+
+    async def execute(self, statement: str) -> None:
+        """Run a statement as the superuser, in no transaction."""
+        connection = await asyncpg.connect(self.postgres.url(database="postgres"))
+        try:
+            await connection.execute(statement, timeout=600)
+        finally:
+            await connection.close()
+
+    def run(self, name: str, *arguments: str, **env: str) -> subprocess.Popen[bytes]:
+        """Start a Python module; it is ended with the lab. It logs into the lab's directory."""
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
+        with (self.directory / f"{name}.log").open("ab") as log:
+            process = spawn([sys.executable, "-m", *arguments], env=inherited | env, output=log)
+        self.processes.callback(end, process, signal.SIGTERM, 5)
+        return process
+
+    async def serve(self, name: str, *arguments: str, **env: str) -> tuple[str, subprocess.Popen[bytes]]:
+        """Start an API process, given `--port` or API_PORT; its address, once it answers, and the process."""
+        port = free_port()
+        process = self.run(name, *(argument.format(port=port) for argument in arguments), API_PORT=str(port), **env)
+        await _until_healthy(f"http://127.0.0.1:{port}", process, self.directory / f"{name}.log")
+        return f"http://127.0.0.1:{port}", process
+
+    def tasklog_env(self, database: str) -> dict[str, str]:
+        """The settings of Tasklog's services on a database; each Tasklog has a Redis database of its own."""
+        self.numbers += 1
+        urls = {name: self.postgres.url(role, database) for name, role in SERVICE_ROLES.items()}
+        return {**urls, "BETTER_AUTH_SECRET": SECRET, "REDIS_URL": f"{self.redis_url}?db={self.numbers}"}
+
+    def migrate(self, database: str) -> None:
+        """Make Tasklog's schema; in a loop of its own, so call it from a thread."""
+        upgrade(self.postgres.url(database=database))
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with listen("127.0.0.1", 0) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+async def _until_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Return at the first good answer of any kind."""
+    deadline = time.monotonic() + _START_SECONDS
+    async with httpx.AsyncClient(base_url=url) as client:
+        while True:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit(f"It did not start: {log.read_text()[-2000:]}")
+            try:
+                if (await client.get("/health", timeout=1)).status_code < 500:
+                    return
+            except httpx.HTTPError:
+                time.sleep(0.05)  # noqa: ASYNC251 - nothing else runs
+
+
+@contextmanager
+def _servers(directory: Path) -> Iterator[tuple[Postgres, Valkey]]:
+    data_dir = open_data_dir(directory)
+    sockets = socket_dir(data_dir)
+    postgres, valkey = Postgres(data_dir, sockets, {"track_functions": "pl"}), Valkey(data_dir, sockets)
+    try:
+        postgres.start()
+        valkey.start()
+        yield postgres, valkey
+    finally:
+        valkey.stop(5)
+        postgres.stop(20)
+
+
+@contextmanager
+def servers(directory: Path) -> Iterator[Lab]:
+    """Start the servers, as `./run` starts them: durable, and with its settings. Outside of any event loop."""
+    with _servers(directory) as (postgres, valkey):
+        yield Lab(directory=directory, postgres=postgres, redis_url=valkey.url)
+
+
+@asynccontextmanager
+async def running(lab: Lab) -> AsyncIterator[Lab]:
+    """End at the end what was run in the lab."""
+    async with lab.processes:
+        yield lab

@@ -1,0 +1,121 @@
+"""Tasklog's ledger behind the API's back: filled fast by its own `append`, changed in the background, counted."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice, product
+from typing import Final
+
+import asyncpg
+from redis.asyncio import Redis
+
+from domain.events import TaskCreated, TaskEdited, TaskEvent
+from event_log.append import Append, Refused, append
+from runtime.wakeup import CHANNEL
+
+_BATCH: Final = 400
+_TITLE: Final = "A title of an ordinary length"
+
+
+@dataclass(kw_only=True)
+class Ledger:
+    """Connections as the owner and as the writer, and what is known of the versions of tasks."""
+
+    owner: asyncpg.Connection
+    writer: asyncpg.Connection
+    redis: Redis
+    known: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    @classmethod
+    async def open(cls, owner_url: str, writer_url: str, redis_url: str) -> Ledger:
+        """Connect."""
+        return cls(
+            owner=await asyncpg.connect(owner_url, timeout=30),
+            writer=await asyncpg.connect(writer_url, timeout=30),
+            redis=Redis.from_url(redis_url),
+        )
+
+    async def append(self, commands: Sequence[Append]) -> list[int]:
+        """Append in one commit; the tasks' ids. Somebody else's lock is waited for."""
+        ids: list[int] = []
+        for outcome in await append(self.writer, commands, wait=True):
+            if isinstance(outcome, Refused):
+                raise SystemExit(f"An append of the benchmark was refused: {outcome}")
+            ids.append(outcome[-1].task_id)
+            self.known[commands[len(ids) - 1].user_id, outcome[-1].task_id] = outcome[-1].version
+        return ids
+
+    async def wake(self) -> None:
+        """Tell the projector, as the API does after a commit."""
+        await self.redis.publish(CHANNEL, b"")
+
+    async def seed(self, users: Iterable[str], tasks: int, edits: int = 0) -> dict[str, list[int]]:
+        """Give each user so many tasks, each edited so often."""
+        made: dict[str, list[int]] = defaultdict(list)
+        for part in batches(list(product(users, range(1, tasks + 1))), _BATCH):
+            events: list[TaskEvent] = [TaskEdited(title=f"{_TITLE} {n}") for n in range(edits)]
+            commands = [
+                of(user, None, TaskCreated(title=f"{_TITLE} {n}", description=None), *events) for user, n in part
+            ]
+            for (user, _), task in zip(part, await self.append(commands), strict=True):
+                made[user].append(task)
+            await self.wake()
+        return dict(made)
+
+    async def change(self, tasks: dict[str, int], number: int) -> None:
+        """Edit a task of each user, in one commit."""
+        event = TaskEdited(title=f"{_TITLE} {number}")
+        await self.append([of(user, task, event, version=self.known[user, task]) for user, task in tasks.items()])
+        await self.wake()
+
+    async def unprojected(self) -> int:
+        """How many users have events that the read table lacks."""
+        return int(
+            await self.owner.fetchval("SELECT count(*) FROM tasklog.streams WHERE unprojected_since IS NOT NULL")
+        )
+
+    async def projected_events(self) -> int:
+        """How many events the read table holds."""
+        return int(await self.owner.fetchval("SELECT coalesce(sum(position), 0) FROM tasklog.checkpoints"))
+
+    async def position(self, user: str) -> int:
+        """How far the user is projected."""
+        return await self.owner.fetchval("SELECT position FROM tasklog.checkpoints WHERE user_id = $1", user) or 0
+
+    async def stored(self, users: Sequence[str]) -> tuple[int, int]:
+        """The users' creations in the ledger, and their rows in the read table."""
+        row = await self.owner.fetchrow(
+            """SELECT (SELECT count(*) FROM tasklog.events WHERE user_id = ANY ($1) AND version = 1),
+                      (SELECT count(*) FROM tasklog.tasks WHERE user_id = ANY ($1))""",
+            list(users),
+        )
+        return row[0], row[1]
+
+    async def versions(self, user: str, task: int) -> int:
+        """The task's version in the ledger."""
+        query = "SELECT max(version) FROM tasklog.events WHERE user_id = $1 AND task_id = $2"
+        return int(await self.owner.fetchval(query, user, task))
+
+    async def holes(self) -> int:
+        """How many streams are not dense: it must be none."""
+        return int(
+            await self.owner.fetchval(
+                """SELECT count(*) FROM tasklog.streams s JOIN (
+                       SELECT user_id, count(*) AS events, max(position) AS last FROM tasklog.events GROUP BY user_id
+                   ) e USING (user_id) WHERE s.head <> e.events OR e.last <> e.events"""
+            )
+        )
+
+
+def of(user: str, task: int | None, *events: TaskEvent, version: int = 0) -> Append:
+    """An append of the benchmark."""
+    return Append(user_id=user, task_id=task, expected_version=version, events=events, actor=user, request_id="bench")
+
+
+def batches(items: Sequence[tuple[str, int]], size: int) -> Iterator[Sequence[tuple[str, int]]]:
+    """`items` in parts; itertools.batched is younger than Python 3.11."""
+    rest = iter(items)
+    while part := list(islice(rest, size)):
+        yield part

@@ -1,0 +1,137 @@
+"""The table, on the terminal and in RESULTS.md."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from bench.idle import Usage
+from bench.measure import Figures
+from bench.works import Work
+from bench.wrk import find_wrk
+
+RESULTS: Final = Path(__file__).with_name("RESULTS.md")
+_HEAD: Final = (
+    "work",
+    "peer/s",
+    "Tasklog/s",
+    "ratio",
+    "target",
+    "peer p50 / p95 / p99 ms",
+    "Tasklog p50 / p95 / p99 ms",
+    "of FastAPI",
+    "of ASGI",
+)
+
+
+@dataclass(kw_only=True)
+class Report:
+    """What a run found; each part may be missing."""
+
+    facts: Sequence[str]
+    limits: Mapping[str, Figures] = field(default_factory=dict)
+    works: list[tuple[Work, Mapping[str, Figures]]] = field(default_factory=list)
+    further: list[tuple[str, str, str]] = field(default_factory=list)
+    idle: Sequence[Usage] = ()
+    growth: list[tuple[str, float, float, float]] = field(default_factory=list)
+
+    def text(self) -> str:
+        """The whole report, in Markdown."""
+        parts = ["# Results of `./run bench`", *(f"- {fact}" for fact in self.facts), ""]
+        if self.works:
+            parts += ["## Beside the plain CRUD", "", *_table(_HEAD, [self._row(*one) for one in self.works]), ""]
+        if self.limits:
+            parts += ["## Limits of this machine", "", *_table(("app", "answers/s"), self._limits()), ""]
+        if self.further:
+            parts += ["## The projector", "", *_table(("what", "measured", "target"), self.further), ""]
+        if self.idle:
+            parts += ["## `./run`, idle", "", *_table(("process", "% of a core", "MB resident"), self._idle()), ""]
+        if self.growth:
+            head = ("work", "empty ledger", "grown ledger", "empty : grown (target ≤ 1.3)")
+            rows = [(name, _number(a), _number(b), f"{ratio:.2f}") for name, a, b, ratio in self.growth]
+            parts += ["## Growth", "", *_table(head, rows), ""]
+        return "\n".join(parts)
+
+    def _row(self, work: Work, figures: Mapping[str, Figures]) -> tuple[str, ...]:
+        ours, peers = figures.get("tasklog"), figures.get("peer")
+        if ours is None or peers is None:
+            one = ours or peers
+            assert one is not None
+            rates = ("", _number(one.rate)) if ours else (_number(one.rate), "")
+            spread = ("", _latency(one)) if ours else (_latency(one), "")
+            return work.title, *rates, "", "", *spread, *self._near(one.rate)
+        ratio = peers.p95 / ours.p95 if work.name == "mixed" else ours.rate / peers.rate
+        lost = f" (lost: {peers.lost} and {ours.lost})" if work.check == "toggled" else ""
+        return (
+            work.title + lost,
+            _number(peers.rate),
+            _number(ours.rate),
+            f"{ratio:.1f} ×" + (" in p95" if work.name == "mixed" else ""),
+            f"≥ {work.target:g} ×",
+            _latency(peers),
+            _latency(ours),
+            *self._near(ours.rate),
+        )
+
+    def _near(self, rate: float) -> tuple[str, str]:
+        framework, raw = self.limits.get("framework"), self.limits.get("raw")
+        return (f"{rate / framework.rate:.0%}" if framework else "", f"{rate / raw.rate:.0%}" if raw else "")
+
+    def _limits(self) -> list[tuple[str, str]]:
+        names = {"raw": "raw ASGI on uvicorn", "framework": "FastAPI without work"}
+        return [(names[name], _number(figures.rate)) for name, figures in self.limits.items()]
+
+    def _idle(self) -> list[tuple[str, str, str]]:
+        rows = [(usage.name, f"{usage.cpu:.2f}", f"{usage.memory:.0f}") for usage in self.idle]
+        total = sum(usage.cpu for usage in self.idle)
+        return [*rows, ("all (target ≤ 2; each Python process ≤ 120 MB)", f"{total:.2f}", "")]
+
+
+def facts(rounds: int, seconds: float, postgres: Mapping[str, str]) -> list[str]:
+    """What the figures depend on."""
+    load = ", ".join(f"{number:.2f}" for number in os.getloadavg())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    wrk = subprocess.run([find_wrk(), "--version"], capture_output=True, text=True, check=False).stdout.split()[1]
+    settings = ", ".join(f"{name} {value}" for name, value in postgres.items())
+    return [
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {os.cpu_count()} cores, {memory:.0f} GB, {platform.system()} "
+        f"{platform.machine()}; load before (1, 5, 15 min): {load}",
+        f"Python {platform.python_version()}; Postgres: {settings}; wrk {wrk}",
+        f"One API process each; the medians of {rounds} rounds of {seconds:g} s each, in turn.",
+        "Every answer was 2xx (or 304), and what was acknowledged was found in the database.",
+    ]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [head, ["---"] * len(head), *rows]
+    return ["| " + " | ".join(line) + " |" for line in lines]
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def _latency(figures: Figures) -> str:
+    return " / ".join(f"{value:.1f}" for value in (figures.p50, figures.p95, figures.p99))
+
+
+def plain(markdown: str) -> str:
+    """The report for a terminal: its tables in columns."""
+    blocks = re.split(r"((?:^\|.*\n?)+)", markdown, flags=re.MULTILINE)
+    return "".join(_columns(block) if block.startswith("|") else block for block in blocks)
+
+
+def _columns(table: str) -> str:
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    rows = [row for row in rows if set(row) != {"---"}]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n" for row in rows
+    )

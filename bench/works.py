@@ -1,0 +1,97 @@
+"""The works that are measured over HTTP: who has which tasks, which requests are sent, and what must hold after."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import cycle, islice
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from bench.wrk import Call
+
+if TYPE_CHECKING:
+    from bench.contenders import Tasks
+
+Calls: TypeAlias = Callable[["Tasks"], list[Call]]
+
+NEW: Final = '{"title":"A title of an ordinary length #########"}'
+_EDIT: Final = '{"title":"Another title of some length #########","description":"and a description"}'
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Work:
+    """A row of the table. `changes` a second happen to the users in the background; `target` is the ratio wanted.
+
+    `check` names what is proved of the answers: `created` (their number is stored), `toggled` (none is lost),
+    `listed` (each shows all tasks), `unchanged` (each is 304, of Tasklog alone).
+    """
+
+    name: str
+    title: str
+    target: float
+    calls: Calls
+    check: str = ""
+    users: int = 200
+    tasks: int = 20
+    connections: int = 100
+    changes: int = 0
+
+
+def _post(tasks: Tasks) -> list[Call]:
+    return [Call("POST", f"/api/{user}/tasks", user, NEW) for user in tasks]
+
+
+def _each(tasks: Tasks, method: str, end: str = "", body: str = "") -> list[Call]:
+    """A request for each task; the users take turns."""
+    turns = zip(*([(user, task) for task in owned] for user, owned in tasks.items()), strict=True)
+    return [Call(method, f"/api/{user}/tasks/{task}{end}", user, body) for turn in turns for user, task in turn]
+
+
+def _put(tasks: Tasks) -> list[Call]:
+    return _each(tasks, "PUT", body=_EDIT)
+
+
+def _toggle(tasks: Tasks) -> list[Call]:
+    return _each(tasks, "PATCH", "/complete")
+
+
+def _get(tasks: Tasks) -> list[Call]:
+    return _each(tasks, "GET")
+
+
+def _list(tasks: Tasks) -> list[Call]:
+    return [Call("GET", f"/api/{user}/tasks", user) for user in tasks]
+
+
+def _mixed(tasks: Tasks) -> list[Call]:
+    """Of 100 requests 40 lists, 40 tasks, 8 edits, 8 toggles, 4 new tasks; in random order, the same every time."""
+    shares = ((_list, 40), (_get, 40), (_put, 8), (_toggle, 8), (_post, 4))
+    calls = [call for kind, share in shares for call in islice(cycle(kind(tasks)), 50 * share)]
+    random.Random(4).shuffle(calls)
+    return calls
+
+
+WORKS: Final[Sequence[Work]] = (
+    Work(name="post", title="POST, 200 users", target=12, calls=_post, check="created", tasks=0),
+    Work(name="post-one", title="POST, one user", target=10, calls=_post, check="created", tasks=0, users=1),
+    Work(name="put", title="PUT, 4,000 tasks", target=8, calls=_put),
+    Work(name="patch", title="PATCH, 4,000 tasks", target=8, calls=_toggle),
+    Work(
+        name="toggle", title="toggles of one task", target=3, calls=_toggle, check="toggled",
+        users=1, tasks=1, connections=20,
+    ),
+    Work(name="get", title="GET one task", target=8, calls=_get),
+    Work(name="list-changing", title="list of 20, changing", target=6, calls=_list, check="listed", changes=2000),
+    Work(name="list", title="list of 20, unchanged", target=10, calls=_list, check="listed"),
+    Work(name="list-304", title="list of 20, 304", target=12, calls=_list, check="unchanged"),
+    Work(
+        name="long-changing", title="list of 1,000, changing", target=9, calls=_list, check="listed",
+        users=20, tasks=1000, connections=20, changes=400,
+    ),
+    Work(
+        name="long", title="list of 1,000, unchanged", target=60, calls=_list, check="listed",
+        users=20, tasks=1000, connections=20,
+    ),
+    Work(name="mixed", title="100 users, 80 % reads", target=5, calls=_mixed, users=100),
+)  # fmt: skip
