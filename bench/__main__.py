@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -14,7 +15,7 @@ from bench.contenders import start_peer, start_tasklog
 from bench.growth import grow, growth
 from bench.idle import idle
 from bench.lab import Lab, running, servers
-from bench.measure import Figures, measure
+from bench.measure import Figures, Rounds, measure
 from bench.profile import profile
 from bench.projection import backlog, delay
 from bench.report import RESULTS, Report, facts, plain
@@ -38,6 +39,7 @@ def main(
     works: Annotated[list[str] | None, typer.Argument(help=f"Of: {_NAMES}. Without: all but growth.")] = None,
     seconds: Annotated[float, typer.Option(min=1, help="How long a round takes.")] = 5,
     rounds: Annotated[int, typer.Option(min=1, help="How many rounds each contender has.")] = 3,
+    *,
     alone: Annotated[bool, typer.Option(help="Measure Tasklog without the peer.")] = False,
     profiled: Annotated[bool, typer.Option("--profile", help="Show where Tasklog's time goes instead.")] = False,
 ) -> None:
@@ -52,34 +54,70 @@ def main(
         if profiled:
             asyncio.run(_profile(lab, chosen, seconds))
             return
-        report = asyncio.run(_run(lab, chosen, set(wanted), rounds, seconds, alone=alone))
+        report = asyncio.run(_Run(lab, set(wanted), Rounds(number=rounds, seconds=seconds), alone=alone).all(chosen))
     print(plain(report.text()))
     if not works:
         RESULTS.write_text(report.text())
 
 
-async def _run(
-    lab: Lab, works: Sequence[Work], wanted: set[str], rounds: int, seconds: float, *, alone: bool
-) -> Report:
-    report = Report(facts=facts(rounds, seconds, await _settings(lab)))
-    async with running(lab):
-        if "limits" in wanted:
-            report.limits = await _limits(lab, rounds, seconds)
-        if works or wanted & {"delay", "backlog", "growth"}:
-            tasklog = await start_tasklog(lab)
-            contenders: list[Contender] = [tasklog] if alone else [await start_peer(lab), tasklog]
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What of a run is wanted beside its works, and how."""
+
+    lab: Lab
+    wanted: set[str]
+    rounds: Rounds
+    alone: bool
+
+    async def all(self, works: Sequence[Work]) -> Report:
+        """Measure."""
+        report = Report(facts=facts(self.rounds, await _settings(self.lab)))
+        async with running(self.lab):
+            if "limits" in self.wanted:
+                report.limits = await self._limits()
+            if works or self.wanted & {"delay", "backlog", "growth"}:
+                await self._tasklog(works, report)
+        if "idle" in self.wanted:
+            report.idle = await asyncio.to_thread(idle, self.lab.directory, 20)
+        return report
+
+    async def _tasklog(self, works: Sequence[Work], report: Report) -> None:
+        tasklog = await start_tasklog(self.lab)
+        if "growth" in self.wanted:
+            grown = await grow(self.lab, await start_tasklog(self.lab, "grown"))
+            report.growth = await growth(self.lab, works or WORKS, tasklog, grown, self.rounds)
+        else:
+            contenders: list[Contender] = [tasklog] if self.alone else [await start_peer(self.lab), tasklog]
             for work in works:
-                report.works.append((work, await measure(lab, work, contenders, rounds=rounds, seconds=seconds)))
-                print(plain("| " + " | ".join(report._row(*report.works[-1])) + " |\n"), end="", flush=True)  # noqa: SLF001
-            await _projector(lab, tasklog, report, wanted, seconds)
-            if holes := await tasklog.ledger.holes():
-                raise SystemExit(f"{holes} streams are not dense.")
-            if "growth" in wanted:
-                grown = await grow(lab, await start_tasklog(lab, "grown"))
-                report.growth = await growth(lab, works or WORKS, tasklog, grown, rounds, seconds)
-    if "idle" in wanted:
-        report.idle = await asyncio.to_thread(idle, lab.directory, 20)
-    return report
+                report.works.append((work, await measure(self.lab, work, contenders, self.rounds)))
+                print("  ".join(report.row(*report.works[-1])), flush=True)
+        await self._projector(tasklog, report)
+        if holes := await tasklog.ledger.holes():
+            raise SystemExit(f"{holes} streams are not dense.")
+
+    async def _limits(self) -> dict[str, Figures]:
+        found = {}
+        for name in ("raw", "framework"):
+            quiet = ("--no-access-log", "--log-level=warning")
+            url, process = await self.lab.serve(name, "uvicorn", f"bench.limits:{name}", "--port={port}", *quiet)
+            calls = [Call("GET", f"/api/user/tasks/{n}", "user") for n in range(200)]
+            seconds = self.rounds.seconds
+            results = [await load(url, calls, connections=100, seconds=seconds) for _ in range(self.rounds.number)]
+            process.terminate()
+            found[name] = Figures.of([(result, 0) for result in results])
+        return found
+
+    async def _projector(self, tasklog: Tasklog, report: Report) -> None:
+        seconds = self.rounds.seconds
+        if "delay" in self.wanted:
+            found = await delay(tasklog, rate=1000, seconds=max(5, seconds))
+            what = f"write to projected, at {found.rate:,.0f} appends/s ({found.samples} samples)"
+            measured = f"p50 {found.p50:.1f} ms, p99 {found.p99:.1f} ms"
+            report.further.append((what, measured, "p50 ≤ 15 ms, p99 ≤ 100 ms"))
+            report.further.append(("lists right after a write that lacked it", str(found.stale), "0"))
+        if "backlog" in self.wanted:
+            speed = await backlog(self.lab, tasklog, events=round(20_000 * seconds))
+            report.further.append(("a backlog, one process", f"{speed:,.0f} events/s", "≥ 40,000 events/s"))
 
 
 async def _settings(lab: Lab) -> dict[str, str]:
@@ -92,30 +130,6 @@ async def _settings(lab: Lab) -> dict[str, str]:
     if found["fsync"] != "on" or found["synchronous_commit"] != "on":
         raise SystemExit("Postgres is not durable: nothing that is measured so counts.")
     return found
-
-
-async def _limits(lab: Lab, rounds: int, seconds: float) -> dict[str, Figures]:
-    found = {}
-    for name in ("raw", "framework"):
-        url, process = await lab.serve(
-            name, "uvicorn", f"bench.limits:{name}", "--port={port}", "--no-access-log", "--log-level=warning"
-        )
-        calls = [Call("GET", f"/api/user/tasks/{n}", "user") for n in range(200)]
-        results = [await load(url, calls, connections=100, seconds=seconds) for _ in range(rounds)]
-        process.terminate()
-        found[name] = Figures.of([(result, 0) for result in results])
-    return found
-
-
-async def _projector(lab: Lab, tasklog: Tasklog, report: Report, wanted: set[str], seconds: float) -> None:
-    if "delay" in wanted:
-        found = await delay(tasklog, rate=1000, seconds=max(5, seconds))
-        what = f"write to projected, at {found.rate:,.0f} appends/s ({found.samples} samples)"
-        report.further.append((what, f"p50 {found.p50:.1f} ms, p99 {found.p99:.1f} ms", "p50 ≤ 15 ms, p99 ≤ 100 ms"))
-        report.further.append(("lists right after a write that lacked it", str(found.stale), "0"))
-    if "backlog" in wanted:
-        speed = await backlog(lab, tasklog, events=round(20_000 * seconds))
-        report.further.append(("a backlog, one process", f"{speed:,.0f} events/s", "≥ 40,000 events/s"))
 
 
 async def _profile(lab: Lab, works: Sequence[Work], seconds: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from bench.measure import measure
+from bench.measure import Rounds, measure
 from bench.projection import backlog, delay
 
 if TYPE_CHECKING:
@@ -34,17 +34,17 @@ async def grow(lab: Lab, tasklog: Tasklog) -> Tasklog:
 
 
 async def growth(
-    lab: Lab, works: Sequence[Work], empty: Tasklog, grown: Tasklog, rounds: int, seconds: float
+    lab: Lab, works: Sequence[Work], empty: Tasklog, grown: Tasklog, rounds: Rounds
 ) -> list[tuple[str, float, float, float]]:
-    """Of each work: answers a second on both, in turn, and their ratio; of latencies the inverse, so above 1 is worse."""
+    """Of each work: the figure on both, in turn, and their ratio, above 1 where the grown one is worse."""
     rows = []
     for work in works:
-        found = await measure(lab, work, [empty, grown], rounds=rounds, seconds=seconds)
+        found = await measure(lab, work, [empty, grown], rounds)
         a, b = found[empty.name].rate, found[grown.name].rate
         rows.append((f"{work.title}, answers/s", a, b, a / b))
-    before, after = [await delay(one, rate=1000, seconds=max(5, seconds)) for one in (empty, grown)]
+    before, after = [await delay(one, rate=1000, seconds=max(5, rounds.seconds)) for one in (empty, grown)]
     rows.append(("write to projected, p50 ms", before.p50, after.p50, after.p50 / before.p50))
     rows.append(("write to projected, p99 ms", before.p99, after.p99, after.p99 / before.p99))
-    a, b = [await backlog(lab, one, events=round(20_000 * seconds)) for one in (empty, grown)]
+    a, b = [await backlog(lab, one, events=round(20_000 * rounds.seconds)) for one in (empty, grown)]
     rows.append(("backlog, events/s", a, b, a / b))
     return rows

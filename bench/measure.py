@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Rounds:
+    """How often each contender is measured, and for how long."""
+
+    number: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Figures:
     """The medians of some rounds: answers a second, latencies in ms; `lost` toggles of all rounds."""
 
@@ -46,14 +54,12 @@ class Figures:
         )
 
 
-async def measure(
-    lab: Lab, work: Work, contenders: Sequence[Contender], *, rounds: int, seconds: float
-) -> dict[str, Figures]:
+async def measure(lab: Lab, work: Work, contenders: Sequence[Contender], rounds: Rounds) -> dict[str, Figures]:
     """Measure the contenders in turn, A B A B; what they stored is checked each time."""
     seen: dict[str, list[tuple[Measured, int]]] = {contender.name: [] for contender in contenders}
-    for n in range(rounds):
+    for n in range(rounds.number):
         for contender in contenders:
-            seen[contender.name].append(await one_round(lab, work, contender, n, seconds))
+            seen[contender.name].append(await one_round(lab, work, contender, n, rounds.seconds))
     return {name: Figures.of(results) for name, results in seen.items()}
 
 

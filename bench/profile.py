@@ -38,7 +38,7 @@ async def profile(lab: Lab, tasklog: Tasklog, work: Work, seconds: float) -> str
     for spy in spies:
         await spy
     lines = [f"\n== {work.title}: {plain.rate:,.0f}/s, {result.rate:,.0f}/s while sampled"]
-    for name, _ in processes.items():
+    for name in processes:
         lines += [f"-- {name}", *_hot(lab.directory / f"{name}.stacks")]
     lines += ["-- CPU seconds a process, of the whole sampled round (with its seeding)"]
     lines += _cpu(backends)

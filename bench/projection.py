@@ -62,7 +62,9 @@ async def delay(tasklog: Tasklog, *, rate: int, seconds: float) -> Delay:
     """Append by POST at a steady rate; beside it a probe follows single writes until they are projected."""
     done = asyncio.get_running_loop().time() + seconds
     appends = [_append(tasklog.url, f"steady-{n}", _CLIENTS / rate, done) for n in range(_CLIENTS)]
-    *counts, (times, stale) = await asyncio.gather(*appends, _probe(tasklog, done))
+    probing = asyncio.create_task(_probe(tasklog, done))
+    counts = await asyncio.gather(*appends)
+    times, stale = await probing
     cuts = quantiles(times, n=100)
     return Delay(rate=(sum(counts) + len(times)) / seconds, samples=len(times), p50=cuts[49], p99=cuts[98], stale=stale)
 
@@ -80,7 +82,9 @@ async def _append(url: str, user: str, pause: float, done: float) -> int:
 
 async def _probe(tasklog: Tasklog, done: float) -> tuple[list[float], int]:
     """The delay of each write of one user in ms, and how many of the lists right after it lacked it."""
-    client, user, times, stale = await _Client.open(tasklog.url), f"probe-{time.time_ns()}", [], 0
+    client, user = await _Client.open(tasklog.url), f"probe-{time.time_ns()}"
+    times: list[float] = []
+    stale = 0
     while asyncio.get_running_loop().time() < done:
         made = orjson.loads(await client.call("POST", user, b'{"title":"Probe"}'))
         began = time.perf_counter()

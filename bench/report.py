@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.idle import Usage
-from bench.measure import Figures
+from bench.measure import Figures, Rounds
 from bench.works import Work
 from bench.wrk import find_wrk
 
@@ -46,7 +46,7 @@ class Report:
         """The whole report, in Markdown."""
         parts = ["# Results of `./run bench`", *(f"- {fact}" for fact in self.facts), ""]
         if self.works:
-            parts += ["## Beside the plain CRUD", "", *_table(_HEAD, [self._row(*one) for one in self.works]), ""]
+            parts += ["## Beside the plain CRUD", "", *_table(_HEAD, [self.row(*one) for one in self.works]), ""]
         if self.limits:
             parts += ["## Limits of this machine", "", *_table(("app", "answers/s"), self._limits()), ""]
         if self.further:
@@ -59,7 +59,8 @@ class Report:
             parts += ["## Growth", "", *_table(head, rows), ""]
         return "\n".join(parts)
 
-    def _row(self, work: Work, figures: Mapping[str, Figures]) -> tuple[str, ...]:
+    def row(self, work: Work, figures: Mapping[str, Figures]) -> tuple[str, ...]:
+        """A work's row: of both contenders, or of one alone."""
         ours, peers = figures.get("tasklog"), figures.get("peer")
         if ours is None or peers is None:
             one = ours or peers
@@ -94,17 +95,17 @@ class Report:
         return [*rows, ("all (target ≤ 2; each Python process ≤ 120 MB)", f"{total:.2f}", "")]
 
 
-def facts(rounds: int, seconds: float, postgres: Mapping[str, str]) -> list[str]:
+def facts(rounds: Rounds, postgres: Mapping[str, str]) -> list[str]:
     """What the figures depend on."""
     load = ", ".join(f"{number:.2f}" for number in os.getloadavg())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     wrk = subprocess.run([find_wrk(), "--version"], capture_output=True, text=True, check=False).stdout.split()[1]
     settings = ", ".join(f"{name} {value}" for name, value in postgres.items())
     return [
-        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {os.cpu_count()} cores, {memory:.0f} GB, {platform.system()} "
-        f"{platform.machine()}; load before (1, 5, 15 min): {load}",
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; load before (1, 5, 15 min): {load}",
+        f"{os.cpu_count()} cores, {memory:.0f} GB, {platform.system()} {platform.machine()}",
         f"Python {platform.python_version()}; Postgres: {settings}; wrk {wrk}",
-        f"One API process each; the medians of {rounds} rounds of {seconds:g} s each, in turn.",
+        f"One API process each; the medians of {rounds.number} rounds of {rounds.seconds:g} s each, in turn.",
         "Every answer was 2xx (or 304), and what was acknowledged was found in the database.",
     ]
 

@@ -22,8 +22,8 @@ class Task(SQLModel, table=True):
     title: str = Field(max_length=200)
     description: str | None = None
     completed: bool = Field(default=False, index=True)
-    created_at: datetime = Field(default_factory=now, sa_type=DateTime(timezone=True))  # type: ignore[call-overload]
-    updated_at: datetime = Field(default_factory=now, sa_type=DateTime(timezone=True))  # type: ignore[call-overload]
+    created_at: datetime = Field(default_factory=now, sa_type=DateTime(timezone=True))
+    updated_at: datetime = Field(default_factory=now, sa_type=DateTime(timezone=True))
 
 
 class NewTask(SQLModel):
