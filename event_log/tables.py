@@ -54,6 +54,15 @@ events = sa.Table(
     sa.Column("erased_digest", sa.LargeBinary),
     sa.PrimaryKeyConstraint("user_id", "position", name="events_pkey"),
     sa.UniqueConstraint("user_id", "task_id", "version", name="events_task_version_key"),
+    # What a history looks back for: the last event that set a field, however many others a task has had since.
+    *(
+        sa.Index(name, "user_id", "task_id", "version", postgresql_where=sa.text(where))
+        for name, where in (
+            ("events_titles", """type = 'task.edited' AND data::text LIKE '%"title":%'"""),
+            ("events_descriptions", """type = 'task.edited' AND data::text LIKE '%"description":%'"""),
+            ("events_completions", "type IN ('task.completed', 'task.reopened')"),
+        )
+    ),
 )
 
 idempotency_keys = sa.Table(

@@ -135,22 +135,18 @@ BEGIN
     RETURN NEXT;
 END $$;
 
--- Whether an event is an edit of a field. By text: within a JSON string the quote would be escaped, and an operator
--- of json would fail on text that Postgres cannot hold.
-CREATE OR REPLACE FUNCTION tasklog.sets(type text, data json, field text) RETURNS boolean
-LANGUAGE sql IMMUTABLE AS $$
-    SELECT type = 'task.edited' AND data::text LIKE '%"' || field || '":%'
-$$;
-
 -- The tasks of which an event at one of these positions changes or ends what was set before them: the task's first
--- version there, and the fields whose earlier value is to be found.
+-- version there, and the fields whose earlier value is to be found. An edit's fields are found by text: within a JSON
+-- string the quote would be escaped, and an operator of json would fail on text that Postgres cannot hold.
 CREATE OR REPLACE FUNCTION tasklog.first_uses(owner text, positions bigint[])
 RETURNS TABLE (task_id bigint, version integer, title boolean, description boolean, completed boolean)
 LANGUAGE sql STABLE AS $$
     SELECT u.* FROM (
         SELECT e.task_id, min(e.version) AS version,
-               bool_or(e.type = 'task.deleted' OR tasklog.sets(e.type, e.data, 'title')) AS title,
-               bool_or(e.type = 'task.deleted' OR tasklog.sets(e.type, e.data, 'description')) AS description,
+               bool_or(e.type = 'task.deleted'
+                       OR (e.type = 'task.edited' AND e.data::text LIKE '%"title":%')) AS title,
+               bool_or(e.type = 'task.deleted'
+                       OR (e.type = 'task.edited' AND e.data::text LIKE '%"description":%')) AS description,
                bool_or(e.type = 'task.deleted') AS completed
         FROM tasklog.events e WHERE e.user_id = owner AND e.position = ANY (positions) AND e.task_id IS NOT NULL
         GROUP BY e.task_id
@@ -158,7 +154,8 @@ LANGUAGE sql STABLE AS $$
 $$;
 
 -- The events of a task that last set each wanted field before a version, and the one that created it: folded in
--- order of version they give what those fields were. Found by events_task_type, however many events there are.
+-- order of version they give what those fields were. Each has a partial index, so it is found at once however many
+-- events lie between; the conditions have to be those of event_log/tables.py.
 CREATE OR REPLACE FUNCTION tasklog.state_before(
     owner text, of_task bigint, before_version integer, title boolean, description boolean, completed boolean
 ) RETURNS TABLE (task_id bigint, version integer, type text, schema_version smallint, data text)
@@ -167,18 +164,14 @@ LANGUAGE sql STABLE ROWS 3 AS $$
     FROM tasklog.events e WHERE e.user_id = owner AND e.task_id = of_task AND e.version IN (
         1,
         (SELECT e.version FROM tasklog.events e
-         WHERE title AND e.user_id = owner AND e.task_id = of_task AND e.type = 'task.edited'
-           AND e.version < before_version AND tasklog.sets(e.type, e.data, 'title') ORDER BY e.version DESC LIMIT 1),
+         WHERE title AND e.user_id = owner AND e.task_id = of_task AND e.version < before_version
+           AND e.type = 'task.edited' AND e.data::text LIKE '%"title":%' ORDER BY e.version DESC LIMIT 1),
         (SELECT e.version FROM tasklog.events e
-         WHERE description AND e.user_id = owner AND e.task_id = of_task AND e.type = 'task.edited'
-           AND e.version < before_version AND tasklog.sets(e.type, e.data, 'description')
-         ORDER BY e.version DESC LIMIT 1),
+         WHERE description AND e.user_id = owner AND e.task_id = of_task AND e.version < before_version
+           AND e.type = 'task.edited' AND e.data::text LIKE '%"description":%' ORDER BY e.version DESC LIMIT 1),
         (SELECT e.version FROM tasklog.events e
-         WHERE completed AND e.user_id = owner AND e.task_id = of_task AND e.type = 'task.completed'
-           AND e.version < before_version ORDER BY e.version DESC LIMIT 1),
-        (SELECT e.version FROM tasklog.events e
-         WHERE completed AND e.user_id = owner AND e.task_id = of_task AND e.type = 'task.reopened'
-           AND e.version < before_version ORDER BY e.version DESC LIMIT 1))
+         WHERE completed AND e.user_id = owner AND e.task_id = of_task AND e.version < before_version
+           AND e.type IN ('task.completed', 'task.reopened') ORDER BY e.version DESC LIMIT 1))
 $$;
 
 -- The version that a task had at a position of its user's stream, 0 before its first event. By bisection: both count

@@ -74,6 +74,13 @@ def _create_ledger() -> None:
         schema=SCHEMA,
     )
     op.create_index("idempotency_keys_by_age", "idempotency_keys", ["recorded_at"], schema=SCHEMA)
+    for name, where in (
+        ("events_titles", """type = 'task.edited' AND data::text LIKE '%"title":%'"""),
+        ("events_descriptions", """type = 'task.edited' AND data::text LIKE '%"description":%'"""),
+        ("events_completions", "type IN ('task.completed', 'task.reopened')"),
+    ):
+        columns = ["user_id", "task_id", "version"]
+        op.create_index(name, "events", columns, schema=SCHEMA, postgresql_where=sa.text(where))
     op.execute(sa.schema.CreateSequence(sa.Sequence("task_ids", schema=SCHEMA, data_type=sa.BigInteger)))
 
 
