@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from domain.evolve import HistoryError, evolve
 from domain.task import NoTask, Task, TaskState
 from event_log.codec import UnreadableEventError
 from event_log.read import TaskKey, recorded
 from projector.project import Row, row_of
+
+_NOTHING: Final = NoTask()
 
 
 @dataclass(kw_only=True, slots=True)
@@ -23,17 +25,21 @@ class Replay:
 
     def feed(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Fold further events, in order; a user's first impossible one ends that user's replay."""
-        states = self.states
+        states, user, until = self.states, "", 0
         for row in rows:
             user_id = row["user_id"]
-            if row["position"] > self.until.get(user_id, 0) or user_id in self.failed:
+            if user_id != user:
+                user = user_id
+                until = 0 if user in self.failed else self.until.get(user, 0)
+            if row["position"] > until:
                 continue
             try:
                 if event := recorded(row):
                     key = (user_id, event.task_id)
-                    states[key] = evolve(states.get(key) or NoTask(), event)
+                    states[key] = evolve(states.get(key, _NOTHING), event)
             except (HistoryError, UnreadableEventError) as error:
                 self.failed[user_id] = (row["position"], str(error))
+                until = 0
 
     def rows(self) -> dict[TaskKey, Row]:
         """The rows that `tasks` must have."""

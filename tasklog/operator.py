@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from contextlib import ExitStack, contextmanager
 from enum import IntEnum
@@ -68,6 +69,9 @@ def operator_settings() -> Iterator[Settings]:
 def on_database(role: Role, work: Callable[[Database], Awaitable[T]], settings: Settings) -> T:
     """Do something with the database in a role; that the database went away ends the command."""
     from runtime.database import UnavailableError, open_database
+
+    # A replay makes many objects and no cycles: looking for them less often saves a tenth of its time.
+    gc.set_threshold(200_000, 50, 100)
 
     async def run() -> T:
         async with open_database(settings, role, seconds=_SECONDS) as database:
