@@ -93,7 +93,5 @@ HANDLERS: Final[Handlers] = {
     TaskNotFoundError: _task_not_found,
     HTTPException: _from_router,
     ClientDisconnect: _client_gone,
+    Exception: _internal,
 }
-
-UNEXPECTED: Final[Handlers] = {Exception: _internal}
-"""For a middleware within CORS: Starlette puts a handler of Exception outside of all, and raises again after it."""

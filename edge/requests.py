@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-import uuid
 from dataclasses import dataclass
+from random import getrandbits
 from typing import TYPE_CHECKING, Final, cast
 
 import structlog
@@ -86,7 +86,7 @@ def _request_headers(scope: Scope) -> tuple[str, int]:
             request_id = value.decode()
         elif name == b"content-length" and value.isdigit():
             length = int(value[:16])
-    return request_id or str(uuid.uuid4()), length
+    return request_id or f"{getrandbits(128):032x}", length
 
 
 def _without_slash(path: str) -> str:
