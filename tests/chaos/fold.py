@@ -1,0 +1,98 @@
+"""An independent fold of the ledger: what tasks are after each event, written against the contract, not the code."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs
+
+TaskObject = dict[str, Any]
+"""A task as the contract's JSON shows it, with `version` and `created_position` beside."""
+
+
+class Event(NamedTuple):
+    """A row of the ledger; `data` and `metadata` are the stored text."""
+
+    user: str
+    position: int
+    task_id: int
+    version: int
+    event_id: str
+    type: str
+    schema_version: int
+    data: dict[str, Any]
+    data_text: str
+    metadata_text: str
+    marker: str
+    recorded_at: datetime
+    hash: str
+
+
+class IllegalEventError(Exception):
+    """An event that nobody could have decided on the state before it."""
+
+
+def shown(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def apply(tasks: dict[int, TaskObject], event: Event) -> None:
+    """Let an event happen to a user's tasks; a task's object is replaced, never changed.
+
+    Raises:
+        IllegalEventError: it could not happen: a completed task is completed, say, so a toggle was lost.
+    """
+    task = tasks.get(event.task_id)
+    at = shown(event.recorded_at)
+    if event.type == "task.created":
+        if task is not None or event.version != 1:
+            raise IllegalEventError(f"{event.type} of a task that was there")
+        tasks[event.task_id] = {
+            "id": event.task_id,
+            "user_id": event.user,
+            "title": event.data["title"],
+            "description": event.data.get("description"),
+            "completed": False,
+            "created_at": at,
+            "updated_at": at,
+            "version": 1,
+            "created_position": event.position,
+        }
+        return
+    if task is None or event.version != task["version"] + 1:
+        raise IllegalEventError(f"{event.type} does not follow version {task and task['version']}")
+    change: TaskObject = {"version": event.version, "updated_at": at}
+    if event.type in {"task.completed", "task.reopened"}:
+        change["completed"] = event.type == "task.completed"
+        if change["completed"] is task["completed"]:
+            raise IllegalEventError(f"{event.type} of a task that was so already: a toggle was lost")
+    elif event.type == "task.edited":
+        change |= event.data
+    elif event.type != "task.deleted":
+        raise IllegalEventError(f"{event.type} is unknown")
+    tasks[event.task_id] = task | change
+    if event.type == "task.deleted":
+        del tasks[event.task_id]
+
+
+def contract_fields(task: TaskObject) -> TaskObject:
+    return {name: value for name, value in task.items() if name not in {"version", "created_position"}}
+
+
+def title_key(title: str) -> str:
+    return unicodedata.normalize("NFKC", title).casefold()[:200]
+
+
+def listed(tasks: Mapping[int, TaskObject], query: str) -> tuple[list[TaskObject], int]:
+    """What a list must be, by its query, and how many there are on all pages."""
+    asked = {name: values[0] for name, values in parse_qs(query.removeprefix("?")).items()}
+    wanted = {"pending": False, "completed": True}.get(asked.get("status", ""))
+    found = [task for task in tasks.values() if wanted is None or task["completed"] is wanted]
+    if asked.get("sort") == "title":
+        found.sort(key=lambda task: (title_key(task["title"]), task["id"]))
+    else:
+        found.sort(key=lambda task: -task["created_position"])
+    page = found[: int(asked["limit"])] if "limit" in asked else found
+    return [contract_fields(task) for task in page], len(found)

@@ -1,0 +1,96 @@
+"""The history: every request of every client, when it was invoked, when it returned, and what it was told."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import orjson
+
+Kind = Literal["create", "edit", "set", "toggle", "delete", "list", "get"]
+
+WRITES: Final[frozenset[str]] = frozenset({"create", "edit", "set", "toggle", "delete"})
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class Operation:
+    """One request. Its marker is its X-Request-ID, which the ledger keeps with each event that it leads to.
+
+    Times are seconds of one monotonic clock; `status` is None when no answer came (a cut, a time-out).
+    """
+
+    user: str
+    kind: Kind
+    marker: str
+    task_id: int | None = None
+    body: dict[str, Any] | None = None
+    query: str = ""
+    key: str | None = None
+    if_match: int | None = None
+    if_none_match: str | None = None
+    invoked: float = 0.0
+    returned: float = math.inf
+    status: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    answer: bytes = b""
+
+    @property
+    def is_write(self) -> bool:
+        return self.kind in WRITES
+
+    @property
+    def is_acknowledged(self) -> bool:
+        return self.status is not None and self.status < 400
+
+    @property
+    def is_refused(self) -> bool:
+        """It was said not to have happened."""
+        return self.status is not None and 400 <= self.status < 500
+
+    @property
+    def is_unknown(self) -> bool:
+        """It may have happened, once, or not."""
+        return not self.is_acknowledged and not self.is_refused
+
+    @property
+    def etag(self) -> str | None:
+        return self.headers.get("etag")
+
+    @property
+    def number(self) -> int | None:
+        """What the ETag says: a list's position, a task's version."""
+        digits = (self.etag or "").strip('"').partition("-")[0]
+        return int(digits) if digits.isdigit() else None
+
+    def json(self) -> Any:
+        return orjson.loads(self.answer)
+
+    def __str__(self) -> str:
+        what = f"{self.kind} {self.task_id or ''}{self.query}".strip()
+        return f"{self.marker} ({what}, {self.status}, {self.invoked:.3f} to {self.returned:.3f})"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Counts:
+    """How many requests there were, and how they ended."""
+
+    requests: int
+    acknowledged: int
+    unknown: int
+    refused: int
+
+
+def count(history: Iterable[Operation]) -> Counts:
+    ends = Counter(
+        "acknowledged" if operation.is_acknowledged else "refused" if operation.is_refused else "unknown"
+        for operation in history
+    )
+    return Counts(
+        requests=ends.total(),
+        acknowledged=ends["acknowledged"],
+        unknown=ends["unknown"],
+        refused=ends["refused"],
+    )

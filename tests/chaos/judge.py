@@ -1,0 +1,116 @@
+"""After the faults: does it heal by itself and in time, and was every promise kept?"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator
+from itertools import chain
+from typing import Final
+
+import orjson
+
+from audit.verify import verify
+from runtime.database import open_database
+from runtime.settings import Settings
+from tests.chaos.checker import Evidence, Violation, check_answers, check_writes
+from tests.chaos.ledger import lagging, read_stored
+from tests.chaos.order import check_order
+from tests.chaos.storage import check_projection, check_streams
+from tests.chaos.world import UnhealthyError, World
+from tests.servers import SECRET
+
+HEALTHY_SECONDS: Final = 5.0
+LAG_SECONDS: Final = 10.0
+_SHOWN: Final = 5
+_NEVER_IN_LOGS: Final = {
+    "a traceback": re.compile(r'"traceback"|Traceback \(most recent call last\)'),
+    "a token": re.compile(r"eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+"),
+    "the secret": re.compile(re.escape(SECRET)),
+    "a title": re.compile(r"(Milk|äpfel|Ärger|zebra) user\d"),
+}
+
+
+def heal(world: World) -> Iterator[Violation]:
+    """After the last fault: healthy within 5 s, then the clients stop, and lag 0 within 10 s."""
+    began = time.monotonic()
+    try:
+        world.wait_until_healthy(HEALTHY_SECONDS)
+        world.pause(0.3)
+    except UnhealthyError as error:
+        yield Violation("it heals by itself", "all", str(error))
+        world.pause(LAG_SECONDS)
+    world.background.run(world.load.stop())
+    # An answer to a client may be lost for as long as the client waits; the lag counts from the last write.
+    deadline = max(began, time.monotonic() - HEALTHY_SECONDS) + LAG_SECONDS
+    while behind := set(asyncio.run(lagging(world.url))) - world.parked:
+        if time.monotonic() > deadline:
+            yield Violation("lag is 0 within 10 s", ", ".join(sorted(behind)), "still behind")
+            return
+        world.pause(0.05)
+
+
+def judge(world: World) -> Iterator[Violation]:
+    """Every check of what happened, once all is quiet."""
+    stored = asyncio.run(read_stored(world.url, world.parked))
+    evidence = Evidence(world.load.history, stored)
+    yield from chain(
+        check_answers(evidence),
+        check_writes(evidence),
+        check_order(evidence),
+        check_streams(stored),
+        check_projection(stored),
+        _audit(world),
+        check_log(world.log.read_text(errors="replace")),
+        (Violation("a process ends as it should", "all", complaint) for complaint in world.complaints),
+    )
+
+
+def _audit(world: World) -> Iterator[Violation]:
+    """The product's own verification finds nothing either."""
+
+    async def run() -> list[Violation]:
+        settings = Settings(_env_file=None, database_url=world.url)
+        async with open_database(settings, "owner") as database:
+            report = await verify(database)
+        return [
+            Violation("./run verify finds nothing", fault.user_id, f"{fault.position}: {fault.reason}")
+            for fault in report.faults
+            if fault.user_id not in world.parked
+        ]
+
+    yield from asyncio.run(run())
+
+
+def check_log(text: str) -> Iterator[Violation]:
+    """No line of a log shows a traceback, a token, the secret, or what a user wrote."""
+    for line in text.splitlines():
+        for what, pattern in _NEVER_IN_LOGS.items():
+            if pattern.search(line):
+                yield Violation(f"no log shows {what}", "all", _shortened(line))
+
+
+def _shortened(line: str) -> str:
+    """A log line; of a traceback the error's types and the frames of ours."""
+    try:
+        entry = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return line[:1000]
+    frames = entry.get("traceback", [])
+    entry["traceback"] = [frame for frame in frames if not frame.startswith(" ") or "site-packages" not in frame]
+    entry["traceback"] += [frame.strip().rpartition("/")[2] for frame in frames if "asyncpg" in frame]
+    return str(entry)[:1200]
+
+
+def summary(violations: list[Violation]) -> str:
+    """How often each rule was broken, and the first few in full."""
+    counts = Counter(violation.rule for violation in violations)
+    shown: Counter[str] = Counter()
+    lines = [f"  {number} x {rule}" for rule, number in counts.most_common()]
+    for violation in violations:
+        shown[violation.rule] += 1
+        if shown[violation.rule] <= _SHOWN:
+            lines.append(f"    {violation}"[:1200])
+    return "\n".join(lines)

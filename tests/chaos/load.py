@@ -1,0 +1,212 @@
+"""The clients: several users, several clients each, who change and read the same tasks at once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Final
+from urllib.parse import quote
+
+import jwt
+import orjson
+
+from tests.chaos.history import Kind, Operation
+from tests.chaos.http_client import CutError, HttpConnection
+from tests.servers import SECRET
+
+_TASKS: Final = 20
+_CHOICES: Final[dict[Kind, int]] = {
+    "create": 20,
+    "edit": 14,
+    "toggle": 24,
+    "set": 6,
+    "delete": 9,
+    "list": 22,
+    "get": 12,
+}
+_QUERIES: Final = ("", "", "", "?status=pending", "?status=completed", "?sort=title", "?limit=3", "?sort=title&limit=4")
+_METHODS: Final = {"create": "POST", "edit": "PUT", "set": "PATCH", "toggle": "PATCH", "delete": "DELETE"}
+_TRIES: Final = 6
+
+
+@dataclass(kw_only=True)
+class User:
+    """What all clients of a user know: tasks that were there, with their latest known versions, and ETags of lists."""
+
+    name: str
+    tasks: dict[int, int] = field(default_factory=dict)
+    etags: dict[str, str] = field(default_factory=dict)
+    markers: Any = field(default_factory=lambda: count(1))
+
+    def __post_init__(self) -> None:
+        now = int(time.time())
+        # Good in a world whose clock is an hour off, too.
+        claims = {"sub": self.name, "iat": now - 3 * 3600, "exp": now + 24 * 3600}
+        self.token = jwt.encode(claims, SECRET, algorithm="HS256")
+
+    def marker(self) -> str:
+        return f"{self.name}.{next(self.markers)}"
+
+    def learn(self, operation: Operation) -> None:
+        if operation.kind == "list":
+            if operation.status == 200 and operation.etag:
+                self.etags[operation.query] = operation.etag
+        elif operation.kind == "create" and operation.status == 201:
+            self.tasks[operation.json()["id"]] = 1
+        elif operation.task_id is not None and operation.status in {200, 404}:
+            if operation.kind == "delete" or operation.status == 404:
+                self.tasks.pop(operation.task_id, None)
+            elif operation.number and operation.task_id in self.tasks:
+                self.tasks[operation.task_id] = max(operation.number, self.tasks[operation.task_id])
+
+
+class Load:
+    """Clients that go on until they are told to stop; `history` is what they recorded."""
+
+    def __init__(
+        self, ports: Sequence[int], *, seed: int, users: int = 5, clients: int = 3, pause: float = 0.05
+    ) -> None:
+        self.history: list[Operation] = []
+        self.ports = list(ports)
+        self._pause = pause
+        self._stopping = False
+        self._random = random.Random(f"load {seed}")
+        self._users = [User(name=f"user{n}") for n in range(users)]
+        self._probe = User(name="probe")
+        self._clients = clients
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        for user in self._users:
+            for _ in range(self._clients):
+                rng = random.Random(self._random.random())
+                self._tasks.append(asyncio.create_task(self._go_on(user, rng)))
+
+    async def stop(self) -> None:
+        """Let every client finish the request that is under way."""
+        self._stopping = True
+        await asyncio.gather(*self._tasks)
+
+    async def is_healthy(self, seconds: float) -> bool:
+        """Whether a write, and a read that shows it, succeed on every gateway."""
+        for port in self.ports:
+            connection = HttpConnection(port)
+            write = Operation(user="probe", kind="create", marker=self._probe.marker(), body={"title": "probe"})
+            read = Operation(user="probe", kind="list", marker=self._probe.marker())
+            try:
+                for operation in (write, read):
+                    await self._perform(connection, self._probe, operation, seconds=seconds)
+            finally:
+                connection.close()
+            if (write.status, read.status) != (201, 200):
+                return False
+        return True
+
+    async def _go_on(self, user: User, rng: random.Random) -> None:
+        connection = HttpConnection(rng.choice(self.ports))
+        while not self._stopping:
+            await asyncio.sleep(rng.uniform(0, self._pause))
+            operation = _choose(user, rng)
+            await self._perform(connection, user, operation)
+            for _ in range(_TRIES):
+                if operation.key is None or not operation.is_unknown or self._stopping:
+                    break
+                await asyncio.sleep(rng.uniform(0.05, 0.2))
+                operation = _again(user, operation)
+                await self._perform(connection, user, operation)
+            if operation.is_unknown:
+                connection.close()
+                connection = HttpConnection(rng.choice(self.ports))
+                await asyncio.sleep(rng.uniform(0.02, 0.1))
+            elif operation.key is not None and rng.random() < 0.2:
+                await self._perform(connection, user, _again(user, operation))
+        connection.close()
+
+    async def _perform(
+        self, connection: HttpConnection, user: User, operation: Operation, *, seconds: float = 8
+    ) -> None:
+        self.history.append(operation)
+        body = b"" if operation.body is None else orjson.dumps(operation.body)
+        operation.invoked = time.monotonic()
+        try:
+            answer = await connection.request(
+                _METHODS.get(operation.kind, "GET"), _path(operation), _headers(user, operation), body, seconds=seconds
+            )
+        except CutError:
+            operation.returned = time.monotonic()
+            return
+        operation.returned = time.monotonic()
+        operation.status, operation.headers, operation.answer = answer
+        user.learn(operation)
+
+
+def _choose(user: User, rng: random.Random) -> Operation:
+    (kind,) = rng.choices(list(_CHOICES), list(_CHOICES.values()))
+    if not user.tasks and kind != "list":
+        kind = "create"
+    if kind == "create" and len(user.tasks) >= _TASKS:
+        kind = "delete"
+    operation = Operation(user=user.name, kind=kind, marker=user.marker())
+    if kind == "list":
+        operation.query = rng.choice(_QUERIES)
+    elif kind != "create":
+        # Half of it on the newest few, so that clients meet on the same task.
+        known = list(user.tasks)
+        operation.task_id = rng.choice(known[-3:] if rng.random() < 0.5 else known)
+    if kind in {"create", "edit"}:
+        operation.body = {"title": f"{rng.choice(('Milk', 'äpfel', 'Ärger', 'zebra'))} {operation.marker}"}
+    if kind == "create" and rng.random() < 0.5:
+        operation.body = {**(operation.body or {}), "description": f"of {operation.marker}"}
+    if kind == "set":
+        operation.body = {"completed": rng.random() < 0.5}
+    _add_conditions(user, operation, rng)
+    return operation
+
+
+def _add_conditions(user: User, operation: Operation, rng: random.Random) -> None:
+    if operation.is_write:
+        if rng.random() < 0.15:
+            operation.key = f"key-{operation.marker}"
+        if operation.task_id is not None and rng.random() < 0.15:
+            operation.if_match = user.tasks[operation.task_id]
+    elif operation.kind == "list" and rng.random() < 0.3:
+        operation.if_none_match = user.etags.get(operation.query)
+
+
+def _again(user: User, operation: Operation) -> Operation:
+    """The same request under the same key."""
+    return Operation(
+        user=operation.user,
+        kind=operation.kind,
+        marker=user.marker(),
+        task_id=operation.task_id,
+        body=operation.body,
+        key=operation.key,
+        if_match=operation.if_match,
+    )
+
+
+def _path(operation: Operation) -> str:
+    path = f"/api/{quote(operation.user, safe='')}/tasks"
+    if operation.task_id is not None:
+        path += f"/{operation.task_id}"
+    if operation.kind in {"set", "toggle"}:
+        path += "/complete"
+    return path + operation.query
+
+
+def _headers(user: User, operation: Operation) -> dict[str, str]:
+    headers = {"Authorization": f"Bearer {user.token}", "X-Request-ID": operation.marker}
+    if operation.body is not None:
+        headers["Content-Type"] = "application/json"
+    if operation.key is not None:
+        headers["Idempotency-Key"] = operation.key
+    if operation.if_match is not None:
+        headers["If-Match"] = f'"{operation.if_match}"'
+    if operation.if_none_match is not None:
+        headers["If-None-Match"] = operation.if_none_match
+    return headers

@@ -1,0 +1,143 @@
+"""Real-time order: per user, reads and writes are linearizable, with the ledger's positions as the order."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+
+from tests.chaos.checker import Evidence, Violation
+from tests.chaos.fold import Event, IllegalEventError, TaskObject, apply, contract_fields, listed
+from tests.chaos.history import Operation
+
+_AFTER_ALL = 2**62
+
+
+class Timeline:
+    """A user's stream on the clients' clock.
+
+    `floor` is the position that was known to somebody before a moment, so what is invoked then reflects at least that;
+    `ceiling` is the last position whose events, and all before it, were asked for by a moment.
+    """
+
+    def __init__(self, evidence: Evidence, user: str, operations: Sequence[Operation]) -> None:
+        self.stream = evidence.stored.streams.get(user, [])
+        asked = [evidence.by_marker.get(event.marker) for event in self.stream]
+        self._asked = list(accumulate((one.invoked if one else -math.inf for one in asked), max))
+        self._places: dict[tuple[int, int], int] = {}
+        self._ends: dict[int, int] = {}
+        for event in self.stream:
+            self._places[event.task_id, event.version] = event.position
+            if event.type == "task.deleted":
+                self._ends[event.task_id] = event.position
+        known = sorted((one.returned, self.place(evidence, one)[0]) for one in operations if one.is_acknowledged)
+        self._returned = [returned for returned, _ in known]
+        self._known = list(accumulate((place for _, place in known), max))
+
+    def floor(self, moment: float) -> int:
+        index = bisect_left(self._returned, moment)
+        return self._known[index - 1] if index else 0
+
+    def ceiling(self, moment: float) -> int:
+        return bisect_right(self._asked, moment)
+
+    def at(self, task_id: int, version: int) -> tuple[int, int]:
+        """The first and the last position at which the task is at this version; (0, 0) for none."""
+        first = self._places.get((task_id, version), 0)
+        after = self._places.get((task_id, version + 1), _AFTER_ALL)
+        return (first, after - 1) if first else (0, 0)
+
+    def absent(self, task_id: int) -> list[tuple[int, int]]:
+        """The spans of positions in which there is no such task."""
+        begin, end = self._places.get((task_id, 1), _AFTER_ALL), self._ends.get(task_id)
+        return [(0, begin - 1)] + ([(end, _AFTER_ALL)] if end else [])
+
+    def place(self, evidence: Evidence, operation: Operation) -> tuple[int, int]:
+        """The positions that an acknowledged operation may reflect: its own event's, or those that it read."""
+        if events := evidence.recorded.get(operation.marker):
+            return events[0].position, events[0].position
+        number = operation.number
+        if operation.kind == "list":
+            return number or 0, number or 0
+        if number is None or operation.key is not None:
+            return 0, _AFTER_ALL  # told again what was done under the key
+        if operation.kind in {"get", "set"} and operation.task_id is not None:
+            return self.at(operation.task_id, number)
+        return 0, _AFTER_ALL
+
+
+def check_order(evidence: Evidence) -> Iterator[Violation]:
+    """No read is stale, goes back, or is from the future; no write comes before what was known when it was invoked."""
+    by_user: dict[str, list[Operation]] = defaultdict(list)
+    for operation in evidence.history:
+        by_user[operation.user].append(operation)
+    for user, operations in by_user.items():
+        timeline = Timeline(evidence, user, operations)
+        for operation in operations:
+            yield from _check_place(evidence, timeline, operation)
+        yield from _check_refusals(timeline, operations)
+        yield from _check_bodies(evidence, timeline.stream, user, operations)
+
+
+def _check_place(evidence: Evidence, timeline: Timeline, operation: Operation) -> Iterator[Violation]:
+    floor, ceiling = timeline.floor(operation.invoked), timeline.ceiling(operation.returned)
+    if events := evidence.recorded.get(operation.marker):
+        if events[0].position <= floor:
+            detail = f"{operation} is at {events[0].position}, {floor} was known before"
+            yield Violation("a write follows what was known", operation.user, detail)
+        return
+    if not operation.is_acknowledged:
+        return
+    first, last = timeline.place(evidence, operation)
+    if last < floor:
+        detail = f"{operation} reflects {last}, {floor} was known before"
+        yield Violation("no read is stale", operation.user, detail)
+    if first > ceiling:
+        detail = f"{operation} reflects {first}, {ceiling} was there"
+        yield Violation("no read is from the future", operation.user, detail)
+
+
+def _check_refusals(timeline: Timeline, operations: Sequence[Operation]) -> Iterator[Violation]:
+    """A 404 and a 412 were true at some moment between invoke and return."""
+    for operation in operations:
+        if operation.task_id is None or operation.status not in {404, 412}:
+            continue
+        floor, ceiling = timeline.floor(operation.invoked), timeline.ceiling(operation.returned)
+        if operation.status == 404:
+            true = any(first <= ceiling and floor <= last for first, last in timeline.absent(operation.task_id))
+        else:
+            first, last = timeline.at(operation.task_id, operation.if_match or 0)
+            true = not (first <= floor and ceiling <= last)
+        if not true:
+            detail = f"{operation}: it held all the time from {floor} to {ceiling}"
+            yield Violation("a refusal is true", operation.user, detail)
+
+
+def _check_bodies(
+    evidence: Evidence, stream: Sequence[Event], user: str, operations: Sequence[Operation]
+) -> Iterator[Violation]:
+    """What a read shows is the fold of the ledger up to the position, or version, that it names."""
+    lists: dict[int, list[Operation]] = defaultdict(list)
+    for operation in operations:
+        if operation.status != 200:
+            continue
+        if operation.kind == "list":
+            lists[operation.number or 0].append(operation)
+        elif operation.kind == "get":
+            task = evidence.versions.get((user, operation.task_id or 0, operation.number or 0))
+            if task is None or contract_fields(task) != operation.json():
+                yield Violation("a read is the fold", user, f"{operation}: {operation.answer!r}, stored {task}")
+    tasks: dict[int, TaskObject] = {}
+    for position in range(len(stream) + 1):
+        if position:
+            try:
+                apply(tasks, stream[position - 1])
+            except IllegalEventError:
+                return  # reported by check_streams
+        for operation in lists.get(position, ()):
+            page, total = listed(tasks, operation.query)
+            if operation.json() != page or operation.headers.get("x-total-count", str(total)) != str(total):
+                detail = f"{operation} at {position}: {operation.answer[:300]!r}, folded {str(page)[:300]}"
+                yield Violation("a read is the fold", user, detail)

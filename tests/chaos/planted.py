@@ -1,0 +1,114 @@
+"""Faults planted on purpose, in processes of the tests, for the checker to find: `python -m tests.chaos.planted`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from typing import Any, Final
+from unittest.mock import patch
+
+from tasklog.embedded.child import spawn
+from tasklog.service import Service
+
+
+class PlantedService(Service):
+    """A service with a fault in it."""
+
+    fault = ""
+
+    @classmethod
+    def with_fault(cls, fault: str) -> Callable[..., PlantedService]:
+        return partial(_make, fault)
+
+    def start(self, _pause: Callable[[float], object] | None = None) -> None:
+        """Start it as Service does, but by way of this module."""
+        inherited = [] if self._listener is None else [self._listener.fileno()]
+        option = [f"--fd={number}" for number in inherited]
+        self.process = spawn(
+            [sys.executable, "-m", "tests.chaos.planted", self.fault, *self._command, *option],
+            env=self._env,
+            output=self._output,
+            pass_fds=inherited,
+        )
+
+
+def _make(fault: str, *command: str, **how: Any) -> PlantedService:
+    service = PlantedService(*command, **how)
+    service.fault = fault
+    return service
+
+
+def _checkpoint_before_rows() -> None:
+    """Move the checkpoint in a transaction of its own, before the rows, and die in between now and then."""
+    from projector import catch_up
+
+    write, batches = catch_up._write, count(1)
+
+    async def broken(connection: Any, claimed: Any, batch: Any) -> None:
+        advanced = {user: position for user, position in batch.reached.items() if position > claimed[user]}
+        await connection.execute(catch_up.ADVANCE, [*advanced], [*advanced.values()])
+        await connection.execute("COMMIT")
+        if batch.events and next(batches) % 20 == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        await connection.execute("BEGIN")
+        await write(connection, claimed, batch)
+
+    patch.object(catch_up, "_write", broken).start()
+
+
+def _write_dropped() -> None:
+    """Acknowledge every twentieth new task without having written it."""
+    from command_api.group_commit import CommandQueue
+
+    execute, creations, last = CommandQueue.execute, count(1), {}
+
+    async def broken(self: CommandQueue, request: Any) -> Any:
+        if request.task_id is None and next(creations) % 20 == 0 and request.user_id in last:
+            return last[request.user_id]._replace(title=request.command.title, description=request.command.description)
+        outcome = await execute(self, request)
+        if request.task_id is None:
+            last[request.user_id] = outcome
+        return outcome
+
+    patch.object(CommandQueue, "execute", broken).start()
+
+
+def _stale_read() -> None:
+    """Answer every twentieth list as the same list was answered before."""
+    from read_api import routes
+
+    list_tasks, lists, last = routes.list_tasks, count(1), {}
+
+    async def broken(database: Any, user_id: str, query: Any) -> Any:
+        before = last.get((user_id, query))
+        if before is not None and next(lists) % 20 == 0:
+            return before
+        last[user_id, query] = await list_tasks(database, user_id, query)
+        return last[user_id, query]
+
+    patch.object(routes, "list_tasks", broken).start()
+
+
+FAULTS: Final = {
+    "checkpoint-before-rows": _checkpoint_before_rows,
+    "write-dropped": _write_dropped,
+    "stale-read": _stale_read,
+}
+
+TOGGLE_OUTSIDE_THE_LOCK: Final = (
+    ("IF coalesce(current_version, 0) <> event.version - 1 OR task_id = ANY (refused) THEN", "IF false THEN"),
+    ("append_one(stream, task_id, event.version,", "append_one(stream, task_id, coalesce(current_version, 0) + 1,"),
+    ("task_id := nextval('tasklog.task_ids');", "task_id := nextval('tasklog.task_ids'); current_version := 0;"),
+)
+"""Changes to event_log/functions.sql after which nobody looks at the version that a command was decided on."""
+
+
+if __name__ == "__main__":
+    FAULTS[sys.argv.pop(1)]()
+    from tasklog.cli import main
+
+    main()

@@ -1,0 +1,65 @@
+"""The table of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tests.chaos.checker import Violation
+from tests.chaos.history import Counts
+from tests.chaos.judge import summary
+
+_NOTHING = Counts(requests=0, acknowledged=0, unknown=0, refused=0)
+_HEAD = ("scenario", "faults", "requests", "acknowledged", "unknown", "refused", "violations", "seconds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One scenario's figures; `ends` tells which processes ended by themselves and were started again."""
+
+    scenario: str
+    faults: int = 0
+    counts: Counts = _NOTHING
+    violations: list[Violation] = field(default_factory=list)
+    ends: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    skipped: str | None = None
+
+    def report(self) -> str:
+        """What to print when the scenario is over."""
+        if self.skipped is not None:
+            return f"{self.scenario}: NOT RUN: {self.skipped}"
+        lines = [f"{self.scenario}: {self.faults} faults, {len(self.violations)} violations, {self.seconds:.0f} s"]
+        if self.ends:
+            lines.append(f"  ended by themselves and started again: {'; '.join(sorted(set(self.ends)))}")
+        if self.violations:
+            lines.append(summary(self.violations))
+        return "\n".join(lines)
+
+    def cells(self) -> tuple[str, ...]:
+        """The cells of its row."""
+        if self.skipped is not None:
+            return (self.scenario, f"not run: {self.skipped}", "", "", "", "", "", "")
+        counts = (self.counts.requests, self.counts.acknowledged, self.counts.unknown, self.counts.refused)
+        figures = (self.faults, *counts, len(self.violations), round(self.seconds))
+        return (self.scenario, *(f"{figure:,}" for figure in figures))
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The table in Markdown, with a last row of sums."""
+    ran = [row for row in rows if row.skipped is None]
+    counts = Counts(
+        requests=sum(row.counts.requests for row in ran),
+        acknowledged=sum(row.counts.acknowledged for row in ran),
+        unknown=sum(row.counts.unknown for row in ran),
+        refused=sum(row.counts.refused for row in ran),
+    )
+    total = Row(
+        scenario="all",
+        faults=sum(row.faults for row in ran),
+        counts=counts,
+        violations=[violation for row in ran for violation in row.violations],
+        seconds=sum(row.seconds for row in ran),
+    )
+    lines = [_HEAD, ("---", *("---:" for _ in _HEAD[1:])), *(row.cells() for row in [*rows, total])]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

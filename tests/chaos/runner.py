@@ -1,0 +1,61 @@
+"""Run a scenario: a world, clients, faults, healing, judgement, and nothing left running."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+from tests.chaos.background import Background
+from tests.chaos.checker import Violation
+from tests.chaos.history import count
+from tests.chaos.judge import heal, judge
+from tests.chaos.report import Row
+from tests.chaos.scenarios import SCENARIOS, Scenario
+from tests.chaos.world import World, opened_world
+
+_OVERHEAD_SECONDS = 6.0
+_LEAST_SECONDS = 5.0
+
+
+def run_scenario(
+    name: str, directory: Path, template: Path, background: Background, *, seed: int, seconds: float
+) -> Row:
+    """Run one scenario for about so many seconds; its row of the table."""
+    scenario = SCENARIOS[name]
+    if (missing := scenario.needs()) is not None:
+        return Row(scenario=name, skipped=missing)
+    began = time.monotonic()
+    rng = random.Random(f"{seed} {name}")
+    violations: list[Violation] = []
+    with opened_world(directory, template, background, scenario.options, seed) as world:
+        world.pause(0.5)
+        inject(world, scenario, rng, max(_LEAST_SECONDS, seconds - _OVERHEAD_SECONDS))
+        violations += heal(world)
+        violations += judge(world)
+        if scenario.check is not None:
+            violations += scenario.check(world)
+    violations += [Violation("nothing is left running", "all", process) for process in world.left_running()]
+    return Row(
+        scenario=name,
+        faults=world.faults,
+        counts=count(world.load.history),
+        violations=violations,
+        ends=world.ends,
+        seconds=time.monotonic() - began,
+    )
+
+
+def inject(world: World, scenario: Scenario, rng: random.Random, seconds: float) -> None:
+    """Faults one after the other: each kind once first, then by chance."""
+    if scenario.body is not None:
+        scenario.body(world, rng, seconds)
+        return
+    end = time.monotonic() + seconds
+    for number in range(scenario.count):
+        if time.monotonic() > end:
+            return
+        fault = scenario.faults[number] if number < len(scenario.faults) else rng.choice(scenario.faults)
+        fault(world, rng)
+        world.faults += 1
+        world.pause(rng.uniform(0.05, scenario.pause))

@@ -1,0 +1,91 @@
+"""Scenarios that are more than a list of faults, and what has to hold in them beside the promises to all."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from domain.events import TaskCreated
+from event_log.append import Append, append
+from runtime.database import open_database
+from runtime.settings import Settings
+from tests.chaos.checker import PLANTED, Violation
+from tests.chaos.ledger import lagging
+from tests.chaos.world import World
+
+_PLANT: Final = """
+    SELECT "position" FROM tasklog.append(ARRAY[0], ARRAY[$1], ARRAY[NULL::bigint], ARRAY[1], ARRAY[gen_random_uuid()],
+        ARRAY['task.exploded'], ARRAY[1::smallint], ARRAY['{}'], ARRAY[$2], ARRAY[NULL], ARRAY[NULL::bytea], true)
+"""
+_BACKLOG_USERS: Final = 4
+_BATCH: Final = 500
+
+
+def plant_impossible_events(world: World, rng: random.Random, seconds: float) -> None:
+    """Events of a type that no code knows, in the streams of two users who go on working."""
+    end = time.monotonic() + min(seconds, 20)
+    world.pause(1)
+    for user in ("user0", "user1"):
+        world.parked |= {user}
+        world.execute(_PLANT, user, f'{{"nonce":"00","request_id":"{PLANTED}{user}"}}')
+        world.faults += 1
+        world.pause(rng.uniform(0.5, 1.5))
+    world.pause(end - time.monotonic())
+
+
+def the_others_go_on(world: World) -> Iterator[Violation]:
+    """Those users are parked right before the event, visibly, and nobody else is behind."""
+    rows = world.execute("""
+        SELECT e.user_id, e.position, c.position AS projected, c.attempts, c.error FROM tasklog.events e
+        JOIN tasklog.checkpoints c USING (user_id) WHERE e.type = 'task.exploded'""")
+    for row in rows:
+        if row["projected"] != row["position"] - 1 or not row["attempts"] or not row["error"]:
+            yield Violation("who cannot be projected is parked", row["user_id"], str(dict(row)))
+    answered = [one for one in world.load.history if one.user == "user2" and one.is_acknowledged]
+    if len(rows) != len(world.parked) or not answered:
+        yield Violation("who cannot be projected is parked", "all", f"{len(rows)} events planted")
+
+
+def project_backlog(world: World, _rng: random.Random, _seconds: float, *, events: int) -> None:
+    """The projector is gone while 20,000 events come, and is back; how long that takes is judged as any lag is."""
+    (projector,) = world.projectors
+    world.resting.add(projector)
+    projector.stop(timeout=5)
+    asyncio.run(_append_backlog(world.url, events))
+    world.faults += 1
+    world.pause(2)
+    behind = asyncio.run(lagging(world.url))
+    if len(behind) < _BACKLOG_USERS:
+        world.complaints.append(f"the backlog was gone before a projector was there: {behind}")
+    world.resting.discard(projector)
+    projector.start()
+
+
+async def _append_backlog(url: str, events: int) -> None:
+    async with open_database(Settings(_env_file=None, database_url=url), "owner") as database:
+        for first in range(0, events, _BATCH):
+            await append(database, [_creation(n) for n in range(first, first + _BATCH)], wait=True)
+
+
+def _creation(n: int) -> Append:
+    user = f"backlog{n % _BACKLOG_USERS}"
+    return Append(
+        user_id=user,
+        task_id=None,
+        expected_version=0,
+        events=(TaskCreated(title=f"backlog {n}", description=None),),
+        actor=user,
+        request_id=f"{PLANTED}{n}",
+    )
+
+
+def all_accepted_are_answered(world: World) -> Iterator[Violation]:
+    """What happened was told: nobody whose write is in the ledger was cut off."""
+    rows = world.execute("SELECT metadata->>'request_id' AS marker FROM tasklog.events")
+    recorded = {row["marker"] for row in rows}
+    for operation in world.load.history:
+        if operation.status is None and operation.marker in recorded:
+            yield Violation("every accepted request is answered", operation.user, str(operation))

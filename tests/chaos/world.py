@@ -1,0 +1,243 @@
+"""A world: Postgres (durable), Valkey, gateways and projectors as real processes, with proxies between them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import asyncpg
+
+import migrations
+from tasklog.embedded import SERVICE_ROLES, service_urls
+from tasklog.embedded.cluster import plain_environment
+from tasklog.embedded.data_dir import open_data_dir, socket_dir
+from tasklog.embedded.postgres import Postgres
+from tasklog.embedded.valkey import Valkey
+from tasklog.listener import listen
+from tasklog.service import Service
+from tests.chaos.background import Background
+from tests.chaos.load import Load
+from tests.chaos.planted import PlantedService
+from tests.chaos.proxy import Proxy
+from tests.servers import SECRET
+
+START_SECONDS = 60
+
+
+class UnhealthyError(Exception):
+    """It did not become healthy by itself in time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a world is made; `planted` is a fault of tests/chaos/planted.py in the services."""
+
+    gateways: int = 1
+    projectors: int = 1
+    postgres: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    server_env: Mapping[str, str] = field(default_factory=dict)
+    disk_mb: int = 0
+    planted: str | None = None
+    users: int = 5
+    clients: int = 3
+
+
+def make_template(directory: Path) -> Path:
+    """A migrated cluster, stopped, to be copied for each world."""
+    data_dir = open_data_dir(directory)
+    postgres = Postgres(data_dir, socket_dir(data_dir), {"fsync": "off"})
+    try:
+        postgres.start()
+        migrations.upgrade(postgres.url(), list(service_urls(postgres).values()))
+    finally:
+        postgres.stop(timeout=10)
+    return data_dir / "postgres"
+
+
+class World:
+    """The processes of one scenario. Everything but clients and proxies is done from the main thread."""
+
+    def __init__(self, directory: Path, template: Path, background: Background, options: Options, seed: int) -> None:
+        self.directory = open_data_dir(directory)
+        self.background = background
+        self.options = options
+        self.faults = 0
+        self.ends: list[str] = []
+        self.complaints: list[str] = []
+        self.parked: frozenset[str] = frozenset()
+        self.resting: set[Service] = set()
+        sockets = socket_dir(self.directory)
+        self.postgres = Postgres(self.directory, sockets, options.postgres)
+        self.valkey = Valkey(self.directory, sockets)
+        self.gateway_proxy = Proxy(str(sockets / ".s.PGSQL.5432"))
+        self.projector_proxy = Proxy(str(sockets / ".s.PGSQL.5432"))
+        self.redis_proxy = Proxy(str(sockets / "valkey.sock"), postgres=False)
+        self.log = self.directory / "services.log"
+        self._template = template
+        self._seed = seed
+        self._stack = ExitStack()
+
+    def open(self) -> None:
+        """Start everything, and the clients."""
+        if self.options.disk_mb:
+            self._mount_disk()
+        shutil.copytree(self._template, self.directory / "postgres", dirs_exist_ok=True)
+        self._stack.callback(self.postgres.stop, timeout=5)
+        self.start_postgres()
+        self._stack.callback(self.valkey.stop, timeout=2)
+        self.valkey.start()
+        for proxy in (self.gateway_proxy, self.projector_proxy, self.redis_proxy):
+            self.background.run(proxy.open())
+            self._stack.callback(self.background.run, proxy.close())
+        self._start_services()
+        self.wait_until_healthy(START_SECONDS)
+        self.background.run(self.load.start())
+
+    def _start_services(self) -> None:
+        output = self._stack.enter_context(self.log.open("ab"))
+        listeners = [self._stack.enter_context(listen("127.0.0.1", 0)) for _ in range(self.options.gateways)]
+        self.load = Load(
+            [listener.getsockname()[1] for listener in listeners],
+            seed=self._seed,
+            users=self.options.users,
+            clients=self.options.clients,
+        )
+        common: dict[str, Any] = {"env": self._environment(), "output": output}
+        planted = self.options.planted
+        make = Service if planted is None else PlantedService.with_fault(planted)
+        self.gateways = [make("gateway", listener=listener, **common) for listener in listeners]
+        self.projectors = [make("projector", **common) for _ in range(self.options.projectors)]
+        for service in self.services:
+            self._stack.callback(service.stop, timeout=5)
+            service.start()
+
+    def _environment(self) -> dict[str, str]:
+        proxies = [self.gateway_proxy, self.projector_proxy, self.gateway_proxy]
+        urls = {
+            name: f"postgresql://{role}@127.0.0.1:{proxy.port}/tasklog?sslmode=disable"
+            for (name, role), proxy in zip(SERVICE_ROLES.items(), proxies, strict=True)
+        }
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+        redis = f"redis://127.0.0.1:{self.redis_proxy.port}/0"
+        own = {"DATA_DIR": str(self.directory), "BETTER_AUTH_SECRET": SECRET, "REDIS_URL": redis}
+        return inherited | own | urls | dict(self.options.env)
+
+    def _mount_disk(self) -> None:
+        disk = self.directory / "postgres"
+        disk.mkdir(mode=0o700)
+        size = f"size={self.options.disk_mb}m,mode=700"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", size, "none", disk], check=True, capture_output=True)
+        self._stack.callback(subprocess.run, ["umount", "-l", disk], check=True)
+
+    @property
+    def services(self) -> list[Service]:
+        return [*self.gateways, *self.projectors]
+
+    @property
+    def url(self) -> str:
+        """The superuser's way past the proxies."""
+        return self.postgres.url()
+
+    def start_postgres(self) -> None:
+        environment = {**plain_environment(), **self.options.server_env}
+        with patch("tasklog.embedded.postgres.plain_environment", lambda: environment):
+            self.postgres.start()
+
+    def kill(self, part: Service | Postgres | Valkey) -> None:
+        """Kill -9, and start again at once."""
+        assert part.process is not None
+        part.process.kill()
+        part.process.wait(10)
+        self.start(part)
+
+    def start(self, part: Service | Postgres | Valkey) -> None:
+        if isinstance(part, Postgres):
+            self.start_postgres()
+        else:
+            part.start()
+
+    def pause(self, seconds: float) -> None:
+        """Let time pass, starting again whatever has ended, as a supervisor does."""
+        end = time.monotonic() + seconds
+        while True:
+            self._revive()
+            left = end - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(left, 0.05))
+
+    def _revive(self) -> None:
+        for part in (self.postgres, self.valkey, *self.services):
+            if part.process is not None and part.process.poll() is not None and part not in self.resting:
+                self.ends.append(f"{part.name} ended with {part.process.returncode}")
+                self.start(part)
+
+    def execute(self, statement: str, *args: object) -> list[Any]:
+        """The rows of a statement of the superuser."""
+
+        async def run() -> list[Any]:
+            connection = await asyncpg.connect(self.url, timeout=5)
+            try:
+                return list(await connection.fetch(statement, *args))
+            finally:
+                await connection.close()
+
+        return asyncio.run(run())
+
+    def wait_until_healthy(self, seconds: float) -> float:
+        """The seconds until every gateway carries out a write and shows it.
+
+        Raises:
+            UnhealthyError: it takes longer than `seconds`.
+        """
+        began = time.monotonic()
+        while not self.background.run(self.load.is_healthy(1.5)):
+            self.pause(0.02)
+            if time.monotonic() - began > seconds:
+                raise UnhealthyError(f"not healthy within {seconds} s")
+        return time.monotonic() - began
+
+    def close(self) -> None:
+        """End everything that this world started."""
+        for service in self.services:
+            if service.process is not None and service.process.poll() is None:
+                service.process.send_signal(signal.SIGCONT)
+        self._stack.close()
+
+    def left_running(self) -> list[str]:
+        """The processes that still belong to this world."""
+        mark = str(self.directory)
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                environment = (process / "environ").read_bytes().decode(errors="replace")
+                where = str((process / "cwd").readlink())
+            except OSError:
+                continue
+            if mark in command + environment + where and process.name != str(os.getpid()):
+                found.append(f"{process.name} {command}")
+        return found
+
+
+@contextmanager
+def opened_world(
+    directory: Path, template: Path, background: Background, options: Options, seed: int
+) -> Iterator[World]:
+    world = World(directory, template, background, options, seed)
+    try:
+        world.open()
+        yield world
+    finally:
+        world.close()
