@@ -15,7 +15,7 @@ from bench.contenders import start_peer, start_tasklog
 from bench.growth import grow, growth
 from bench.idle import idle
 from bench.lab import Lab, running, servers
-from bench.measure import Figures, Rounds, measure
+from bench.measure import Figures, Round, Rounds, measure
 from bench.profile import profile
 from bench.projection import backlog, delay
 from bench.report import RESULTS, Report, facts, plain
@@ -104,7 +104,7 @@ class _Run:
             seconds = self.rounds.seconds
             results = [await load(url, calls, connections=100, seconds=seconds) for _ in range(self.rounds.number)]
             process.terminate()
-            found[name] = Figures.of([(result, 0) for result in results])
+            found[name] = Figures.of([Round(measured=result) for result in results])
         return found
 
     async def _projector(self, tasklog: Tasklog, report: Report) -> None:

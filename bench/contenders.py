@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -13,7 +14,7 @@ from bench.wrk import SECRET
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from bench.lab import Lab
@@ -36,6 +37,9 @@ class Contender(Protocol):
 
     name: str
     url: str
+
+    def processes(self) -> Mapping[str, int]:
+        """The process ids of the API and of what else belongs to it, by name."""
 
     async def seed(self, users: Sequence[str], tasks: int) -> Tasks:
         """Give each user so many tasks."""
@@ -64,6 +68,10 @@ class Peer:
     owner: asyncpg.Connection
     api: subprocess.Popen[bytes]
     name: str = "peer"
+
+    def processes(self) -> Mapping[str, int]:
+        """The API."""
+        return {"api": self.api.pid}
 
     async def seed(self, users: Sequence[str], tasks: int) -> Tasks:
         """Insert rows; the ids come from the table's sequence."""
@@ -119,6 +127,10 @@ class Tasklog:
     env: dict[str, str]
     name: str = "tasklog"
 
+    def processes(self) -> Mapping[str, int]:
+        """The API and the projector."""
+        return {"api": self.gateway.pid, "projector": self.projector.pid}
+
     async def seed(self, users: Sequence[str], tasks: int) -> Tasks:
         """Append events, and wait until they are projected."""
         made = await self.ledger.seed(users, tasks)
@@ -136,11 +148,13 @@ class Tasklog:
             await asyncio.sleep(0.02)
 
     async def stored(self, users: Sequence[str]) -> int:
-        """Count creations in the ledger, which must be the rows of the read table too."""
-        events, rows = await self.ledger.stored(users)
-        if events != rows:
-            raise SystemExit(f"The ledger holds {events} creations, the read table {rows} tasks.")
-        return events
+        """Count creations in the ledger, which must be the rows of the read table too, soon."""
+        deadline = time.monotonic() + 10  # what was under way when the load ended may come in a little later
+        while (counts := await self.ledger.stored(users))[0] != counts[1]:
+            if time.monotonic() > deadline:
+                raise SystemExit(f"The ledger holds {counts[0]} creations, the read table {counts[1]} tasks.")
+            await asyncio.sleep(0.05)
+        return counts[0]
 
     async def watch_changes(self) -> None:
         """The ledger has them all."""

@@ -63,6 +63,12 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
+def cpu_seconds_below(root: int) -> float:
+    """The CPU time of a process and all below it, those that have ended included."""
+    fields = Path(f"/proc/{root}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(cpu_seconds, tree(root))) + (int(fields[13]) + int(fields[14])) / _TICKS
+
+
 def _memory(pid: int) -> float:
     found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
     return int(found[1]) / 1024 if found else 0.0

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING
 
 import httpx
 
+from bench.idle import cpu_seconds, cpu_seconds_below
 from bench.wrk import load, token
 
 if TYPE_CHECKING:
@@ -30,41 +31,52 @@ class Rounds:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Round:
+    """What came of one round; `cpu`: microseconds an answer, of each process, which a busy machine changes little."""
+
+    measured: Measured
+    lost: int = 0
+    cpu: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Figures:
-    """The medians of some rounds: answers a second, latencies in ms; `lost` toggles of all rounds."""
+    """The medians of some rounds: answers a second, latencies in ms, CPU per answer; `lost` toggles of all rounds."""
 
     rate: float
     p50: float
     p95: float
     p99: float
     lost: int
+    cpu: dict[str, float]
     rounds: tuple[float, ...]
 
     @classmethod
-    def of(cls, results: Sequence[tuple[Measured, int]]) -> Figures:
+    def of(cls, results: Sequence[Round]) -> Figures:
         """The medians of measured rounds and their lost toggles."""
-        measured = [one for one, _ in results]
+        measured = [one.measured for one in results]
         return cls(
             rate=median(one.rate for one in measured),
             p50=median(one.p50 for one in measured),
             p95=median(one.p95 for one in measured),
             p99=median(one.p99 for one in measured),
-            lost=sum(lost for _, lost in results),
+            lost=sum(one.lost for one in results),
+            cpu={name: median(one.cpu[name] for one in results) for name in results[0].cpu},
             rounds=tuple(one.rate for one in measured),
         )
 
 
 async def measure(lab: Lab, work: Work, contenders: Sequence[Contender], rounds: Rounds) -> dict[str, Figures]:
     """Measure the contenders in turn, A B A B; what they stored is checked each time."""
-    seen: dict[str, list[tuple[Measured, int]]] = {contender.name: [] for contender in contenders}
+    seen: dict[str, list[Round]] = {contender.name: [] for contender in contenders}
     for n in range(rounds.number):
         for contender in contenders:
             seen[contender.name].append(await one_round(lab, work, contender, n, rounds.seconds))
     return {name: Figures.of(results) for name, results in seen.items()}
 
 
-async def one_round(lab: Lab, work: Work, contender: Contender, n: int, seconds: float) -> tuple[Measured, int]:
-    """Seed users, load, and prove; what wrk saw, and how many toggles were lost."""
+async def one_round(lab: Lab, work: Work, contender: Contender, n: int, seconds: float) -> Round:
+    """Seed users, load, and prove."""
     users = [f"{work.name}-{n}-{number}" for number in range(work.users)]
     tasks = await contender.seed(users, work.tasks) if work.tasks else {user: [] for user in users}
     if work.check == "toggled":
@@ -76,11 +88,19 @@ async def one_round(lab: Lab, work: Work, contender: Contender, n: int, seconds:
     if work.name in ("list", "long", "list-304"):  # a cache, where there is one, is filled
         await load(contender.url, calls, connections=work.connections, seconds=1)
     await lab.execute("CHECKPOINT")
+    before = _cpu(lab, contender)
     async with _changing(contender, tasks, work.changes):
         result = await load(contender.url, calls, connections=work.connections, seconds=seconds)
     await contender.settle()
-    lost = await _prove(work, contender, tasks, result, size)
-    return result, lost
+    cpu = {name: 1e6 * (spent - before[name]) / max(1, result.requests) for name, spent in _cpu(lab, contender).items()}
+    return Round(measured=result, cpu=cpu, lost=await _prove(work, contender, tasks, result, size))
+
+
+def _cpu(lab: Lab, contender: Contender) -> dict[str, float]:
+    """The CPU seconds of the contender's processes and of Postgres, so far."""
+    assert lab.postgres.process is not None
+    spent = {name: cpu_seconds(pid) for name, pid in contender.processes().items()}
+    return spent | {"postgres": cpu_seconds_below(lab.postgres.process.pid)}
 
 
 async def _prove(work: Work, contender: Contender, tasks: Tasks, result: Measured, size: int) -> int:

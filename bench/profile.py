@@ -29,15 +29,17 @@ async def profile(lab: Lab, tasklog: Tasklog, work: Work, seconds: float) -> str
     """Run a work for some seconds and describe it."""
     processes = {"gateway": tasklog.gateway.pid, "projector": tasklog.projector.pid}
     await tasklog.ledger.owner.execute("SELECT pg_stat_reset()")
-    plain, _ = await one_round(lab, work, tasklog, 0, seconds)
+    plain = await one_round(lab, work, tasklog, 0, seconds)
     backends = {pid: cpu_seconds(pid) for pid in _all(lab, processes)}
     spies = [
         asyncio.create_task(_spy(pid, lab.directory / f"{name}.stacks", seconds)) for name, pid in processes.items()
     ]
-    result, _ = await one_round(lab, work, tasklog, 1, seconds)
+    sampled = await one_round(lab, work, tasklog, 1, seconds)
     for spy in spies:
         await spy
-    lines = [f"\n== {work.title}: {plain.rate:,.0f}/s, {result.rate:,.0f}/s while sampled"]
+    lines = [
+        f"\n== {work.title}: {plain.measured.rate:,.0f}/s, {sampled.measured.rate:,.0f}/s while sampled; CPU µs an answer: {_costs(plain.cpu)}"
+    ]
     for name in processes:
         lines += [f"-- {name}", *_hot(lab.directory / f"{name}.stacks")]
     lines += ["-- CPU seconds a process, of the whole sampled round (with its seeding)"]
@@ -46,6 +48,10 @@ async def profile(lab: Lab, tasklog: Tasklog, work: Work, seconds: float) -> str
     rows = await tasklog.ledger.owner.fetch(_FUNCTIONS)
     lines += [f"{r['funcname']:<24}{r['calls']:>9}{r['total_time']:>10.0f}{r['self_time']:>10.0f}" for r in rows]
     return "\n".join(lines)
+
+
+def _costs(cpu: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {spent:.0f}" for name, spent in cpu.items())
 
 
 def _all(lab: Lab, processes: Mapping[str, int]) -> list[int]:

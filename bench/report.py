@@ -31,6 +31,9 @@ _HEAD: Final = (
 )
 
 
+_CPU_HEAD: Final = ("work", "peer: API", "its Postgres", "Tasklog: API", "projector", "its Postgres", "ratio of all")
+
+
 @dataclass(kw_only=True)
 class Report:
     """What a run found; each part may be missing."""
@@ -47,6 +50,7 @@ class Report:
         parts = ["# Results of `./run bench`", *(f"- {fact}" for fact in self.facts), ""]
         if self.works:
             parts += ["## Beside the plain CRUD", "", *_table(_HEAD, [self.row(*one) for one in self.works]), ""]
+            parts += ["## CPU time an answer, in µs", "", *_table(_CPU_HEAD, [_cpu(*one) for one in self.works]), ""]
         if self.limits:
             parts += ["## Limits of this machine", "", *_table(("app", "answers/s"), self._limits()), ""]
         if self.further:
@@ -93,6 +97,14 @@ class Report:
         rows = [(usage.name, f"{usage.cpu:.2f}", f"{usage.memory:.0f}") for usage in self.idle]
         total = sum(usage.cpu for usage in self.idle)
         return [*rows, ("all (target ≤ 2; each Python process ≤ 120 MB)", f"{total:.2f}", "")]
+
+
+def _cpu(work: Work, figures: Mapping[str, Figures]) -> tuple[str, ...]:
+    """What an answer costs the machine, the load's own cost left out; background changes count where there are any."""
+    peers, ours = (dict(figures[name].cpu) if name in figures else {} for name in ("peer", "tasklog"))
+    ratio = sum(peers.values()) / sum(ours.values()) if peers and ours else None
+    cells = [peers.get("api"), peers.get("postgres"), *(ours.get(name) for name in ("api", "projector", "postgres"))]
+    return work.title, *("" if cell is None else f"{cell:,.0f}" for cell in cells), f"{ratio:.1f} ×" if ratio else ""
 
 
 def facts(rounds: Rounds, postgres: Mapping[str, str]) -> list[str]:
