@@ -12,9 +12,10 @@ from typing import Any, Final, Literal
 
 import orjson
 
-from domain.evolve import evolve
+from domain.evolve import HistoryError, evolve
 from domain.task import NoTask, Task, TaskState, title_key
 from edge.task_body import task_body
+from event_log.codec import UnreadableEventError
 from event_log.read import recorded
 from projector.project import task_of
 from read_api.cursor import Cursor
@@ -74,6 +75,7 @@ async def list_tasks(database: Database, user_id: str, query: TaskQuery) -> Task
     """A user's tasks, as they are after every acknowledged command.
 
     Raises:
+        HistoryError, UnreadableEventError: an event that is not projected yet cannot be followed.
         UnavailableError: the database cannot answer.
     """
     after = query.after
@@ -96,19 +98,26 @@ async def list_tasks(database: Database, user_id: str, query: TaskQuery) -> Task
     )
 
 
-async def get_tasks(database: Database, keys: Sequence[tuple[str, int]]) -> list[TaskBody | None]:
+async def get_tasks(
+    database: Database, keys: Sequence[tuple[str, int]]
+) -> list[TaskBody | HistoryError | UnreadableEventError | None]:
     """For each (user id, task id) the task as it is after every acknowledged command; None where there is none.
+
+    An event that cannot be followed is the answer of its task alone, as a value: the others are other users'.
 
     Raises:
         UnavailableError: the database cannot answer.
     """
-    found: list[TaskBody | None] = [None] * len(keys)
+    found: list[TaskBody | HistoryError | UnreadableEventError | None] = [None] * len(keys)
     for row in await database.fetch(GET, [user_id for user_id, _ in keys], [task_id for _, task_id in keys]):
         n = row["n"] - 1
         if row["body"] is not None:
             found[n] = TaskBody(body=row["body"].encode(), version=row["version"])
-        for task in _changed(row):
-            found[n] = TaskBody(body=task_body(keys[n][0], task), version=task.version)
+        try:
+            for task in _changed(row):
+                found[n] = TaskBody(body=task_body(keys[n][0], task), version=task.version)
+        except (HistoryError, UnreadableEventError) as error:
+            found[n] = error
     return found
 
 

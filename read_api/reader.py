@@ -20,6 +20,7 @@ KEPT_BYTES: Final = 16 * 1024 * 1024
 """How much is kept of rendered lists, all together."""
 
 _Key: TypeAlias = tuple[str, TaskQuery]
+_TaskKey: TypeAlias = tuple[str, int]
 
 
 class Reader:
@@ -53,14 +54,18 @@ class Reader:
         """One of the user's tasks, None if there is none.
 
         Raises:
+            HistoryError, UnreadableEventError: an event of the task that is not projected yet cannot be followed.
             UnavailableError: the database cannot answer.
         """
-        return await self._tasks.get((user_id, task_id))
+        task = await self._tasks.get((user_id, task_id))
+        if isinstance(task, Exception):
+            raise task
+        return task
 
     async def _fetch_heads(self, users: Sequence[str]) -> Sequence[int]:
         return await heads(self._database, users)
 
-    async def _fetch_tasks(self, keys: Sequence[tuple[str, int]]) -> Sequence[TaskBody | None]:
+    async def _fetch_tasks(self, keys: Sequence[_TaskKey]) -> Sequence[TaskBody | Exception | None]:
         return await get_tasks(self._database, keys)
 
 
