@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,24 +49,36 @@ def idle(directory: Path, seconds: float) -> list[Usage]:
         end(root, signal.SIGTERM, 10)
 
 
-def tree(root: int) -> Iterator[int]:
-    """A process and all below it."""
-    yield root
-    for task in Path(f"/proc/{root}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            yield from tree(int(child))
+def tree(root: int) -> list[int]:
+    """A process and all below it, of those that run now."""
+    below = defaultdict(list)
+    for path in Path("/proc").glob("[0-9]*"):
+        if fields := _stat(int(path.name)):
+            below[int(fields[1])].append(int(path.name))
+    found = [root]
+    for pid in found:  # it grows meanwhile
+        found += below[pid]
+    return found
 
 
 def cpu_seconds(pid: int) -> float:
-    """The CPU time that a process took so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+    """The CPU time that a process took so far, 0 if it has ended."""
+    fields = _stat(pid)
+    return (int(fields[11]) + int(fields[12])) / _TICKS if fields else 0.0
 
 
 def cpu_seconds_below(root: int) -> float:
     """The CPU time of a process and all below it, those that have ended included."""
-    fields = Path(f"/proc/{root}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(cpu_seconds, tree(root))) + (int(fields[13]) + int(fields[14])) / _TICKS
+    ended = _stat(root)[13:15]
+    return sum(map(cpu_seconds, tree(root))) + sum(map(int, ended)) / _TICKS
+
+
+def _stat(pid: int) -> list[str]:
+    """What /proc says of a process behind its name; nothing if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
 
 
 def _memory(pid: int) -> float:
