@@ -37,9 +37,8 @@ async def profile(lab: Lab, tasklog: Tasklog, work: Work, seconds: float) -> str
     sampled = await one_round(lab, work, tasklog, 1, seconds)
     for spy in spies:
         await spy
-    lines = [
-        f"\n== {work.title}: {plain.measured.rate:,.0f}/s, {sampled.measured.rate:,.0f}/s while sampled; CPU µs an answer: {_costs(plain.cpu)}"
-    ]
+    lines = [f"\n== {work.title}: {plain.measured.rate:,.0f}/s, {sampled.measured.rate:,.0f}/s while sampled"]
+    lines += [f"-- CPU µs an answer: {_costs(plain.cpu)}"]
     for name in processes:
         lines += [f"-- {name}", *_hot(lab.directory / f"{name}.stacks")]
     lines += ["-- CPU seconds a process, of the whole sampled round (with its seeding)"]
