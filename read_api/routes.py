@@ -48,7 +48,7 @@ _HISTORY_HEADERS: Final[dict[str, Any]] = {
     **_NEXT,
     "ETag": {"description": "Of the user's last change and the query", **_TEXT},
 }
-_UNCHANGED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "Unchanged since If-None-Match"}}
+_NOT_MODIFIED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "Unchanged since If-None-Match"}}
 _IF_NONE_MATCH: Final = {
     "name": "If-None-Match",
     "in": "header",
@@ -79,7 +79,7 @@ def _reading(*path: str, parameters: tuple[dict[str, Any], ...] = ()) -> dict[st
     response_class=Response,
     responses={
         200: {"model": list[TaskObject], "description": "A bare array", "headers": _LIST_HEADERS},
-        **_UNCHANGED,
+        **_NOT_MODIFIED,
         **problems(400, 401, 403, 422, 429),
     },
     openapi_extra=_reading("user_id", parameters=tuple(LIST_PARAMETERS)),
@@ -99,9 +99,12 @@ async def read_tasks(request: Request) -> Response:
 async def _past_tasks(request: Request, user_id: str, query: TaskQuery, when: int | datetime) -> Response:
     then = await _moment(request, user_id, when)
     check_as_of(query.after, then.position)
-    page = await list_tasks_as_of(_database(request), user_id, query, then.position)
     etag = _etag(f"{then.position}.{then.erased}", (query.status, query.sort, query.limit, query.after))
-    return _validated(request, page.body, _list_headers(user_id, query, page, etag))
+    unchanged = _unchanged(request, {"ETag": etag, "Cache-Control": _CACHING, _POSITION: str(then.position)})
+    if unchanged is not None:
+        return unchanged
+    page = await list_tasks_as_of(_database(request), user_id, query, then.position)
+    return json_response(page.body, headers=_list_headers(user_id, query, page, etag))
 
 
 @router.get(
@@ -110,7 +113,7 @@ async def _past_tasks(request: Request, user_id: str, query: TaskQuery, when: in
     response_class=Response,
     responses={
         200: {"model": TaskObject, "description": "The task", "headers": _TASK_HEADERS},
-        **_UNCHANGED,
+        **_NOT_MODIFIED,
         **problems(401, 403, 404, 422, 429),
     },
     openapi_extra=_reading("user_id", "task_id", parameters=(AS_OF,)),
@@ -140,7 +143,7 @@ async def read_task(request: Request) -> Response:
     tags=["history"],
     responses={
         200: {"model": History, "description": "The task's events, oldest first", "headers": _HISTORY_HEADERS},
-        **_UNCHANGED,
+        **_NOT_MODIFIED,
         **problems(401, 403, 404, 422, 429),
     },
     openapi_extra=_reading("user_id", "task_id", parameters=HISTORY_PARAMETERS),
@@ -162,7 +165,7 @@ async def read_task_history(request: Request) -> Response:
     tags=["history"],
     responses={
         200: {"model": History, "description": "The user's events, oldest first", "headers": _HISTORY_HEADERS},
-        **_UNCHANGED,
+        **_NOT_MODIFIED,
         **problems(401, 403, 422, 429),
     },
     openapi_extra=_reading("user_id", parameters=HISTORY_PARAMETERS),
@@ -223,7 +226,10 @@ def _next_link(user_id: str, path: str, asked: dict[str, Any]) -> str:
 
 def _validated(request: Request, body: bytes, headers: dict[str, str]) -> Response:
     """The body, or 304 where the client has it already."""
+    return _unchanged(request, headers) or json_response(body, headers=headers)
+
+
+def _unchanged(request: Request, headers: dict[str, str]) -> Response | None:
+    """304 where the client has what the ETag of `headers` stands for, else None."""
     known = request.headers.get("if-none-match")
-    if known is not None and matches(known, headers["ETag"]):
-        return Response(status_code=304, headers=headers)
-    return json_response(body, headers=headers)
+    return Response(status_code=304, headers=headers) if known and matches(known, headers["ETag"]) else None

@@ -18,7 +18,7 @@ from runtime.database import Database
 POSITION_AT: Final = "SELECT * FROM tasklog.position_at($1, $2)"
 EVENTS: Final = "SELECT * FROM tasklog.events_between($1, $2, $3, $4, $5)"
 
-_CHUNK: Final = 500  # a few ms of work, then other requests have their turn
+_CHUNK: Final = 250  # some 3 ms of work, then other requests have their turn
 _NOTHING: Final = NoTask()
 
 
