@@ -1,0 +1,232 @@
+"""Export and import: the ledger leaves the database and comes back, and every byte of it is proved on the way.
+
+Seen to fail: with the hash left out of the check of a line, without the end line's digest, without the look for
+streams before an import, and with `recorded_at` cut to milliseconds.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator, Callable, Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import asyncpg
+import orjson
+import pytest
+from pydantic import SecretStr
+
+from audit import export_file
+from audit.anchor import anchor, read_anchors
+from audit.export import export, export_to
+from audit.export_file import ExportError, total_events, verify_file
+from audit.import_ import LedgerNotEmptyError, import_
+from audit.verify import verify
+from domain.events import TaskCompleted, TaskEdited
+from projector.catch_up import catch_up
+from runtime.database import Database, open_database
+from runtime.settings import Settings
+from tests.conftest import _cloned
+from tests.ledger import Life, appended, copy_of, created, of, tasks_copy
+from tests.servers import Database as Addresses
+from tests.servers import Servers
+
+TEXT = 'Milk "2 l" \\ 😀\u2028\n\t\u0001,\x7f'
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that streams go over the ends of chunks."""
+    monkeypatch.setattr(export_file, "_CHUNK", 7)
+
+
+@pytest.fixture
+async def as_owner(settings: Settings, database: Addresses) -> AsyncIterator[Database]:
+    async with open_database(
+        settings.model_copy(update={"database_url": SecretStr(database.owner)}), "owner"
+    ) as opened:
+        yield opened
+
+
+@pytest.fixture
+def empty(servers: Servers) -> Iterator[Addresses]:
+    """Another database, migrated and empty."""
+    yield from _cloned(servers)
+
+
+@pytest.fixture
+async def other(settings: Settings, empty: Addresses) -> AsyncIterator[Database]:
+    """The other database as its owner."""
+    async with open_database(settings.model_copy(update={"database_url": SecretStr(empty.owner)}), "owner") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def file(writer: Database, projector: Database, owner: asyncpg.Connection, tmp_path: Path) -> Path:
+    """An export of some lives, an erased one among them, with awkward text."""
+    for n in range(5):
+        await Life(f"user-{n}", seed=n).go_on(writer, 30)
+    task = await created(writer, "Älice, b", TEXT)
+    edited = TaskEdited(title=TEXT * 2, description=TEXT)
+    await appended(writer, of("Älice, b", edited, TaskCompleted(), task=task, expected=1))
+    await owner.execute("SELECT tasklog.erase('user-3', 'a', 'r')")
+    await created(writer, "user-3")
+    await catch_up(projector)
+    path = tmp_path / "ledger.jsonl"
+    await export_to(projector, path)
+    return path
+
+
+async def test_an_export_verifies_and_counts_what_the_ledger_has(file: Path, projector: Database) -> None:
+    report = verify_file(file)
+    live = await verify(projector)
+    assert report.faults == live.faults == []
+    assert (report.events, report.streams) == (live.events, live.streams)
+    assert total_events(file) == live.events
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+async def test_an_export_comes_back_byte_for_byte(
+    file: Path, owner: asyncpg.Connection, other: Database, projector: Database, tmp_path: Path
+) -> None:
+    with (tmp_path / "anchors").open("wb") as anchors:
+        await anchor(projector, anchors)
+    events = await import_(other, file)
+    assert events == total_events(file)
+    await catch_up(other)
+    async with other.pool.acquire() as copy:
+        for table, order, columns in (
+            ("events", "user_id, position", "*"),
+            ("tasks", "user_id, id", "*"),
+            ("streams", "user_id", "user_id, head, hash, recorded_at"),
+            ("checkpoints", "user_id", "user_id, position"),
+        ):
+            assert await copy_of(copy, table, order, columns) == await copy_of(owner, table, order, columns)
+    report = await verify(other, anchors=read_anchors(tmp_path / "anchors"))
+    assert report.faults == []
+    again = io.BytesIO()
+    await export(other, again)
+    assert again.getvalue().splitlines()[:-1] == file.read_bytes().splitlines()[:-1]
+
+
+async def test_after_an_import_new_tasks_have_new_ids_and_streams_go_on(
+    file: Path, other: Database, owner: asyncpg.Connection
+) -> None:
+    await import_(other, file)
+    newest = await owner.fetchval("SELECT max(task_id) FROM tasklog.events")
+    ((first,), (second,)) = await appended(other, of("user-1"), of("new"))
+    assert {first.task_id, second.task_id} == {newest + 1, newest + 2}
+    await catch_up(other)
+    assert (await verify(other)).faults == []
+
+
+async def test_one_users_export_holds_that_user_alone(
+    file: Path, projector: Database, other: Database, owner: asyncpg.Connection, tmp_path: Path
+) -> None:
+    path = tmp_path / "one.jsonl"
+    events = await export_to(projector, path, user_id="user-2")
+    lines = path.read_bytes().splitlines()
+    assert {orjson.loads(line)["user_id"] for line in lines} == {"user-2"}
+    assert verify_file(path).events == events == len(lines) - 1
+    assert await import_(other, path) == events
+    async with other.pool.acquire() as copy:
+        assert await tasks_copy(copy) == b""
+        await catch_up(other)
+        assert await tasks_copy(copy) != b""
+
+
+async def test_import_goes_into_an_empty_ledger_alone(
+    file: Path, as_owner: Database, owner: asyncpg.Connection
+) -> None:
+    before = await copy_of(owner, "events", "user_id, position")
+    with pytest.raises(LedgerNotEmptyError):
+        await import_(as_owner, file)
+    assert await copy_of(owner, "events", "user_id, position") == before
+
+
+async def test_an_export_does_not_overwrite_a_file(file: Path, projector: Database) -> None:
+    before = file.read_bytes()
+    with pytest.raises(FileExistsError):
+        await export_to(projector, file)
+    assert file.read_bytes() == before
+
+
+Change = Callable[[list[bytes]], list[bytes]]
+
+
+def _with(number: int, old: bytes, new: bytes) -> Change:
+    def change(lines: list[bytes]) -> list[bytes]:
+        assert old in lines[number]
+        return [*lines[:number], lines[number].replace(old, new, 1), *lines[number + 1 :]]
+
+    return change
+
+
+CUT: dict[str, Change] = {
+    "no end": lambda lines: lines[:-1],
+    "half a line": lambda lines: [*lines[:-1], lines[-1][:20]],
+    "nothing": lambda _: [],
+    "an event left out": lambda lines: lines[:10] + lines[11:],
+    "an event twice": lambda lines: lines[:10] + lines[9:],
+    "something behind the end": lambda lines: [*lines, lines[0]],
+    "two exports in one": lambda lines: lines * 2,
+    "users in another order": lambda lines: lines[100:-1] + lines[:100] + lines[-1:],
+    "no event": _with(5, b'"position"', b'"place"'),
+    "a field too many": _with(5, b'"position"', b'"more":1,"position"'),
+    "a position that is text": _with(5, b'"position":6', b'"position":"6"'),
+    "no object": lambda lines: [b"[]", *lines],
+    "no JSON": lambda lines: [b"{", *lines],
+}
+CHANGED: dict[str, Change] = {
+    "title": _with(-2, b"task.", b"tusk."),
+    "time": _with(5, b'Z","data"', b'1Z","data"'),
+    "hash": _with(5, b'"hash":"', b'"hash":"0'),
+    "user": _with(0, b'"user_id":"user-0"', b'"user_id":"user"'),
+}
+
+
+@pytest.mark.parametrize("name", [*CUT, *CHANGED])
+async def test_a_file_that_was_cut_or_changed_is_refused(file: Path, other: Database, name: str) -> None:
+    lines = file.read_bytes().splitlines()
+    change = CUT.get(name) or CHANGED[name]
+    file.write_bytes(b"".join(line + b"\n" for line in change(lines)))
+    with pytest.raises(ExportError):
+        verify_file(file)
+    with pytest.raises(ExportError):
+        await import_(other, file)
+    assert (await other.fetch("SELECT count(*) FROM tasklog.events"))[0][0] == 0
+    assert (await other.fetch("SELECT count(*) FROM tasklog.streams"))[0][0] == 0
+
+
+@pytest.mark.parametrize("name", CHANGED)
+async def test_a_changed_line_is_found_though_the_end_line_was_made_to_fit(
+    file: Path, other: Database, name: str
+) -> None:
+    lines = CHANGED[name](file.read_bytes().splitlines())
+    _write_with_fitting_end(file, lines[:-1])
+    report = verify_file(file)
+    assert report.faults
+    with pytest.raises(ExportError, match="position"):
+        await import_(other, file)
+    assert (await other.fetch("SELECT count(*) FROM tasklog.events"))[0][0] == 0
+
+
+async def test_a_cut_tail_of_a_file_is_found_by_anchors(file: Path, projector: Database, tmp_path: Path) -> None:
+    path = tmp_path / "anchors"
+    with path.open("wb") as out:
+        await anchor(projector, out)
+    lines = file.read_bytes().splitlines()[:-1]
+    last = orjson.loads(lines[-1])
+    _write_with_fitting_end(file, lines[:-1])
+    assert verify_file(file).faults == []
+    (fault,) = verify_file(file, anchors=read_anchors(path)).faults
+    assert (fault.user_id, fault.position) == (last["user_id"], last["position"])
+    _write_with_fitting_end(file, [line for line in lines if orjson.loads(line)["user_id"] != "user-2"])
+    faults = verify_file(file, anchors=read_anchors(path)).faults
+    assert [(fault.user_id, fault.position) for fault in faults] == [("user-2", 1)]
+
+
+def _write_with_fitting_end(file: Path, lines: list[bytes]) -> None:
+    body = b"".join(line + b"\n" for line in lines)
+    end = {"end": True, "user_id": None, "events": len(lines), "sha256": sha256(body).hexdigest()}
+    file.write_bytes(body + orjson.dumps(end) + b"\n")
