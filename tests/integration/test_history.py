@@ -111,6 +111,20 @@ async def test_every_entry_tells_what_it_changed_wherever_its_page_begins(
         assert await walk(reader, user, limit=limit, type=name) == typed
 
 
+async def test_what_was_before_is_what_was_set_last(
+    writer: Database, reader: Database, owner: asyncpg.Connection
+) -> None:
+    edits: list[Command] = [EditTask(title=title, completed=n % 2 == 0) for n, title in enumerate("bcde")]
+    edits += [EditTask(description=text, completed=n % 2 == 1) for n, text in enumerate("wxyz")]
+    last = [EditTask(title="f"), EditTask(description='"title":'), ToggleTask(), EditTask(title="g"), DeleteTask()]
+    task = [(command, 0) for command in (CreateTask(title="a", description="v"), *edits, *last)]
+    await live(writer, "alice", task)
+    expected = await stored_changes(owner, "alice")
+    for limit in (1, 2, 3):
+        entries = await walk(reader, "alice", limit=limit)
+        assert {entry["position"]: entry["changes"] for entry in entries} == expected
+
+
 def test_a_change_is_what_the_event_sets_and_what_was_before() -> None:
     before = {"title": "a", "description": "b", "completed": True}
     cases: list[tuple[TaskEvent, Any, list[tuple[str, Any, Any]]]] = [
