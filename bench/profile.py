@@ -77,7 +77,7 @@ async def _spy(pid: int, output: Path, seconds: float) -> None:
             "-p",
             str(pid),
             "-d",
-            str(round(seconds + 1)),
+            str(round(seconds + 3)),
             "-r",
             "200",
             "-f",
