@@ -116,6 +116,14 @@ def gateway(fd: Annotated[int | None, typer.Option(help="The listening socket, i
 
 
 @app.command(hidden=True)
+def openapi() -> None:
+    """Write edge/openapi.json anew from the routes of both services."""
+    from tasklog.openapi import write
+
+    write()
+
+
+@app.command(hidden=True)
 def prepare() -> None:
     """Check and migrate the database before the services start."""
     from tasklog import database
