@@ -8,11 +8,14 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from redis import Redis
 
+import event_log
 from tasklog.service import Service
+from tests.chaos.planted import TOGGLE_OUTSIDE_THE_LOCK
 from tests.chaos.proxy import Proxy
 from tests.chaos.world import World
 
@@ -174,6 +177,20 @@ def terminate_gateway(world: World, rng: random.Random) -> None:
         world.complaints.append(f"SIGTERM: exit code {code} after {time.monotonic() - began:.1f} s")
     service.start()
     world.wait_until_healthy(10)
+
+
+def pass_time(world: World, _: random.Random) -> None:
+    """Nothing, but for a fault that is planted in the services."""
+    world.pause(1)
+
+
+def decide_outside_the_lock(world: World, _: random.Random) -> None:
+    """Planted, for the checker to find: the append no longer looks at the version that was decided on."""
+    text = (Path(event_log.__file__).parent / "functions.sql").read_text()
+    for sound, broken in TOGGLE_OUTSIDE_THE_LOCK:
+        assert sound in text, sound
+        text = text.replace(sound, broken)
+    world.execute_script(text)
 
 
 def _for_a_while(world: World, seconds: float, begin: Callable[[Proxy], Any], end: Callable[[Proxy], Any]) -> None:

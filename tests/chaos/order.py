@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 
 from tests.chaos.checker import Evidence, Violation
@@ -121,14 +121,16 @@ def _check_bodies(
     """What a read shows is the fold of the ledger up to the position, or version, that it names."""
     lists: dict[int, list[Operation]] = defaultdict(list)
     for operation in operations:
-        if operation.status != 200:
-            continue
-        if operation.kind == "list":
+        if operation.status == 200 and operation.kind == "list":
             lists[operation.number or 0].append(operation)
-        elif operation.kind == "get":
+        elif operation.status == 200 and operation.kind == "get":
             task = evidence.versions.get((user, operation.task_id or 0, operation.number or 0))
             if task is None or contract_fields(task) != operation.json():
                 yield Violation("a read is the fold", user, f"{operation}: {operation.answer!r}, stored {task}")
+    yield from _check_lists(stream, user, lists)
+
+
+def _check_lists(stream: Sequence[Event], user: str, lists: Mapping[int, Sequence[Operation]]) -> Iterator[Violation]:
     tasks: dict[int, TaskObject] = {}
     for position in range(len(stream) + 1):
         if position:

@@ -1,4 +1,5 @@
 """Faults planted on purpose, in processes of the tests, for the checker to find: `python -m tests.chaos.planted`."""
+# ruff: noqa: PLC0415 - only the faulty service is imported
 
 from __future__ import annotations
 

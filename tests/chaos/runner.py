@@ -18,7 +18,7 @@ _OVERHEAD_SECONDS = 6.0
 _LEAST_SECONDS = 5.0
 
 
-def run_scenario(
+def run_scenario(  # noqa: PLR0913 - what a run shares, and this scenario's part
     name: str, directory: Path, template: Path, background: Background, *, seed: int, seconds: float
 ) -> Row:
     """Run one scenario for about so many seconds; its row of the table."""

@@ -156,4 +156,23 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "sigterm": Scenario(faults=(nemesis.terminate_gateway,), count=10, check=all_accepted_are_answered),
     "overload": Scenario(body=overload, options=Options(users=2, clients=1)),
     "soak": Scenario(faults=_SOAK, count=1000, pause=1.5, weight=4, options=Options(gateways=2, projectors=2, users=8)),
+    # Worlds with a fault planted in them, for the tests of the checker: each has to end with violations.
+    "planted-asynchronous-commit": Scenario(
+        faults=(nemesis.kill_postgres,),
+        count=3,
+        weight=0,
+        options=Options(postgres={"synchronous_commit": "off", "wal_writer_delay": "10s"}),
+    ),
+    "planted-checkpoint-before-rows": Scenario(
+        faults=(nemesis.pass_time,), count=4, weight=0, options=Options(planted="checkpoint-before-rows")
+    ),
+    "planted-toggle-outside-the-lock": Scenario(
+        faults=(nemesis.decide_outside_the_lock, nemesis.pass_time), count=4, weight=0, options=Options(gateways=2)
+    ),
+    "planted-write-dropped": Scenario(
+        faults=(nemesis.pass_time,), count=3, weight=0, options=Options(planted="write-dropped")
+    ),
+    "planted-stale-read": Scenario(
+        faults=(nemesis.pass_time,), count=3, weight=0, options=Options(planted="stale-read")
+    ),
 }

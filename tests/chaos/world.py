@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -185,11 +185,17 @@ class World:
 
     def execute(self, statement: str, *args: object) -> list[Any]:
         """The rows of a statement of the superuser."""
+        return self._as_superuser(lambda connection: connection.fetch(statement, *args))
 
-        async def run() -> list[Any]:
+    def execute_script(self, statements: str) -> None:
+        """Many statements of the superuser."""
+        self._as_superuser(lambda connection: connection.execute(statements))
+
+    def _as_superuser(self, work: Callable[[asyncpg.Connection], Awaitable[Any]]) -> Any:
+        async def run() -> Any:
             connection = await asyncpg.connect(self.url, timeout=5)
             try:
-                return list(await connection.fetch(statement, *args))
+                return await work(connection)
             finally:
                 await connection.close()
 

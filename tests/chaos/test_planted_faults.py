@@ -1,0 +1,33 @@
+"""The checker in a world with a fault planted in its services or its Postgres: it finds each."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="stops processes, and finds them in /proc"),
+    pytest.mark.slow,
+]
+
+
+@pytest.mark.parametrize(
+    ("fault", "rule"),
+    [
+        ("asynchronous-commit", "an acknowledged write is in the ledger"),
+        ("checkpoint-before-rows", "the projection is its replay"),
+        ("toggle-outside-the-lock", "an event follows from what was"),
+        ("write-dropped", "an acknowledged write is in the ledger"),
+        ("stale-read", "no read is stale"),
+    ],
+)
+def test_a_planted_fault_is_found(fault: str, rule: str) -> None:
+    command = [sys.executable, "-m", "tests.chaos", f"planted-{fault}", "--seconds", "20", "--seed", "1"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    assert run.returncode == 1, run.stdout + run.stderr
+    assert f" x {rule}\n" in run.stdout, run.stdout
