@@ -10,6 +10,7 @@ from command_api.handle import StaleError
 from command_api.idempotency import KeyReusedError
 from command_api.routes import CommandState, router
 from edge.problems import problem
+from edge.rate_limit import rate_limiter
 from edge.service import service
 from edge.tokens import token_verifier
 from runtime.database import open_database
@@ -33,11 +34,12 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[CommandState]:
         async with (
             token_verifier(settings) as verifier,
+            rate_limiter(settings) as limiter,
             open_database(settings, "writer") as database,
             open_wake(settings) as wake,
             command_queue(database, wake) as queue,
         ):
-            yield {"verifier": verifier, "queue": queue}
+            yield {"verifier": verifier, "limiter": limiter, "queue": queue}
 
     return service(settings, router.routes, lifespan, _HANDLERS)
 

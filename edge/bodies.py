@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
+import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
 from pydantic_core import PydanticCustomError
 
@@ -74,10 +75,23 @@ async def json_body(request: Request, model: type[Body], *, absent: Body | None 
         return absent
     if not _is_json(request.headers.get("content-type")):
         raise ProblemError(415, "The body must be JSON, sent as application/json")
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise ProblemError(415, "The body must not be compressed", headers={"Accept-Encoding": "identity"})
+    if (b"NaN" in body or b"Infinity" in body) and not _is_strict(body):
+        raise ProblemError(422, "The body is not valid JSON", errors=[FieldError("body", "is not valid JSON")])
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
         raise _invalid_body(error) from None
+
+
+def _is_strict(body: bytes) -> bool:
+    """Whether it is JSON by the letter; pydantic's parser takes NaN and Infinity for numbers."""
+    try:
+        orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def _is_json(content_type: str | None) -> bool:

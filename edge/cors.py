@@ -36,7 +36,7 @@ _RESPONSE_HEADERS: Final = (
 
 
 class Cors(CORSMiddleware):
-    """The exact origin is echoed, with credentials; `*` among the origins gives up the credentials."""
+    """The exact origin is echoed, with credentials; `*` is refused with the settings."""
 
     def __init__(self, app: ASGIApp, *, origins: Collection[str]) -> None:
         super().__init__(
@@ -44,7 +44,7 @@ class Cors(CORSMiddleware):
             allow_origins=origins,
             allow_methods=_METHODS,
             allow_headers=_REQUEST_HEADERS,
-            allow_credentials="*" not in origins,
+            allow_credentials=True,
             expose_headers=_RESPONSE_HEADERS,
         )
 
@@ -70,8 +70,6 @@ class Cors(CORSMiddleware):
         await self.app(scope, receive, answer)
 
     def _answer_headers(self, origin: bytes) -> list[tuple[bytes, bytes]]:
-        if self.allow_all_origins:
-            return self._shared
         if not self.is_allowed_origin(origin.decode("latin-1")):
             return self._plain
         return [*self._plain, *self._shared, (b"access-control-allow-origin", origin)]

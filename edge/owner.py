@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypedDict, cast
+from typing import TYPE_CHECKING, Final, NotRequired, TypedDict, cast
 
 from edge.problems import ProblemError, invalid
 from edge.requests import record_of
@@ -10,6 +10,7 @@ from edge.requests import record_of
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from edge.rate_limit import RateLimiter
     from edge.tokens import TokenVerifier
 
 _BIGINT_DIGITS: Final = 19
@@ -21,6 +22,7 @@ class EdgeState(TypedDict):
     """What the lifespan of each service opens for the edge."""
 
     verifier: TokenVerifier
+    limiter: NotRequired[RateLimiter | None]
 
 
 async def owner(request: Request) -> str:
@@ -29,13 +31,15 @@ async def owner(request: Request) -> str:
     Raises:
         edge.tokens.Unauthorized: there is no good token (401).
         edge.tokens.KeysUnavailable: it cannot be told now (503).
-        ProblemError: the path is another user's (403).
+        ProblemError: the path is another user's (403), or the user has made too many requests (429).
     """
     state = cast("EdgeState", request.scope["state"])
     given = [value for name, value in request.scope["headers"] if name == b"authorization"]
     user_id = await state["verifier"].user_id(given)
     record = record_of(request)
     record.user_id = user_id
+    if (limiter := state.get("limiter")) is not None:
+        limiter.count(user_id)
     path_user_id: str = request.path_params["user_id"]
     if path_user_id != user_id:
         record.refused, record.path_user_id = "foreign path", path_user_id[:255]

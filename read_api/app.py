@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from edge.rate_limit import rate_limiter
 from edge.service import service
 from edge.tokens import token_verifier
 from read_api.reader import Reader
@@ -24,7 +25,11 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[ReadState]:
-        async with token_verifier(settings) as verifier, open_database(settings, "reader") as database:
-            yield {"verifier": verifier, "reader": Reader(database), "database": database}
+        async with (
+            token_verifier(settings) as verifier,
+            rate_limiter(settings) as limiter,
+            open_database(settings, "reader") as database,
+        ):
+            yield {"verifier": verifier, "limiter": limiter, "reader": Reader(database), "database": database}
 
     return service(settings, router.routes, lifespan)

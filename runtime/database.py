@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -42,8 +42,14 @@ _KNOWN_PARAMETERS: Final = frozenset(
         "user",
     ]
 )
+_LOGIN: Final = """
+    -- Whether rights mean nothing to the login, or to the role that was taken after it.
+    SELECT current_user = session_user AS alone, bool_or(rolsuper) AS superuser
+    FROM pg_roles WHERE rolname IN (current_user, session_user)
+"""
 _PGBOUNCER_PORT: Final = 6432
 _CHUNK: Final = 500
+_WAITING: Final = 1000
 _UNAVAILABLE: Final = (
     OSError,
     TimeoutError,
@@ -70,7 +76,7 @@ class UnavailableError(Exception):
 class Address:
     """Where and as whom to connect: a URL that libpq understands, whether a pooler is in between, a role to take."""
 
-    url: str
+    url: str = field(repr=False)
     pooled: bool
     role: str | None = None
 
@@ -117,12 +123,36 @@ def service_address(settings: Settings, role: Role) -> Address:
     return address(url.get_secret_value(), pooler=settings.database_pooler, role=taken)
 
 
-class Database:
-    """A pool of connections of one role. Every fetch is a transaction of its own."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """How many connections a service has, and how long it waits for anything: a connection, an answer."""
 
-    def __init__(self, pool: asyncpg.Pool, where: Address) -> None:
+    connections: int
+    seconds: float
+
+    def on_server(self) -> dict[str, str]:
+        """The server's own time-outs, in ms. It gives up first: what it cancels is known not to have happened.
+
+        A session that holds locks and says nothing, since its process is stopped or cut off, is ended too.
+        """
+        return {
+            "statement_timeout": str(round(self.seconds * 900)),
+            "lock_timeout": str(round(self.seconds * 500)),
+            "idle_in_transaction_session_timeout": str(round(self.seconds * 1000)),
+        }
+
+
+class Database:
+    """A pool of connections of one role. Every fetch is a transaction of its own.
+
+    Where no connection is free, so many wait for one, and for so long, and no more.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, where: Address, limits: Limits) -> None:
         self.pool = pool
         self._where = where
+        self._limits = limits
+        self._users = 0
 
     async def fetch(self, query: str, *args: Any) -> Sequence[Any]:
         """Run one statement; its rows, committed.
@@ -133,7 +163,8 @@ class Database:
         try:
             if self._where.pooled:
                 return await self._fetch_pooled(query, *args)
-            return cast(Sequence[Any], await self.pool.fetch(query, *args))
+            async with self._connection() as connection:
+                return cast(Sequence[Any], await connection.fetch(query, *args))
         except _UNAVAILABLE as error:
             raise UnavailableError(type(error).__name__) from error
 
@@ -149,11 +180,13 @@ class Database:
             UnavailableError: no connection, a time-out, or the server refuses work.
         """
         begin = ["BEGIN"]
-        if self._where.pooled and self._where.role:
-            begin.append(f"SET LOCAL ROLE {self._where.role}")
+        if self._where.pooled:
+            if self._where.role:
+                begin.append(f"SET LOCAL ROLE {self._where.role}")
+            begin += [f"SET LOCAL {name} = {value}" for name, value in self._limits.on_server().items()]
         begin += [f"SET LOCAL {setting}" for setting in settings]
         try:
-            async with self.pool.acquire() as connection:
+            async with self._connection() as connection:
                 await connection.execute(";".join(begin))
                 try:
                     yield connection
@@ -164,6 +197,27 @@ class Database:
                 await connection.execute("COMMIT")
         except _UNAVAILABLE as error:
             raise UnavailableError(type(error).__name__) from error
+
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Any]:
+        """A connection of the pool, when it is this caller's turn.
+
+        Raises:
+            UnavailableError: too many wait for one.
+            TimeoutError: none became free in time.
+        """
+        if self._users >= self._limits.connections + _WAITING:
+            message = "too many wait for a connection"
+            raise UnavailableError(message)
+        # The time-out costs 20 us, so it is for those alone who may have to wait.
+        timeout = self._limits.seconds if self._users >= self._limits.connections else None
+        self._users += 1
+        try:
+            async with self.pool.acquire(timeout=timeout) as connection:
+                yield connection
+        finally:
+            self._users -= 1
 
 
 async def chunks(connection: Any, query: str, *args: object) -> AsyncIterator[list[Any]]:
@@ -193,6 +247,8 @@ async def open_database(
         SettingsError: it is not there, refuses the login, or has another schema.
     """
     where = service_address(settings, role)
+    limits = Limits(connections=connections, seconds=seconds)
+    taken = {"role": where.role} if where.role else {}
     pool = asyncpg.create_pool(
         where.url,
         min_size=0,
@@ -201,14 +257,16 @@ async def open_database(
         timeout=seconds,
         statement_cache_size=0 if where.pooled else 100,
         reset=_keep,
-        server_settings={"role": where.role} if where.role and not where.pooled else None,
+        # A pooler takes none of these at the start: there they are set in each transaction.
+        server_settings=None if where.pooled else taken | limits.on_server(),
     )
     try:
         async with pool:
-            database = Database(pool, where)
-            await _check_schema(
-                database, "DATABASE_URL" if where.role else _URL_OF_ROLE.get(role, "DATABASE_URL").upper()
-            )
+            database = Database(pool, where, limits)
+            setting = "DATABASE_URL" if where.role else _URL_OF_ROLE.get(role, "DATABASE_URL").upper()
+            await _check_schema(database, setting)
+            if role in _URL_OF_ROLE:
+                await _check_login(database, settings, setting)
             yield database
     finally:
         pool.terminate()
@@ -231,3 +289,17 @@ async def _check_schema(database: Database, setting: str) -> None:
     if rows[0][0] != schema_version():
         message = "The database does not have the schema of this version: run ./run migrate."
         raise SettingsError(message)
+
+
+async def _check_login(database: Database, settings: Settings, setting: str) -> None:
+    """Refuse a superuser as a service: no right that it lacks would hold anybody up who got in by it."""
+    (login,) = await database.fetch(_LOGIN)
+    if not login["superuser"] or settings.allow_superuser:
+        return
+    if login["alone"] or settings.environment == "production":
+        message = (
+            f"{setting} logs in as a superuser, for whom the database's rights mean nothing: "
+            "use another login, or set ALLOW_SUPERUSER=true."
+        )
+        raise SettingsError(message)
+    log.warning("a service logs in as a superuser and gives it up by SET ROLE alone", setting=setting)

@@ -33,6 +33,8 @@ class Settings(BaseSettings):
     read_database_url: SecretStr | None = None
     database_pooler: Literal["auto", "yes", "no"] = "auto"
     redis_url: SecretStr | None = None
+    allow_superuser: bool = False
+    rate_limit: str | None = None
 
     better_auth_secret: SecretStr | None = None
     jwt_algorithm: Literal["HS256"] = "HS256"
@@ -45,6 +47,13 @@ class Settings(BaseSettings):
     def _split_origins(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(origin.strip().rstrip("/") for origin in value.split(",") if origin.strip())
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _refuse_any_origin(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if "*" in value:
+            raise ValueError("answers carry credentials, so * would let every page in: name each origin")
         return value
 
     @property

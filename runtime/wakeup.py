@@ -55,9 +55,14 @@ async def open_wake(settings: Settings) -> AsyncIterator[Wake]:
         try:
             yield wake
         finally:
-            publishing.cancel()
-            with suppress(asyncio.CancelledError):
-                await publishing
+            await cancelled(publishing)
+
+
+async def cancelled(task: asyncio.Task[None]) -> None:
+    """End a task that talks to Redis: redis-py 5.3 now and then swallows the cancellation of a command."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=0.1)
 
 
 @asynccontextmanager

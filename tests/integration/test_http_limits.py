@@ -24,6 +24,7 @@ from tasklog import http_protocol
 from tasklog.http_protocol import Protocol, sweep_forever
 from tasklog.http_server import opened
 from tasklog.listener import listen
+from tests.ledger import within
 from tests.signing import bearer, good, verifier
 
 LARGE = 30_000_000
@@ -68,6 +69,14 @@ async def serving(endpoint: Any = echo) -> AsyncIterator[int]:
         finally:
             sweeping.cancel()
             await server.shutdown(sockets=[listener])
+
+
+async def pour(writer: asyncio.StreamWriter, data: bytes) -> None:
+    """Send the same again and again."""
+    while True:
+        writer.write(data)
+        await writer.drain()
+        await asyncio.sleep(0.01)
 
 
 async def sent(port: int, *parts: bytes, end: bool = False) -> bytes:
@@ -136,11 +145,7 @@ async def test_a_body_that_goes_on_after_the_answer_is_cut(impatient: None) -> N
         _reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"POST /nowhere HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" + HOST + b"\r\n")
         with pytest.raises(ConnectionError):
-            async with asyncio.timeout(5):
-                while True:
-                    writer.write(b"400\r\n" + b"x" * 1024 + b"\r\n")
-                    await writer.drain()
-                    await asyncio.sleep(0.01)
+            await within(5, pour(writer, b"400\r\n" + b"x" * 1024 + b"\r\n"))
 
 
 async def test_who_does_not_take_an_answer_is_let_go(impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
