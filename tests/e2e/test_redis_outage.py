@@ -1,7 +1,7 @@
 """Servers and processes go away and come back: what was acknowledged is there, and the service heals by itself.
 
-Seen to fail: with the wake-up awaited in the request, with the projector's loop ended by an error of Redis or of
-Postgres, and without the sweep.
+Seen to fail: with an error of Redis let through when the projector's arq worker closes, and with asyncpg's
+InternalClientError, which a killed server can lead to, not taken for an outage.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The append: dense positions in commit order, command by command, and nobody waits for another user.
 
-Seen to fail: with the head taken after the versions are checked, without the lock on a new stream's name, with
+Seen to fail: without the lock on the head, without the lock on a new stream's name, with
 `clock_timestamp()` alone as the time, with `FOR UPDATE` in place of `SKIP LOCKED`, and with `refused` left out of
 `tasklog.append`.
 """

@@ -1,6 +1,6 @@
 """The migrations give the tables that the code declares, go up twice and down again, and an old schema is noticed.
 
-Seen to fail: with an index left out of the revision, with a column of another type or collation, and without the
+Seen to fail: with an index left out of the revision, with a column of another collation, and without the
 comparison of the schema's version in `open_database`.
 """
 

@@ -1,7 +1,7 @@
 """What each service's role can do, and what the database refuses it whatever the code says.
 
-Seen to fail: with a right too many in `migrations/rights.sql` (SELECT on a table, EXECUTE for PUBLIC, UPDATE of a
-whole stream for the projector), and with `SECURITY DEFINER` taken from `tasklog.append`.
+Seen to fail: with a right too many in `migrations/rights.sql` (SELECT on a table for the reader, UPDATE of a whole
+stream for the projector), and with `SECURITY DEFINER` taken from `tasklog.append`.
 """
 
 from __future__ import annotations
