@@ -55,6 +55,7 @@ class CommandQueue:
         self._known = KnownStates()
         self._waiting: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
+        self._commands = 0
         self._keys: set[tuple[str, str]] = set()
         self._lanes: dict[str, deque[_Waiting]] = {}
         self._lane_tasks: set[asyncio.Task[None]] = set()
@@ -69,7 +70,7 @@ class CommandQueue:
             InFlightError: a request with the same idempotency key is being carried out.
             UnavailableError: the database cannot answer, or too many commands wait already.
         """
-        if len(self._waiting) >= _WAITING:
+        if self._commands >= _WAITING:
             message = "too many commands are waiting"
             raise UnavailableError(message)
         waiting = _Waiting(request=request, result=asyncio.get_running_loop().create_future())
@@ -79,8 +80,12 @@ class CommandQueue:
         if key:
             self._keys.add(key)
             waiting.result.add_done_callback(lambda _: self._keys.discard(key))
-        self._enter(waiting)
-        return await waiting.result
+        self._commands += 1
+        try:
+            self._enter(waiting)
+            return await waiting.result
+        finally:
+            self._commands -= 1
 
     async def run_forever(self) -> None:
         """Take what waits, carry it out, again and again."""

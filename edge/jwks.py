@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 JWKS_ALGORITHMS = frozenset({"EdDSA", "ES256", "ES512", "RS256", "PS256"})
 MAX_BODY_BYTES = 256 * 1024
+MAX_SEARCHING = 500
+"""So many requests wait for a fetch at most: unknown keys must not take the places of known ones."""
 _MAX_KEYS = 128
 _RSA_BITS = range(2048, 8193)
 # A compressed body could swell past the cap before we see its size.
@@ -34,7 +36,7 @@ log = structlog.get_logger(__name__)
 
 
 class KeysUnavailable(Exception):  # noqa: N818 - a state of the service, to be answered with 503
-    """No key set has ever been fetched, so a token can be neither accepted nor refused."""
+    """The key of a token is not known and cannot be asked for now, so it can be neither accepted nor refused."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,22 +61,29 @@ class KeySet:
         self._fetching: asyncio.Task[None] | None = None
         self._freshness: asyncio.Task[None] | None = None
         self._next_search = float("-inf")
+        self._searching = 0
 
     async def find(self, kid: str) -> VerificationKey | None:
         """Give the key of that name: at once if it is known, else after at most one fetch a cooldown.
 
         Raises:
-            KeysUnavailable: there is no key at all yet.
+            KeysUnavailable: there is no key at all yet, or too many wait for an unknown one.
         """
         searched = False
         while (key := self._keys.get(kid)) is None:
+            if self._searching >= MAX_SEARCHING:
+                raise KeysUnavailable
             if self._fetching is None:
                 now = asyncio.get_running_loop().time()
                 if searched or now < self._next_search:
                     break
                 searched = True
                 self._next_search = now + self._timing.cooldown
-            await asyncio.shield(self._fetch())
+            self._searching += 1
+            try:
+                await asyncio.shield(self._fetch())
+            finally:
+                self._searching -= 1
         if not self._keys:
             raise KeysUnavailable
         return key

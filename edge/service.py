@@ -19,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 from edge.cors import Cors
 from edge.errors import HANDLERS
 from edge.openapi import document, problems
+from edge.overload import Bounded
 from edge.requests import RequestMiddleware
 from runtime.settings import VERSION
 
@@ -100,7 +101,7 @@ def service(
     plain = [route.plain() if isinstance(route, ReadyRoute) else route for route in app.routes]
     router = Router(plain, redirect_slashes=False, lifespan=lifespan)
     answered = ExceptionMiddleware(router, handlers={**HANDLERS, **(handlers or {})})
-    app.middleware_stack = RequestMiddleware(Cors(answered, origins=settings.cors_origins))
+    app.middleware_stack = RequestMiddleware(Cors(Bounded(answered), origins=settings.cors_origins))
     return app
 
 
