@@ -77,6 +77,8 @@ class World:
         self.complaints: list[str] = []
         self.parked: frozenset[str] = frozenset()
         self.resting: set[Service] = set()
+        self.gateways: list[Service] = []
+        self.projectors: list[Service] = []
         sockets = socket_dir(self.directory)
         self.postgres = Postgres(self.directory, sockets, options.postgres)
         self.valkey = Valkey(self.directory, sockets)
