@@ -130,10 +130,10 @@ def test_a_downgrade_leaves_nothing_and_an_upgrade_brings_it_back(empty: Address
     migrations.downgrade(empty.owner)
     assert run_async(_names(empty)) == set()
     with pytest.raises(SettingsError, match=r"\./run migrate"):
-        run_async(_open(empty.owner))
+        run_async(_open(empty.writer))
     migrations.upgrade(empty.owner, list(empty.service_urls.values()))
     assert {"append", "events", "tasks_by_title"} <= run_async(_names(empty))
-    run_async(_open(empty.owner))
+    run_async(_open(empty.writer))
 
 
 async def _names(database: Addresses) -> set[str]:
@@ -166,4 +166,4 @@ async def test_an_old_schema_is_one_sentence_at_the_start(
 
 def test_a_database_that_was_never_migrated_is_the_same_sentence(empty: Addresses) -> None:
     with pytest.raises(SettingsError, match=r"\./run migrate"):
-        run_async(_open(empty.owner))
+        run_async(_open(empty.writer))
