@@ -111,7 +111,7 @@ def erase(
             fail(f"{user} has no events: there is nothing to erase.")
         vacuumed = on_database("owner", _vacuum, settings)
     value = {"user_id": user, "position": position, "request_id": request, "vacuumed": vacuumed}
-    kept = "" if vacuumed else " Have the owner of the tables VACUUM (ANALYZE) them soon."
+    kept = "" if vacuumed else " Have the owner of the tables VACUUM them soon."
     show(value, as_json=json, text=lambda: f"The text of {user} is erased; position {position} records it.{kept}")
 
 
@@ -150,12 +150,11 @@ async def _erase(database: Database, user: str, request: str) -> int | None:
 
 
 async def _vacuum(database: Database) -> bool:
-    """Let Postgres forget the old rows, and what its statistics quote of them; False where the login may not."""
+    """Let Postgres give the old rows' space free, to be written over; False where the login may not."""
     may = "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = 'tasklog.events'::regclass"
     async with database.pool.acquire() as connection:
         if not await connection.fetchval(may):
             return False
         for table in ("tasklog.events", "tasklog.tasks", "tasklog.checkpoints", "tasklog.idempotency_keys"):
-            await connection.execute(f"VACUUM (ANALYZE) {table}")
-        await connection.execute("VACUUM pg_catalog.pg_statistic")
+            await connection.execute(f"VACUUM {table}")
     return True
