@@ -19,7 +19,7 @@ WRITES: Final[frozenset[str]] = frozenset({"create", "edit", "set", "toggle", "d
 class Operation:
     """One request. Its marker is its X-Request-ID, which the ledger keeps with each event that it leads to.
 
-    Times are seconds of one monotonic clock; `status` is None when no answer came (a cut, a time-out).
+    Times are seconds of one monotonic clock; `status` is None when no answer came: the client gave up, or was cut.
     """
 
     user: str
@@ -36,6 +36,7 @@ class Operation:
     status: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
     answer: bytes = b""
+    gave_up: bool = False
 
     @property
     def is_write(self) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import time
 from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
+from pathlib import Path
 from typing import Final
 
 import orjson
@@ -82,6 +84,22 @@ def _audit(world: World) -> Iterator[Violation]:
         ]
 
     yield from asyncio.run(run())
+
+
+def left_running(world: World) -> list[str]:
+    """The processes that still belong to this world."""
+    mark = str(world.directory)
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            environment = (process / "environ").read_bytes().decode(errors="replace")
+            where = str((process / "cwd").readlink())
+        except OSError:
+            continue
+        if mark in command + environment + where and process.name != str(os.getpid()):
+            found.append(f"{process.name} {command}")
+    return found
 
 
 def check_log(text: str) -> Iterator[Violation]:

@@ -136,8 +136,9 @@ class Load:
             answer = await connection.request(
                 _METHODS.get(operation.kind, "GET"), _path(operation), _headers(user, operation), body, seconds=seconds
             )
-        except CutError:
+        except CutError as error:
             operation.returned = time.monotonic()
+            operation.gave_up = isinstance(error.__cause__, TimeoutError)
             return
         operation.returned = time.monotonic()
         operation.status, operation.headers, operation.answer = answer

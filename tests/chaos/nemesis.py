@@ -21,7 +21,7 @@ from tests.chaos.world import World
 
 Fault: TypeAlias = Callable[[World, random.Random], None]
 
-_STATEMENT_SECONDS = 3.0
+_STATEMENT_SECONDS = 2.0
 
 
 def kill_gateway(world: World, rng: random.Random) -> None:
@@ -50,7 +50,7 @@ def kill_projector_at_statement(world: World, rng: random.Random) -> None:
 
 def _kill_at_statement(world: World, services: list[Service], proxy: Proxy, rng: random.Random) -> None:
     service = rng.choice(services)
-    if _at_statement(world, proxy, rng.randrange(1, 40), lambda: _signal(service, signal.SIGKILL)):
+    if _at_statement(world, proxy, rng.randrange(1, 25), lambda: _signal(service, signal.SIGKILL)):
         assert service.process is not None
         service.process.wait(10)
         service.start()
@@ -59,7 +59,7 @@ def _kill_at_statement(world: World, services: list[Service], proxy: Proxy, rng:
 def cut_at_statement(world: World, rng: random.Random) -> None:
     """The backend is gone between two statements, the service is not."""
     proxy = rng.choice([world.gateway_proxy, world.projector_proxy])
-    _at_statement(world, proxy, rng.randrange(1, 40), proxy.cut)
+    _at_statement(world, proxy, rng.randrange(1, 25), proxy.cut)
 
 
 def stop_lock_holder(world: World, rng: random.Random) -> None:

@@ -1,11 +1,10 @@
-"""Overload: many times as many requests at once as the service can answer in time."""
+"""Overload: many times as many requests as the service can answer, from clients that do not wait when refused."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,13 +13,13 @@ import typer
 
 from tests.chaos.history import Operation
 from tests.chaos.http_client import CutError, HttpConnection
-from tests.chaos.load import User
+from tests.chaos.load import Load, User
 from tests.chaos.world import World
 
 TIMES: Final = (5, 10)
 GOODPUT: Final = 0.7
 REFUSAL_SECONDS: Final = 0.2
-_CAPACITY_CLIENTS: Final = 64
+_CAPACITY_CLIENTS: Final = 400
 _REFUSED: Final = frozenset({429, 503})
 
 
@@ -35,13 +34,14 @@ class Rate:
 
 
 def overload(world: World, _rng: random.Random, seconds: float) -> None:
-    """Capacity by 64 clients, then five and ten times as many, who come back at once when they are refused."""
+    """Capacity by 400 clients, then 5 and 10 times as many, who ask 5 and 10 times as often as it can answer."""
     each = max(3.0, min(seconds / 4, 10))
-    capacity = _measure(world, _CAPACITY_CLIENTS, each)
+    capacity = _measure(world, _CAPACITY_CLIENTS, each, 0.0)
     typer.echo(f"  overload: capacity {capacity.goodput:.0f}/s with {capacity.clients} clients")
     for times in TIMES:
         world.faults += 1
-        rate = _measure(world, times * _CAPACITY_CLIENTS, each)
+        # Each comes back so soon after a refusal that all together ask `times` times the capacity.
+        rate = _measure(world, times * _CAPACITY_CLIENTS, each, _CAPACITY_CLIENTS / max(1.0, capacity.goodput))
         share = rate.goodput / capacity.goodput
         refusals = f"{rate.refused} refusals in {rate.refusal_seconds:.3f} s"
         typer.echo(f"  overload: {times} times: goodput {share:.0%}, {refusals}")
@@ -51,16 +51,16 @@ def overload(world: World, _rng: random.Random, seconds: float) -> None:
             world.complaints.append(f"{times} times overload: refusals take {rate.refusal_seconds:.3f} s")
 
 
-def _measure(world: World, clients: int, seconds: float) -> Rate:
-    return world.background.run(_drive(world.load.ports, world.load.history, clients, seconds), seconds + 60)
+def _measure(world: World, clients: int, seconds: float, pause: float) -> Rate:
+    return world.background.run(_drive(world.load, clients, seconds, pause), seconds + 60)
 
 
-async def _drive(ports: Sequence[int], history: list[Operation], clients: int, seconds: float) -> Rate:
+async def _drive(load: Load, clients: int, seconds: float, pause: float) -> Rate:
     users = [User(name=f"crowd{clients}x{n}") for n in range(min(clients, 50))]
     end = time.monotonic() + seconds
-    runs = [_client(ports[n % len(ports)], users[n % len(users)], end) for n in range(clients)]
+    runs = [_client(load.ports[n % len(load.ports)], users[n % len(users)], end, pause) for n in range(clients)]
     done = [operation for run in await asyncio.gather(*runs) for operation in run]
-    history += done
+    load.history += done
     good = sum(operation.is_acknowledged for operation in done)
     refusals = sorted(one.returned - one.invoked for one in done if one.status in _REFUSED)
     return Rate(
@@ -71,7 +71,7 @@ async def _drive(ports: Sequence[int], history: list[Operation], clients: int, s
     )
 
 
-async def _client(port: int, user: User, end: float) -> list[Operation]:
+async def _client(port: int, user: User, end: float, pause: float) -> list[Operation]:
     connection = HttpConnection(port)
     done = []
     while time.monotonic() < end:
@@ -90,5 +90,7 @@ async def _client(port: int, user: User, end: float) -> list[Operation]:
         except CutError:
             pass
         operation.returned = time.monotonic()
+        if operation.status in _REFUSED:
+            await asyncio.sleep(pause)
     connection.close()
     return done

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.chaos.background import Background
 from tests.chaos.checker import Violation
 from tests.chaos.history import count
-from tests.chaos.judge import heal, judge
+from tests.chaos.judge import heal, judge, left_running
 from tests.chaos.report import Row
 from tests.chaos.scenarios import SCENARIOS, Scenario
 from tests.chaos.world import World, opened_world
@@ -35,7 +35,7 @@ def run_scenario(  # noqa: PLR0913 - what a run shares, and this scenario's part
         violations += judge(world)
         if scenario.check is not None:
             violations += scenario.check(world)
-    violations += [Violation("nothing is left running", "all", process) for process in world.left_running()]
+    violations += [Violation("nothing is left running", "all", process) for process in left_running(world)]
     return Row(
         scenario=name,
         faults=world.faults,

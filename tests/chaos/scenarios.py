@@ -15,8 +15,11 @@ from tests.chaos.nemesis import Fault
 from tests.chaos.overload import overload
 from tests.chaos.special import (
     all_accepted_are_answered,
+    answers_were_lost,
     plant_impossible_events,
     project_backlog,
+    the_clock_jumped,
+    the_disk_was_full,
     the_others_go_on,
 )
 from tests.chaos.world import Options, World
@@ -43,7 +46,7 @@ class Scenario:
 
 
 def _libfaketime() -> Path | None:
-    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
     return found[0] if found else None
 
 
@@ -55,13 +58,6 @@ def _needs_mount() -> str | None:
     capabilities = Path("/proc/self/status").read_text().partition("CapEff:\t")[2][:16]
     return None if int(capabilities, 16) >> 21 & 1 else "a small disk needs the right to mount a tmpfs"
 
-
-_FAKE_CLOCK: Final = {
-    "LD_PRELOAD": str(_libfaketime()),
-    "FAKETIME_TIMESTAMP_FILE": "clock",
-    "FAKETIME_NO_CACHE": "1",
-    "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-}
 
 _POOLED: Final = {"DATABASE_POOLER": "yes"}
 
@@ -94,7 +90,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "kill-services": Scenario(
         faults=(nemesis.kill_gateway, nemesis.kill_projector),
         count=100,
-        pause=0.8,
+        pause=1.6,
         weight=4,
         options=Options(gateways=2, projectors=2),
     ),
@@ -123,9 +119,14 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     ),
     "unreachable-postgres": Scenario(faults=(nemesis.unreachable_postgres,), count=15),
     "slow-postgres": Scenario(faults=(nemesis.slow_postgres,), count=10),
-    "lose-commits": Scenario(faults=(nemesis.lose_commits,), count=40, pause=0.3),
+    "lose-commits": Scenario(faults=(nemesis.lose_commits,), count=40, pause=0.3, check=answers_were_lost),
     "disk-full": Scenario(
-        faults=(nemesis.fill_disk,), count=5, pause=2, options=Options(disk_mb=256), needs=_needs_mount
+        faults=(nemesis.fill_disk,),
+        count=5,
+        pause=2,
+        options=Options(disk_mb=256),
+        needs=_needs_mount,
+        check=the_disk_was_full,
     ),
     "redis": Scenario(
         faults=(
@@ -150,8 +151,9 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         faults=(nemesis.jump,),
         count=12,
         pause=2,
-        options=Options(env=_FAKE_CLOCK, server_env=_FAKE_CLOCK),
+        options=Options(clock=_libfaketime()),
         needs=_needs_libfaketime,
+        check=the_clock_jumped,
     ),
     "sigterm": Scenario(faults=(nemesis.terminate_gateway,), count=10, check=all_accepted_are_answered),
     "overload": Scenario(body=overload, options=Options(users=2, clients=1)),

@@ -87,5 +87,25 @@ def all_accepted_are_answered(world: World) -> Iterator[Violation]:
     rows = world.execute("SELECT metadata->>'request_id' AS marker FROM tasklog.events")
     recorded = {row["marker"] for row in rows}
     for operation in world.load.history:
-        if operation.status is None and operation.marker in recorded:
+        if operation.status is None and not operation.gave_up and operation.marker in recorded:
             yield Violation("every accepted request is answered", operation.user, str(operation))
+
+
+def the_disk_was_full(world: World) -> Iterator[Violation]:
+    """Postgres says so; else nothing was tested."""
+    if "No space left on device" not in (world.directory / "postgres.log").read_text(errors="replace"):
+        yield Violation("the fault was there", "all", "Postgres never ran out of space")
+
+
+def answers_were_lost(world: World) -> Iterator[Violation]:
+    """Commits of clients and of the projector happened without an answer; else nothing was tested."""
+    for name, proxy in (("gateway", world.gateway_proxy), ("projector", world.projector_proxy)):
+        if proxy.lost == 0:
+            yield Violation("the fault was there", "all", f"no answer to a commit of the {name} was lost")
+
+
+def the_clock_jumped(world: World) -> Iterator[Violation]:
+    """Times of the ledger are an hour off and never run back; else nothing was tested."""
+    (row,) = world.execute("SELECT max(recorded_at) - clock_timestamp() > interval '50 min' AS off FROM tasklog.events")
+    if not row["off"]:
+        yield Violation("the fault was there", "all", "no event was recorded an hour ahead")

@@ -40,13 +40,17 @@ class UnhealthyError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How a world is made; `planted` is a fault of tests/chaos/planted.py in the services."""
+    """How a world is made.
+
+    `clock` is the library that lets the services' and Postgres' clock be what the file `clock` says; `planted` is a
+    fault of tests/chaos/planted.py in the services.
+    """
 
     gateways: int = 1
     projectors: int = 1
     postgres: Mapping[str, str] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
-    server_env: Mapping[str, str] = field(default_factory=dict)
+    clock: Path | None = None
     disk_mb: int = 0
     planted: str | None = None
     users: int = 5
@@ -133,7 +137,15 @@ class World:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
         redis = f"redis://127.0.0.1:{self.redis_proxy.port}/0"
         own = {"DATA_DIR": str(self.directory), "BETTER_AUTH_SECRET": SECRET, "REDIS_URL": redis}
-        return inherited | own | urls | dict(self.options.env)
+        return inherited | own | urls | self._clock() | dict(self.options.env)
+
+    def _clock(self) -> dict[str, str]:
+        if self.options.clock is None:
+            return {}
+        file = self.directory / "clock"
+        file.write_text("+0")
+        how = {"FAKETIME_TIMESTAMP_FILE": str(file), "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        return {"LD_PRELOAD": str(self.options.clock), **how}
 
     def _mount_disk(self) -> None:
         disk = self.directory / "postgres"
@@ -152,7 +164,7 @@ class World:
         return self.postgres.url()
 
     def start_postgres(self) -> None:
-        environment = {**plain_environment(), **self.options.server_env}
+        environment = plain_environment() | self._clock()
         with patch("tasklog.embedded.postgres.plain_environment", lambda: environment):
             self.postgres.start()
 
@@ -222,21 +234,6 @@ class World:
             if service.process is not None and service.process.poll() is None:
                 service.process.send_signal(signal.SIGCONT)
         self._stack.close()
-
-    def left_running(self) -> list[str]:
-        """The processes that still belong to this world."""
-        mark = str(self.directory)
-        found = []
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                environment = (process / "environ").read_bytes().decode(errors="replace")
-                where = str((process / "cwd").readlink())
-            except OSError:
-                continue
-            if mark in command + environment + where and process.name != str(os.getpid()):
-                found.append(f"{process.name} {command}")
-        return found
 
 
 @contextmanager
