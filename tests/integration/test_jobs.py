@@ -1,0 +1,200 @@
+"""Operational jobs: queued by the command line, run by a projector, shown by `status`.
+
+Seen to fail: with pickle for JSON, with `nightly` left out, with a job's state left as it was queued, and with a
+failing job's error let through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import orjson
+import pytest
+from redis.asyncio import Redis
+from structlog.testing import capture_logs
+
+from audit.export_file import verify_file
+from audit.jobs import JOBS
+from projector.catch_up import catch_up
+from projector.job_states import STATES, JobState, forget_old, job_states, shown
+from projector.jobs import QueueError, enqueue, make_worker, work_forever
+from runtime.database import Database
+from runtime.settings import Settings
+from tests.ledger import Life, tasks_copy
+from tests.servers import eventually_async
+
+# arq closes its connections as redis-py 4 had it.
+pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning")
+
+FORGE = "UPDATE tasklog.events SET data = '{\"title\":\"Secret\"}' WHERE user_id = 'user-1' AND position = 1"
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    async with Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+async def ledger(writer: Database, projector: Database) -> Database:
+    for n in range(3):
+        await Life(f"user-{n}", seed=1).go_on(writer, 20)
+    await catch_up(projector)
+    return projector
+
+
+@asynccontextmanager
+async def working(settings: Settings, database: Database) -> AsyncIterator[None]:
+    worker = asyncio.create_task(work_forever(settings, database, JOBS))
+    try:
+        yield
+    finally:
+        worker.cancel()
+        with suppress(asyncio.CancelledError):
+            await worker
+
+
+async def ended(redis: Redis, job: str) -> JobState:
+    async def look() -> JobState | None:
+        states = [state for state in await job_states(redis) if state.id == job]
+        over = states and states[0].state not in {"queued", "running"} and not await redis.keys("arq:in-progress:*")
+        return states[0] if over else None
+
+    state = await eventually_async(look)
+    assert state is not None
+    return state
+
+
+async def run(settings: Settings, redis: Redis, database: Database, name: str, **arguments: Any) -> JobState:
+    assert settings.redis_url is not None
+    job = await enqueue(settings.redis_url.get_secret_value(), name, arguments)
+    assert [state.state for state in await job_states(redis)] == ["queued"]
+    async with working(settings, database):
+        return await ended(redis, job)
+
+
+async def test_a_verify_job_tells_that_all_is_right(settings: Settings, redis: Redis, ledger: Database) -> None:
+    state = await run(settings, redis, ledger, "verify")
+    assert (state.state, state.done, state.total) == ("done", 60, 60)
+    assert state.result is not None
+    assert (state.result["fault_count"], state.result["streams"]) == (0, 3)
+    assert state.rate
+
+
+async def test_a_verify_job_shows_and_logs_every_fault_without_anybodys_text(
+    settings: Settings, redis: Redis, ledger: Database, owner: asyncpg.Connection
+) -> None:
+    await owner.execute(FORGE)
+    with capture_logs() as logs:
+        state = await run(settings, redis, ledger, "verify", user_id="user-1")
+    assert state.result is not None
+    ((user, position),) = [(fault["user_id"], fault["position"]) for fault in state.result["faults"]]
+    assert (user, position, state.result["fault_count"]) == ("user-1", 1, 1)
+    (error,) = [entry for entry in logs if entry["log_level"] == "error"]
+    assert (error["event"], error["user_id"], error["position"]) == ("the ledger has a fault", "user-1", 1)
+    assert "Secret" not in str(logs) + str(await redis.hgetall(STATES))
+
+
+async def test_a_rebuild_job_mends_the_table(
+    settings: Settings, redis: Redis, ledger: Database, owner: asyncpg.Connection
+) -> None:
+    right = await tasks_copy(owner)
+    await owner.execute("TRUNCATE tasklog.tasks")
+    state = await run(settings, redis, ledger, "rebuild")
+    assert (state.state, state.done, state.total) == ("done", 60, 60)
+    assert state.result == {"users": 3, "failed": {}}
+    assert await tasks_copy(owner) == right
+
+
+async def test_an_export_job_writes_a_file_that_verifies(
+    settings: Settings, redis: Redis, ledger: Database, tmp_path: Path
+) -> None:
+    out = tmp_path / "ledger.jsonl"
+    state = await run(settings, redis, ledger, "export", out=str(out))
+    assert state.result == {"out": str(out), "events": 60}
+    assert verify_file(out).faults == []
+
+
+async def test_a_job_that_fails_is_shown_as_failed_and_not_tried_again(
+    settings: Settings, redis: Redis, ledger: Database, tmp_path: Path
+) -> None:
+    state = await run(settings, redis, ledger, "export", out=str(tmp_path / "no" / "such" / "directory"))
+    assert (state.state, state.error) == ("failed", "FileNotFoundError")
+    assert await redis.keys("arq:job:*") == []
+
+
+async def test_everything_in_redis_is_json(settings: Settings, redis: Redis, redis_url: str, ledger: Database) -> None:
+    """What is queued, and what is kept when it is done; pickle would let whoever writes to Redis run code."""
+    await enqueue(redis_url, "verify", {"user_id": "user-1"})
+    (key,) = await redis.keys("arq:job:*")
+    queued: Mapping[str, Any] = orjson.loads(await redis.get(key))
+    assert (queued["f"], queued["k"]) == ("verify", {"user_id": "user-1"})
+    for value in (await redis.hgetall(STATES)).values():
+        assert orjson.loads(value)["name"] == "verify"
+    worker = make_worker(redis_url, ledger, JOBS)
+    assert orjson.loads(worker.job_serializer({"a": 1})) == worker.job_deserializer(b'{"a":1}') == {"a": 1}
+    await worker.close()
+
+
+async def test_verify_runs_every_night(redis_url: str, ledger: Database) -> None:
+    worker = make_worker(redis_url, ledger, JOBS)
+    (nightly,) = worker.cron_jobs
+    assert (nightly.name, nightly.hour, nightly.minute, nightly.unique) == ("nightly-verify", 3, 30, True)
+    await worker.close()
+
+
+async def test_without_redis_nothing_is_queued() -> None:
+    with pytest.raises(QueueError):
+        await enqueue("redis://127.0.0.1:1/0", "verify", {})
+
+
+async def test_a_job_that_is_interrupted_says_so(redis: Redis) -> None:
+    state = JobState(id="1", name="slow")
+
+    async def work() -> None:
+        async with shown(redis, state) as progress:
+            progress(7)
+            await asyncio.sleep(60)
+
+    running = asyncio.create_task(work())
+    await eventually_async(lambda: _is(redis, "running"))
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    assert [(state.state, state.done) for state in await job_states(redis)] == [("interrupted", 7)]
+
+
+async def _is(redis: Redis, state: str) -> bool:
+    return [known.state for known in await job_states(redis)] == [state]
+
+
+async def test_a_job_that_was_killed_is_shown_as_interrupted(redis: Redis) -> None:
+    state = JobState(id="1", name="slow", state="running")
+    await state.write(redis)
+    assert await _is(redis, "running")
+    stored = orjson.loads((await redis.hgetall(STATES))[b"1"]) | {"updated_at": "2026-01-01T00:00:00Z"}
+    await redis.hset(STATES, "1", orjson.dumps(stored).decode())
+    assert await _is(redis, "interrupted")
+
+
+async def test_only_the_last_jobs_are_kept(redis: Redis) -> None:
+    for n in range(30):
+        await JobState(id=str(n), name="x", queued_at=f"2026-01-01T00:00:{n:02}Z").write(redis)
+    await forget_old(redis)
+    assert [int(state.id) for state in await job_states(redis)] == [*range(29, 9, -1)]
+
+
+async def test_a_job_that_a_projector_does_not_know_holds_up_nothing(
+    settings: Settings, redis: Redis, ledger: Database
+) -> None:
+    assert settings.redis_url is not None
+    url = settings.redis_url.get_secret_value()
+    await enqueue(url, "unknown", {})
+    job = await enqueue(url, "verify", {})
+    async with working(settings, ledger):
+        assert (await ended(redis, job)).state == "done"
