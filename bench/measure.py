@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING
@@ -141,25 +141,24 @@ async def _with_etags(url: str, calls: Sequence[Call]) -> list[Call]:
 @asynccontextmanager
 async def _changing(contender: Contender, tasks: Tasks, rate: int) -> AsyncIterator[None]:
     """Change each user's tasks in turn, all users in one commit, `rate` tasks a second."""
-    changing = asyncio.create_task(_change(contender, tasks, len(tasks) / rate)) if rate else None
+    if not rate:
+        yield
+        return
+    stop = asyncio.Event()
+    changing = asyncio.create_task(_change(contender, tasks, len(tasks) / rate, stop))
     try:
         yield
     finally:
-        if changing is not None:
-            if changing.done():
-                changing.result()
-            changing.cancel()
-            with suppress(asyncio.CancelledError):
-                await changing
+        stop.set()
+        await changing
 
 
-async def _change(contender: Contender, tasks: Tasks, pause: float) -> None:
+async def _change(contender: Contender, tasks: Tasks, pause: float, stop: asyncio.Event) -> None:
     clock = asyncio.get_running_loop()
     due = clock.time()
     number = 0
-    while True:
+    while not stop.is_set():
         number += 1
-        # Once begun it is finished: a change that is cut off would leave the known versions behind.
-        await asyncio.shield(asyncio.ensure_future(contender.change(tasks, number)))
+        await contender.change(tasks, number)
         due += pause
         await asyncio.sleep(max(0, due - clock.time()))
