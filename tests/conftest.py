@@ -12,6 +12,7 @@ from redis import Redis
 
 import migrations
 from runtime.settings import Settings
+from tests.pgbouncer import PgBouncer, running_pgbouncer
 from tests.servers import SECRET, Database, RunningService, Servers, running_service, started_servers
 
 for _name in Settings.model_fields:  # the developer's own settings are none of the tests'
@@ -19,6 +20,11 @@ for _name in Settings.model_fields:  # the developer's own settings are none of 
 
 _TEMPLATE = f"tasklog_template_{os.getpid()}"
 _numbers = count(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`./run test --pgbouncer tests/integration`: the same tests with a pooler in between."""
+    parser.addoption("--pgbouncer", action="store_true", help="let the services reach Postgres through PgBouncer")
 
 
 @pytest.fixture(scope="session")
@@ -32,10 +38,19 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         servers.execute(f"DROP DATABASE {_TEMPLATE} WITH (FORCE)")
 
 
+@pytest.fixture(scope="session")
+def pgbouncer(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PgBouncer]:
+    """A pooler in transaction mode before the same Postgres."""
+    with running_pgbouncer(servers.postgres_url, tmp_path_factory.mktemp("pgbouncer")) as running:
+        yield running
+
+
 @pytest.fixture
-def database(servers: Servers) -> Iterator[Database]:
-    """A migrated, empty database."""
-    yield from _cloned(servers)
+def database(servers: Servers, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A migrated, empty database; with --pgbouncer the services reach it through one."""
+    for cloned in _cloned(servers):
+        pooled = request.config.getoption("--pgbouncer")
+        yield request.getfixturevalue("pgbouncer").through(cloned) if pooled else cloned
 
 
 @pytest.fixture
@@ -54,6 +69,7 @@ def settings(database: Database, redis_url: str) -> Settings:
         command_database_url=database.writer,
         projector_database_url=database.projector,
         read_database_url=database.reader,
+        database_pooler=database.pooler,
     )
 
 

@@ -79,7 +79,7 @@ async def opened(*wanted: tuple[Settings, str]) -> AsyncIterator[list[Database]]
 @asynccontextmanager
 async def connections(url: str, number: int) -> AsyncIterator[list[asyncpg.Connection]]:
     """Connections of their own."""
-    made = await asyncio.gather(*(asyncpg.connect(url, timeout=20) for _ in range(number)))
+    made = await asyncio.gather(*(asyncpg.connect(url, timeout=20, statement_cache_size=0) for _ in range(number)))
     try:
         yield made
     finally:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -40,6 +40,7 @@ class Database:
     writer: str
     projector: str
     reader: str
+    pooler: Literal["auto", "yes"] = "auto"
 
     @property
     def service_urls(self) -> dict[str, str]:
@@ -135,7 +136,8 @@ class RunningService:
 def running_service(database: Database, redis_url: str, log: Path, **env: str) -> Iterator[RunningService]:
     """Start gateway and projector on a database; yield when /health answers."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    settings = {"BETTER_AUTH_SECRET": SECRET, "REDIS_URL": redis_url, **database.service_urls, **env}
+    settings = {"BETTER_AUTH_SECRET": SECRET, "REDIS_URL": redis_url, "DATABASE_POOLER": database.pooler}
+    settings |= database.service_urls | env
     with ExitStack() as stack:
         output = stack.enter_context(log.open("wb"))
         listener = stack.enter_context(listen("127.0.0.1", 0))

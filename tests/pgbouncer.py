@@ -1,0 +1,101 @@
+"""A real PgBouncer in transaction mode before a test's Postgres."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+
+from tasklog.embedded.child import RunAs, spawn
+from tests.servers import Database, eventually
+
+_CONFIGURATION = """
+[databases]
+* = host={host} port={port}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {listen}
+unix_socket_dir =
+auth_type = trust
+auth_file = {users}
+pool_mode = transaction
+default_pool_size = 16
+max_client_conn = 500
+server_reset_query =
+server_lifetime = 60
+ignore_startup_parameters =
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PgBouncer:
+    """The running pooler. It takes no startup parameter of ours, and gives a server to a client for a transaction."""
+
+    port: int
+
+    def through(self, database: Database) -> Database:
+        """The same database by way of the pooler; the owner goes directly, as migrations do."""
+        return Database(
+            name=database.name,
+            owner=database.owner,
+            pooler="yes",
+            **{role: self.url(getattr(database, role)) for role in ("writer", "projector", "reader")},
+        )
+
+    def url(self, url: str) -> str:
+        parts = urlsplit(url)
+        user = parts.username or "postgres"
+        return f"postgresql://{user}:ignored@127.0.0.1:{self.port}{parts.path}?sslmode=disable"
+
+
+@contextmanager
+def running_pgbouncer(postgres_url: str, directory: Path) -> Iterator[PgBouncer]:
+    """Run Debian's PgBouncer; without it the test is skipped, or fails where `CI` is set."""
+    program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+    if program is None:
+        _go_without("pgbouncer is not installed")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    parts = urlsplit(postgres_url)
+    query = parse_qs(parts.query)
+    users = directory / "users.txt"
+    roles = ["tasklog_writer", "tasklog_projector", "tasklog_reader", unquote(parts.username or "postgres")]
+    password = unquote(parts.password or "password-of-the-tests")
+    users.write_text("".join(f'"{role}" "{_password(role, password)}"\n' for role in roles))
+    configuration = directory / "pgbouncer.ini"
+    host, server_port = query.get("host", [parts.hostname])[0], query.get("port", [parts.port or 5432])[0]
+    configuration.write_text(_CONFIGURATION.format(host=host, port=server_port, listen=port, users=users))
+    run_as = RunAs.NAMESPACE if os.geteuid() == 0 and sys.platform == "linux" else RunAs.SELF
+    with (directory / "pgbouncer.log").open("wb") as log:
+        process = spawn([program, configuration], run_as=run_as, output=log)
+    try:
+        eventually(lambda: _answers(port))
+        yield PgBouncer(port=port)
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _password(role: str, of_login: str) -> str:
+    return "password-of-the-tests" if role.startswith("tasklog_") else of_login
+
+
+def _answers(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+def _go_without(reason: str) -> NoReturn:
+    if os.environ.get("CI"):
+        pytest.fail(f"no PgBouncer: {reason}")
+    pytest.skip(f"no PgBouncer: {reason}")
