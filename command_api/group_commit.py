@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
+import asyncpg
 import structlog
 
-from command_api.handle import CommandRequest, Outcome, handle
+from command_api.handle import CommandRequest, LoadError, Outcome, handle
 from command_api.known_states import KnownStates
 from domain.decide import CommandError
 from domain.task import TaskState
@@ -22,7 +23,11 @@ from runtime.wakeup import Wake
 _BATCH: Final = 200
 _ATTEMPTS: Final = 20
 _WAITING: Final = 2000
-_LANES: Final = 4
+_LANES_AT_WORK: Final = 4
+_FIRST_PAUSE: Final = 0.002
+_LONGEST_PAUSE: Final = 0.05
+_PATIENCE: Final = 10.0
+"""Seconds that a command waits for its user's stream when another transaction holds it."""
 
 log = structlog.get_logger()
 
@@ -39,6 +44,7 @@ class InFlightError(Exception):
 class _Waiting:
     request: CommandRequest
     result: asyncio.Future[TaskState]
+    deadline: float
     attempts: int = 0
 
 
@@ -46,7 +52,7 @@ class CommandQueue:
     """Commands on their way into the ledger.
 
     One batch is under way at a time, and never waits for a lock. A user whose stream another transaction holds is
-    taken out into a lane of its own, which does wait, so that nobody else has to.
+    taken out into a lane of its own, which tries again and again, so that nobody else has to wait.
     """
 
     def __init__(self, database: Database, wake: Wake) -> None:
@@ -59,7 +65,7 @@ class CommandQueue:
         self._keys: set[tuple[str, str]] = set()
         self._lanes: dict[str, deque[_Waiting]] = {}
         self._lane_tasks: set[asyncio.Task[None]] = set()
-        self._lane_places = asyncio.Semaphore(_LANES)
+        self._lanes_at_work = asyncio.Semaphore(_LANES_AT_WORK)
 
     async def execute(self, request: CommandRequest) -> TaskState:
         """Carry a command out; the task's state after it, committed.
@@ -73,7 +79,8 @@ class CommandQueue:
         if self._commands >= _WAITING:
             message = "too many commands are waiting"
             raise UnavailableError(message)
-        waiting = _Waiting(request=request, result=asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(request=request, result=loop.create_future(), deadline=loop.time() + _PATIENCE)
         key = request.once and (request.user_id, request.once.key)
         if key in self._keys:
             raise InFlightError
@@ -104,26 +111,31 @@ class CommandQueue:
             self._waiting.append(waiting)
             self._arrived.set()
 
-    async def _carry_out(self, batch: Sequence[_Waiting], *, wait: bool = False) -> None:
+    async def _carry_out(self, batch: Sequence[_Waiting]) -> None:
         batch = [waiting for waiting in batch if not waiting.result.cancelled()]
         if not batch:
             return
         try:
-            outcomes = await handle(self._database, self._known, [waiting.request for waiting in batch], wait=wait)
-        except UnavailableError as error:
+            outcomes = await handle(self._database, self._known, [waiting.request for waiting in batch])
+        except (LoadError, asyncpg.PostgresError) as error:
+            await self._carry_out_apart(batch, error)
+        except Exception as error:  # noqa: BLE001 - whoever waits gets it
             for waiting in batch:
                 _fail(waiting, error)
-        except Exception as error:
-            if len(batch) == 1:
-                _fail(batch[0], error)
-                return
-            log.exception("a batch of commands failed, they are tried one by one", commands=len(batch))
-            for waiting in batch:
-                await self._carry_out([waiting], wait=wait)
         else:
             for waiting, outcome in zip(batch, outcomes, strict=True):
                 self._settle(waiting, outcome)
             self._wake.notify()
+
+    async def _carry_out_apart(self, batch: Sequence[_Waiting], error: Exception) -> None:
+        """Let one command's error fail it alone; the batch that it failed has not happened."""
+        if len(batch) == 1:
+            cause = error.__cause__ if isinstance(error, LoadError) else error
+            _fail(batch[0], cause if isinstance(cause, Exception) else error)
+            return
+        log.warning("a batch of commands failed, they are tried one by one", error=type(error).__name__)
+        for waiting in batch:
+            await self._carry_out([waiting])
 
     def _settle(self, waiting: _Waiting, outcome: Outcome) -> None:
         if isinstance(outcome, CommandError):
@@ -131,30 +143,41 @@ class CommandQueue:
         elif not isinstance(outcome, Refused):
             if not waiting.result.done():
                 waiting.result.set_result(outcome)
-        elif waiting.attempts >= _ATTEMPTS:
+        elif outcome is Refused.BUSY and asyncio.get_running_loop().time() > waiting.deadline:
+            _fail(waiting, UnavailableError("the stream is held by another transaction"))
+        elif outcome is not Refused.BUSY and waiting.attempts >= _ATTEMPTS:
             _fail(waiting, ConflictError())
         else:
-            waiting.attempts += 1
-            waiting.request = replace(waiting.request, reload=True)
-            if outcome is Refused.BUSY:
-                self._open_lane(waiting.request.user_id)
-            self._enter(waiting)
+            self._try_again(waiting, outcome)
 
-    def _open_lane(self, user_id: str) -> None:
-        if user_id not in self._lanes:
+    def _try_again(self, waiting: _Waiting, outcome: Refused) -> None:
+        waiting.request = replace(waiting.request, reload=True)
+        user_id = waiting.request.user_id
+        if outcome is not Refused.BUSY:
+            waiting.attempts += 1
+        elif user_id not in self._lanes:
             self._lanes[user_id] = deque()
             task = asyncio.create_task(self._run_lane(user_id))
             self._lane_tasks.add(task)
             task.add_done_callback(self._lane_tasks.discard)
+        self._enter(waiting)
 
     async def _run_lane(self, user_id: str) -> None:
-        """Carry out one user's commands, waiting for whoever holds the stream, until none is left."""
-        lane = self._lanes[user_id]
-        async with self._lane_places:
-            while lane:
-                batch = [lane.popleft() for _ in range(min(_BATCH, len(lane)))]
-                await self._carry_out(batch, wait=True)
+        """Try one user's commands until none is left; a pause holds no connection, however many lanes there are."""
+        lane, pause = self._lanes[user_id], _FIRST_PAUSE
+        while lane:
+            await asyncio.sleep(pause)
+            batch = [lane.popleft() for _ in range(min(_BATCH, len(lane)))]
+            async with self._lanes_at_work:
+                await self._carry_out(batch)
+            pause = min(2 * pause, _LONGEST_PAUSE) if batch[0] in lane else _FIRST_PAUSE
         del self._lanes[user_id]
+
+    async def stop(self) -> None:
+        """Give up the lanes; who still waits in one is not answered any more."""
+        for task in self._lane_tasks:
+            task.cancel()
+        await asyncio.gather(*self._lane_tasks, return_exceptions=True)
 
 
 def _fail(waiting: _Waiting, error: Exception) -> None:
@@ -173,3 +196,4 @@ async def command_queue(database: Database, wake: Wake) -> AsyncIterator[Command
         running.cancel()
         with suppress(asyncio.CancelledError):
             await running
+        await queue.stop()

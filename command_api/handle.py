@@ -12,9 +12,10 @@ from command_api.known_states import KnownStates
 from domain.commands import Command
 from domain.decide import CommandError, decide
 from domain.events import Recorded, TaskEvent
-from domain.evolve import fold
+from domain.evolve import HistoryError, fold
 from domain.task import NoTask, TaskState
 from event_log.append import Append, Fetching, Once, Refused, append
+from event_log.codec import UnreadableEventError
 from event_log.read import TaskKey, task_events
 
 
@@ -60,13 +61,19 @@ Outcome: TypeAlias = TaskState | CommandError | Refused
 _NO_TIME: Final = datetime.min.replace(tzinfo=UTC)
 
 
-async def handle(
-    database: Fetching, known: KnownStates, requests: Sequence[CommandRequest], *, wait: bool = False
-) -> list[Outcome]:
+class LoadError(Exception):
+    """The events of a task cannot be followed, as the cause says; nothing was decided or appended."""
+
+
+async def handle(database: Fetching, known: KnownStates, requests: Sequence[CommandRequest]) -> list[Outcome]:
     """Try each of `requests` once, in order: the task after it, why it cannot be, or that it has to be tried again.
 
     A task that comes back is committed. What is known of a task may be old, so it is proved: by the append, which
     expects its version, or where there is nothing to append by having been loaded just now.
+
+    Raises:
+        LoadError, asyncpg.PostgresError: none of `requests` was carried out.
+        UnavailableError: they may or may not have been.
     """
     states, proved = await _load(database, known, requests)
     # After the states: a command that shows in them shows here.
@@ -77,7 +84,7 @@ async def handle(
         for request, decision in zip(requests, decisions, strict=True)
         if _is_appended(request, decision)
     ]
-    appended = iter(await append(database, appends, wait=wait) if appends else ())
+    appended = iter(await append(database, appends) if appends else ())
     outcomes = list(_settle(requests, decisions, appended, states, proved))
     for key in proved:
         known.keep(key, states[key])
@@ -98,8 +105,11 @@ async def _load(
             if state is None or request.reload:
                 loaded.add(key)
     if loaded:
-        histories = await task_events(database, {key: states[key].version for key in loaded})
-        states.update({key: fold(states[key], history) for key, history in histories.items()})
+        try:
+            histories = await task_events(database, {key: states[key].version for key in loaded})
+            states.update({key: fold(states[key], history) for key, history in histories.items()})
+        except (HistoryError, UnreadableEventError) as error:
+            raise LoadError from error
     return states, loaded
 
 

@@ -21,6 +21,14 @@ from runtime.settings import SettingsError
 
 RIGHTS = Path(__file__).parent / "rights.sql"
 _ONE_AT_A_TIME = 7_461_636_531
+_DROP_FUNCTIONS = """
+    -- A function cannot be replaced by one that returns something else.
+    DO $$ DECLARE f regprocedure; BEGIN
+        FOR f IN SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'tasklog'::regnamespace LOOP
+            EXECUTE format('DROP ROUTINE %s', f);
+        END LOOP;
+    END $$
+"""
 
 
 def upgrade(url: str, service_urls: Sequence[str] = ()) -> None:
@@ -44,6 +52,7 @@ async def _upgrade(url: str, service_urls: Sequence[str]) -> None:
         await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ONE_AT_A_TIME})")
         await connection.run_sync(lambda sync: command.upgrade(_config(sync), "head"))
         driver: Any = (await connection.get_raw_connection()).driver_connection
+        await driver.execute(_DROP_FUNCTIONS)
         for path in (*FUNCTIONS, RIGHTS):
             await driver.execute(path.read_text())
         await driver.execute(f"COMMENT ON SCHEMA tasklog IS '{schema_version()}'")

@@ -138,6 +138,11 @@ async def test_commands_decided_together_on_an_old_state_are_all_decided_anew(
     assert sorted((answer.version, answer.completed) for answer in answers) == [(4, False), (5, True), (6, False)]
 
 
+async def in_a_lane(queue: CommandQueue, commands: int) -> bool:
+    """Whether so many commands wait for alice's stream."""
+    return len(queue._lanes.get("alice", ())) == commands
+
+
 async def test_a_held_stream_lets_others_pass_and_is_served_after_its_release(
     queue: CommandQueue, owner: asyncpg.Connection
 ) -> None:
@@ -148,7 +153,7 @@ async def test_a_held_stream_lets_others_pass_and_is_served_after_its_release(
         held = [asyncio.create_task(run(queue, ToggleTask(), task.id)) for _ in range(10)]
         for _ in range(5):
             assert {type(answer) for answer in await together(*(run(queue, CREATE, user=u) for u in "bcd"))} == {Task}
-        await eventually_async(lambda: waits_for_lock(owner))
+        await eventually_async(lambda: in_a_lane(queue, 10))
         assert not [command for command in held if command.done()]
     answers = await together(*held)
     assert sorted((answer.version, answer.completed) for answer in answers) == [(n, n % 2 == 0) for n in range(2, 12)]
@@ -184,7 +189,7 @@ async def test_a_command_that_was_given_up_in_a_lane_is_not_carried_out(
     async with owner.transaction():
         await owner.execute(HOLD)
         begun = asyncio.create_task(run(queue, CREATE))
-        await eventually_async(lambda: waits_for_lock(owner))
+        await eventually_async(lambda: in_a_lane(queue, 1))
         given_up = asyncio.create_task(run(queue, CREATE))
         await asyncio.sleep(0)
         given_up.cancel()
@@ -223,7 +228,7 @@ async def test_a_lost_connection_fails_what_was_under_way_and_nothing_after(
 ) -> None:
     await run(queue, CREATE)
     async with owner.transaction():
-        await owner.execute(HOLD)
+        await owner.execute("LOCK TABLE tasklog.events IN EXCLUSIVE MODE")
         under_way = asyncio.create_task(run(queue, CREATE))
         await eventually_async(lambda: waits_for_lock(owner))
         await owner.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'tasklog_writer'")
