@@ -26,7 +26,17 @@ USERS: Final = 500
 EVENTS_OF_A_USER: Final = 2_000
 EVENTS: Final = 5_000
 
+_PARKED: Final = "a user is parked: an event cannot be projected"
+
 log = structlog.get_logger()
+
+
+class RefusedError(Exception):
+    """The database refused a batch's rows; nothing of it has happened."""
+
+    def __init__(self, users: list[str], reason: str) -> None:
+        super().__init__(reason)
+        self.users = users
 
 
 @dataclass(kw_only=True, slots=True)
@@ -49,10 +59,10 @@ async def catch_up(database: Database) -> int:
     while True:
         try:
             events = await project_batch(database, users)
-        except asyncpg.PostgresError as error:
-            if users == 1:
-                await _park_first(database, f"{type(error).__name__}: {error}")
-            users = max(1, users // 2)
+        except RefusedError as refused:
+            if len(refused.users) == 1:
+                await _park(database, refused.users[0], str(refused))
+            users = max(1, len(refused.users) // 2)
             continue
         total += events
         if not events and not await _enrol(database):
@@ -60,16 +70,10 @@ async def catch_up(database: Database) -> int:
         users = min(2 * users, USERS)
 
 
-async def _park_first(database: Database, error: str) -> None:
-    """Park the user whose events the database refused; they were tried alone."""
-    async with database.transaction() as connection:
-        for row in await connection.fetch(CLAIM, 1):
-            await _park(connection, row["user_id"], error)
-
-
-async def _park(connection: Any, user_id: str, error: str) -> None:
-    log.error("a user is parked: an event cannot be projected", user_id=user_id, error=error)
-    await connection.execute(PARK, user_id, error)
+async def _park(database: Database, user_id: str, error: str) -> None:
+    """Park a user whose rows the database refused; they were tried alone."""
+    log.error(_PARKED, user_id=user_id, error=error)
+    await database.fetch(PARK, user_id, error)
 
 
 async def _enrol(database: Database) -> int:
@@ -77,17 +81,31 @@ async def _enrol(database: Database) -> int:
 
 
 async def project_batch(database: Database, users: int = USERS) -> int:
-    """Project the next events of up to `users` users in one transaction; how many they were."""
-    async with database.transaction("synchronous_commit = off") as connection:
-        claimed = {row["user_id"]: row["position"] for row in await connection.fetch(CLAIM, users)}
+    """Project the next events of up to `users` users in one transaction; how many they were.
+
+    Raises:
+        RefusedError: the database took the rows of none of them.
+        UnavailableError: the database went away.
+    """
+    claimed: dict[str, int] = {}
+    try:
+        async with database.transaction("synchronous_commit = off") as connection:
+            claimed |= {row["user_id"]: row["position"] for row in await connection.fetch(CLAIM, users)}
+            return await _project(connection, claimed) if claimed else 0
+    except asyncpg.PostgresError as error:
         if not claimed:
-            return 0
-        events = await connection.fetch(UNPROJECTED, [*claimed], [*claimed.values()], EVENTS_OF_A_USER, EVENTS)
-        touched = {(row["user_id"], row["task_id"]) for row in events if row["task_id"] is not None}
-        rows = await connection.fetch(TOUCHED, [user for user, _ in touched], [task for _, task in touched])
-        batch = fold_batch(claimed, events, {(row["user_id"], row["id"]): task_of(row) for row in rows})
-        await _write(connection, claimed, batch)
-        return batch.events
+            raise
+        # Not its message, which quotes values.
+        raise RefusedError([*claimed], f"{type(error).__name__} ({error.sqlstate})") from error
+
+
+async def _project(connection: Any, claimed: Mapping[str, int]) -> int:
+    events = await connection.fetch(UNPROJECTED, [*claimed], [*claimed.values()], EVENTS_OF_A_USER, EVENTS)
+    touched = {(row["user_id"], row["task_id"]) for row in events if row["task_id"] is not None}
+    rows = await connection.fetch(TOUCHED, [user for user, _ in touched], [task for _, task in touched])
+    batch = fold_batch(claimed, events, {(row["user_id"], row["id"]): task_of(row) for row in rows})
+    await _write(connection, claimed, batch)
+    return batch.events
 
 
 def fold_batch(claimed: Mapping[str, int], events: Sequence[Any], rows: Mapping[TaskKey, Task]) -> Batch:
@@ -120,7 +138,8 @@ async def _write(connection: Any, claimed: Mapping[str, int], batch: Batch) -> N
     advanced = {user_id: position for user_id, position in batch.reached.items() if position > claimed[user_id]}
     await connection.execute(ADVANCE, [*advanced], [*advanced.values()])
     for user_id, error in batch.failed.items():
-        await _park(connection, user_id, error)
+        log.error(_PARKED, user_id=user_id, error=error)
+        await connection.execute(PARK, user_id, error)
     await connection.execute(UNMARK, [*batch.reached], [*batch.reached.values()])
 
 

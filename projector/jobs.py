@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, time
 from typing import Any, Final
@@ -61,17 +61,9 @@ async def enqueue(redis_url: str, name: str, arguments: Mapping[str, Any]) -> st
     """
     state = JobState(id=uuid4().hex, name=name, arguments=arguments)
     try:
-        redis = await create_pool(
-            _redis_settings(redis_url),
-            default_queue_name=QUEUE,
-            job_serializer=_to_json,
-            job_deserializer=orjson.loads,
-        )
-        try:
+        async with _connected(redis_url) as redis:
             await state.write(redis)
             await redis.enqueue_job(name, _job_id=state.id, **arguments)
-        finally:
-            await redis.aclose()
     except (RedisError, OSError) as error:
         raise QueueError(type(error).__name__) from error
     return state.id
@@ -82,19 +74,22 @@ async def work_forever(settings: Settings, database: Database, jobs: Sequence[Jo
     assert settings.redis_url is not None
     delay = 0.5
     while True:
-        worker = make_worker(settings.redis_url.get_secret_value(), database, jobs)
         try:
-            await worker.async_run()
+            async with _connected(settings.redis_url.get_secret_value()) as redis:
+                worker = make_worker(redis, database, jobs)
+                try:
+                    await worker.async_run()
+                finally:
+                    # Its jobs are cancelled, and Redis may be away: neither is news here.
+                    with suppress(asyncio.CancelledError, RedisError, OSError):
+                        await worker.close()
         except (RedisError, OSError) as error:
             log.warning("redis is away: no operational jobs", error=type(error).__name__)
-        finally:
-            with suppress(RedisError, OSError):
-                await worker.close()
         await asyncio.sleep(delay)
         delay = min(2 * delay, _LONGEST_DELAY)
 
 
-def make_worker(redis_url: str, database: Database, jobs: Sequence[Job]) -> Worker:
+def make_worker(redis: ArqRedis, database: Database, jobs: Sequence[Job]) -> Worker:
     """The arq worker of one projector."""
     return Worker(
         functions=[
@@ -112,8 +107,8 @@ def make_worker(redis_url: str, database: Database, jobs: Sequence[Job]) -> Work
             for job in jobs
             if job.nightly
         ],
+        redis_pool=redis,
         queue_name=QUEUE,
-        redis_settings=_redis_settings(redis_url),
         handle_signals=False,
         poll_delay=1.0,
         max_jobs=2,
@@ -123,6 +118,20 @@ def make_worker(redis_url: str, database: Database, jobs: Sequence[Job]) -> Work
         job_serializer=_to_json,
         job_deserializer=orjson.loads,
     )
+
+
+@asynccontextmanager
+async def _connected(redis_url: str) -> AsyncIterator[ArqRedis]:
+    settings = RedisSettings.from_dsn(redis_url)
+    settings.conn_retries = 1
+    redis = await create_pool(
+        settings, default_queue_name=QUEUE, job_serializer=_to_json, job_deserializer=orjson.loads
+    )
+    try:
+        yield redis
+    finally:
+        with suppress(RedisError, OSError):
+            await redis.aclose()
 
 
 def _coroutine(job: Job) -> Callable[..., Coroutine[Any, Any, None]]:
@@ -138,12 +147,6 @@ def _coroutine(job: Job) -> Callable[..., Coroutine[Any, Any, None]]:
             log.exception("a job failed", job=job.name)
 
     return run
-
-
-def _redis_settings(redis_url: str) -> RedisSettings:
-    redis = RedisSettings.from_dsn(redis_url)
-    redis.conn_retries = 1
-    return redis
 
 
 def _to_json(value: Mapping[str, Any]) -> bytes:
