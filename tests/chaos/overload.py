@@ -1,4 +1,7 @@
-"""Overload: many times as many requests as the service can answer, from clients that do not wait when refused."""
+"""Overload: many times as many requests as the service can answer, from clients that do not wait when refused.
+
+The database is slowed down, so that what is measured is how the service refuses and not how fast the clients are.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,9 @@ TIMES: Final = (5, 10)
 GOODPUT: Final = 0.7
 REFUSAL_SECONDS: Final = 0.2
 _CAPACITY_CLIENTS: Final = 400
+_DELAY: Final = 0.3
+"""Seconds that each statement takes on its way to Postgres, and its answer on the way back."""
+
 _REFUSED: Final = frozenset({429, 503})
 
 
@@ -35,7 +41,8 @@ class Rate:
 
 def overload(world: World, _rng: random.Random, seconds: float) -> None:
     """Capacity by 400 clients, then 5 and 10 times as many, who ask 5 and 10 times as often as it can answer."""
-    each = max(3.0, min(seconds / 4, 10))
+    each = max(5.0, min(seconds / 4, 15))
+    world.background.call(world.gateway_proxy.delay, _DELAY)
     capacity = _measure(world, _CAPACITY_CLIENTS, each, 0.0)
     typer.echo(f"  overload: capacity {capacity.goodput:.0f}/s with {capacity.clients} clients")
     for times in TIMES:
@@ -49,6 +56,7 @@ def overload(world: World, _rng: random.Random, seconds: float) -> None:
             world.complaints.append(f"{times} times overload: goodput {share:.0%} of {capacity.goodput:.0f}/s")
         if rate.refusal_seconds > REFUSAL_SECONDS:
             world.complaints.append(f"{times} times overload: refusals take {rate.refusal_seconds:.3f} s")
+    world.background.call(world.gateway_proxy.delay, 0.0)
 
 
 def _measure(world: World, clients: int, seconds: float, pause: float) -> Rate:
