@@ -247,7 +247,7 @@ async def test_a_row_that_the_database_refuses_parks_its_user_alone(
     made = await lives(writer, 20, 5)
     assert await within(20, catch_up(projector)) == 95
     parked = await owner.fetch(PARKED)
-    assert [(row["user_id"], "cursed" in row["error"]) for row in parked] == [("user-7", True)]
+    assert [(row["user_id"], row["error"] == "RaiseError (P0001)") for row in parked] == [("user-7", True)]
     await owner.execute("DROP TRIGGER refuse ON tasklog.tasks")
     await owner.execute(DUE)
     assert await catch_up(projector) == 5
