@@ -1,0 +1,199 @@
+"""Behind the code's own WHERE: what the database lets a service see, shadow and be.
+
+Seen to fail: with `WHERE t.user_id = owner` left out of one branch of tasklog.list_tasks, without the `search_path` of
+tasklog.get_task, with EXECUTE on a function left to PUBLIC, and without the check of the login.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import asyncpg
+import pytest
+from pydantic import SecretStr
+from structlog.testing import capture_logs
+
+from domain.events import TaskCreated, TaskEdited
+from projector.catch_up import catch_up
+from runtime.database import Database, open_database
+from runtime.settings import Settings, SettingsError
+from tests.ledger import appended, created, of
+from tests.servers import Database as Addresses
+
+MARK = "the-text-of-mallory"
+READS: dict[str, tuple[Any, ...]] = {
+    "heads": (["alice"],),
+    "history": ("alice", None, None, 0, 100),
+    "position_at": ("alice", None),
+    "events_between": ("alice", None, 0, 100, 100),
+    "list_tasks": ("alice", None, "created", None, None, None),
+}
+TASK_READS: dict[str, Any] = {
+    "get_task": lambda task: ("alice", task),
+    "get_tasks": lambda task: (["alice"], [task]),
+    "history": lambda task: ("alice", task, None, 0, 100),
+    "events_between": lambda task: ("alice", task, 0, 100, 100),
+}
+LISTS = [
+    ("alice", wanted, sort, key, number, size)
+    for wanted in (None, False)
+    for sort in ("created", "title")
+    for size in (None, 5)
+    for key, number in ((None, None), ("a", 2**62) if sort == "title" else (None, 2**62))
+]
+GRANTED = """
+    SELECT p.proname::text FROM pg_proc p
+    WHERE p.pronamespace = 'tasklog'::regnamespace AND has_function_privilege($1, p.oid, 'EXECUTE')
+"""
+
+
+@pytest.fixture
+async def mallorys_task(writer: Database, projector: Database) -> int:
+    """Alice and Mallory have tasks; some of their events are projected, some are not."""
+    tasks = {user: await created(writer, user, MARK if user == "mallory" else "Milk") for user in ("alice", "mallory")}
+    await catch_up(projector)
+    for user, task in tasks.items():
+        text = MARK if user == "mallory" else "Milk"
+        await appended(writer, of(user, TaskEdited(description=text), task=task, expected=1))
+        await appended(writer, of(user, TaskCreated(title=text, description=text)))
+    return tasks["mallory"]
+
+
+@pytest.mark.parametrize("projected", [False, True])
+async def test_no_function_of_the_reading_role_shows_anothers_text(
+    reader: Database, projector: Database, owner: asyncpg.Connection, mallorys_task: int, projected: bool
+) -> None:
+    """Called as for Alice, and as if Alice asked for Mallory's task: the code has no say in it."""
+    if projected:
+        await catch_up(projector)
+    calls = [*READS.items(), *((name, make(mallorys_task)) for name, make in TASK_READS.items())]
+    calls += [("list_tasks", arguments) for arguments in LISTS]
+    granted = {row[0] for row in await owner.fetch(GRANTED, "tasklog_reader")}
+    assert granted <= {name for name, _ in calls}, "a function is not covered here"
+    for name, arguments in calls:
+        if name in granted:
+            places = ", ".join(f"${number}" for number in range(1, len(arguments) + 1))
+            rows = await reader.fetch(f"SELECT * FROM tasklog.{name}({places})", *arguments)
+            assert MARK not in repr(rows), (name, arguments)
+            assert "mallory" not in repr(rows), (name, arguments)
+
+
+@pytest.mark.parametrize("role", ["writer", "reader", "projector"])
+async def test_what_a_session_makes_for_itself_shadows_nothing(
+    database: Addresses, mallorys_task: int, role: str
+) -> None:
+    """Temporary tables, functions and a search path of its own: a function of the owner does not look at them."""
+    connection = await asyncpg.connect(getattr(database, role), statement_cache_size=0)
+    shadows = [
+        "CREATE TEMP TABLE tasks (user_id text, id bigint, body text)",
+        "CREATE FUNCTION pg_temp.encode(bytea, text) RETURNS text LANGUAGE sql AS $$ SELECT 'shadow' $$",
+        "CREATE FUNCTION pg_temp.count(text) RETURNS bigint LANGUAGE sql AS $$ SELECT 99::bigint $$",
+        "CREATE FUNCTION pg_temp.shadow(text, text) RETURNS boolean LANGUAGE sql AS $$ SELECT true $$",
+        "CREATE OPERATOR pg_temp.= (LEFTARG = text, RIGHTARG = text, FUNCTION = pg_temp.shadow)",
+        "SET LOCAL search_path = pg_temp, tasklog, pg_catalog",
+    ]
+    try:
+        async with connection.transaction():
+            for statement in shadows:
+                await connection.execute(statement)
+            if role == "reader":
+                assert await connection.fetchval("SELECT 'a'::text OPERATOR(pg_temp.=) 'b'::text")
+                rows = await connection.fetch(
+                    "SELECT * FROM tasklog.list_tasks('alice', NULL, 'title', NULL, NULL, NULL)"
+                )
+                assert MARK not in repr(rows)
+                assert "shadow" not in repr(await connection.fetch("SELECT * FROM tasklog.position_at('alice', NULL)"))
+            if role == "writer":
+                found = await connection.fetch(
+                    "SELECT * FROM tasklog.task_events('{alice}', $1, '{0}')", [mallorys_task]
+                )
+                assert found == []
+    finally:
+        await connection.close()
+
+
+async def test_every_function_that_acts_as_the_owner_fixes_its_search_path(owner: asyncpg.Connection) -> None:
+    rows = await owner.fetch(
+        "SELECT proname::text, proconfig FROM pg_proc WHERE pronamespace = 'tasklog'::regnamespace AND prosecdef"
+    )
+    assert {
+        row["proname"] for row in rows if "search_path=pg_catalog, pg_temp" not in (row["proconfig"] or ())
+    } == set()
+    assert len(rows) > 5
+
+
+async def test_nobody_else_may_anything(owner: asyncpg.Connection) -> None:
+    """PUBLIC has no right to a function, table or sequence of ours, nor to the schema."""
+    await owner.execute("CREATE ROLE tasklog_test_nobody")
+    try:
+        rows = await owner.fetch(
+            "SELECT oid::regprocedure::text AS name FROM pg_proc WHERE pronamespace = 'tasklog'::regnamespace"
+            " AND has_function_privilege('tasklog_test_nobody', oid, 'EXECUTE')"
+            " UNION ALL SELECT relname FROM pg_class WHERE relnamespace = 'tasklog'::regnamespace"
+            " AND relkind IN ('r', 'v', 'm', 'p') AND has_table_privilege('tasklog_test_nobody', oid, 'SELECT')"
+        )
+        assert [row["name"] for row in rows] == []
+        assert not await owner.fetchval("SELECT has_schema_privilege('tasklog_test_nobody', 'tasklog', 'USAGE')")
+    finally:
+        await owner.execute("DROP ROLE tasklog_test_nobody")
+
+
+async def test_a_service_role_is_in_no_other_role_and_owns_nothing(owner: asyncpg.Connection) -> None:
+    memberships = await owner.fetch(
+        "SELECT member::regrole::text, roleid::regrole::text FROM pg_auth_members"
+        " WHERE member::regrole::text LIKE 'tasklog\\_%'"
+    )
+    assert memberships == []
+    owned = await owner.fetch(
+        "SELECT relname FROM pg_class WHERE relowner::regrole::text LIKE 'tasklog\\_%'"
+        " UNION ALL SELECT proname FROM pg_proc WHERE proowner::regrole::text LIKE 'tasklog\\_%'"
+    )
+    assert owned == []
+
+
+@pytest.mark.parametrize("setting", ["command_database_url", "read_database_url", "projector_database_url"])
+async def test_a_superuser_as_a_service_is_refused_unless_allowed(database: Addresses, setting: str) -> None:
+    role = {"command_database_url": "writer", "read_database_url": "reader"}.get(setting, "projector")
+    settings = Settings(_env_file=None, **{setting: SecretStr(database.owner)})
+    with pytest.raises(SettingsError, match="superuser") as refusal:
+        await _open(settings, role)
+    assert "postgresql://" not in str(refusal.value)
+    await _open(settings.model_copy(update={"allow_superuser": True}), role)
+
+
+async def test_a_superuser_that_takes_the_services_role_is_a_warning_and_refused_in_production(
+    database: Addresses,
+) -> None:
+    settings = Settings(_env_file=None, database_url=SecretStr(database.owner))
+    with capture_logs() as lines:
+        await _open(settings, "reader")
+    assert [line["log_level"] for line in lines] == ["warning"]
+    with pytest.raises(SettingsError, match="superuser"):
+        await _open(settings.model_copy(update={"environment": "production"}), "reader")
+
+
+async def test_no_repr_and_no_error_shows_a_password(database: Addresses) -> None:
+    secret = "hunter2-hunter2"
+    settings = Settings(_env_file=None, read_database_url=SecretStr(f"postgresql://x:{secret}@127.0.0.1:1/x"))
+    with pytest.raises(SettingsError) as refusal:
+        await _open(settings, "reader")
+    assert secret not in f"{refusal.value!r} {settings!r} {settings.model_dump()!r}"
+
+
+async def _open(settings: Settings, role: Any) -> None:
+    async with open_database(settings, role):
+        pass
+
+
+async def test_a_session_that_keeps_a_lock_and_says_nothing_is_ended_by_the_server(settings: Settings) -> None:
+    """As that of a service which was stopped in the middle: the others do not wait for ever."""
+    async with open_database(settings, "projector", seconds=1) as database:
+        if settings.database_pooler != "yes":
+            async with database.pool.acquire() as connection:
+                shown = {
+                    name: await connection.fetchval(f"SHOW {name}") for name in ("statement_timeout", "lock_timeout")
+                }
+                assert shown == {"statement_timeout": "900ms", "lock_timeout": "500ms"}
+        async with database.transaction() as connection:
+            assert await connection.fetchval("SHOW idle_in_transaction_session_timeout") == "1s"
+            assert await connection.fetchval("SHOW statement_timeout") == "900ms"
