@@ -10,11 +10,12 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 import orjson
 import pytest
+from arq import ArqRedis
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
@@ -136,16 +137,14 @@ async def test_everything_in_redis_is_json(settings: Settings, redis: Redis, red
     assert (queued["f"], queued["k"]) == ("verify", {"user_id": "user-1"})
     for value in (await redis.hgetall(STATES)).values():
         assert orjson.loads(value)["name"] == "verify"
-    worker = make_worker(redis_url, ledger, JOBS)
+    worker = make_worker(cast(ArqRedis, redis), ledger, JOBS)
     assert orjson.loads(worker.job_serializer({"a": 1})) == worker.job_deserializer(b'{"a":1}') == {"a": 1}
-    await worker.close()
 
 
-async def test_verify_runs_every_night(redis_url: str, ledger: Database) -> None:
-    worker = make_worker(redis_url, ledger, JOBS)
+async def test_verify_runs_every_night(redis: Redis, ledger: Database) -> None:
+    worker = make_worker(cast(ArqRedis, redis), ledger, JOBS)
     (nightly,) = worker.cron_jobs
     assert (nightly.name, nightly.hour, nightly.minute, nightly.unique) == ("nightly-verify", 3, 30, True)
-    await worker.close()
 
 
 async def test_without_redis_nothing_is_queued() -> None:

@@ -1,0 +1,211 @@
+"""The commands of auditors and operators as a script meets them: processes, one JSON document, exit codes.
+
+Seen to fail: with logs on stdout, with the exit code of faults left at 0, with `--yes` not asked for, and with progress
+drawn where there is no terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from tests.conftest import _cloned
+from tests.servers import Database, RunningService, Servers, eventually, run_async
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shell:
+    """Where commands are run."""
+
+    directory: Path
+    database: Database
+    redis_url: str
+
+    def run(self, *command: object, database: Database | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+        settings = {
+            "DATABASE_URL": (database or self.database).owner,
+            "REDIS_URL": self.redis_url,
+            "DATA_DIR": str(self.directory / "data"),
+        }
+        return subprocess.run(
+            [sys.executable, "-m", "tasklog", *map(str, command)],
+            env={**os.environ, **settings, **env},
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def json(self, *command: object, code: int = 0, database: Database | None = None) -> Any:
+        """The one JSON document on stdout; nothing on stderr unless it failed."""
+        done = self.run(*command, "--json", database=database)
+        assert done.returncode == code, done.stderr
+        return json.loads(done.stdout)
+
+    def execute(self, statement: str) -> None:
+        async def run() -> None:
+            connection = await asyncpg.connect(self.database.owner)
+            await connection.execute(statement)
+            await connection.close()
+
+        run_async(run())
+
+
+@pytest.fixture
+def shell(service: RunningService, redis_url: str, tmp_path: Path) -> Shell:
+    """A shell beside a running service in which alice has two tasks, and bob one."""
+    shell = Shell(directory=tmp_path, database=service.database, redis_url=redis_url)
+    alice, bob = service.client("alice"), service.client("bob")
+    milk = alice.post("/api/alice/tasks", json={"title": "Milk"}).json()["id"]
+    alice.post("/api/alice/tasks", json={"title": "Bread"})
+    alice.put(f"/api/alice/tasks/{milk}", json={"title": "Oat milk"})
+    alice.patch(f"/api/alice/tasks/{milk}/complete")
+    bob.post("/api/bob/tasks", json={"title": "Cheese"})
+    eventually(lambda: shell.json("status")["lag_events"] == 0)
+    return shell
+
+
+def test_status_tells_the_ledger_in_numbers(shell: Shell) -> None:
+    status = shell.json("status")
+    assert (status["streams"], status["events"], status["lag_events"], status["parked_users"]) == (2, 5, 0, 0)
+    assert status["schema"].startswith("tasklog ")
+    assert status["jobs"] == []
+    assert "5 events in 2 streams" in shell.run("status").stdout
+
+
+def test_history_tells_who_changed_what(shell: Shell) -> None:
+    page = shell.json("history", "alice")
+    assert [event["position"] for event in page["events"]] == [1, 2, 3, 4]
+    assert page["events"][2]["changes"] == [{"field": "title", "from": "Milk", "to": "Oat milk"}]
+    assert page["events"][2]["actor"] == "alice"
+    task = page["events"][0]["task_id"]
+    assert [event["position"] for event in shell.json("history", "alice", "--task", task)["events"]] == [1, 3, 4]
+    rest = shell.json("history", "alice", "--after", 1, "--limit", 2)
+    assert [event["position"] for event in rest["events"]] == [2, 3]
+    assert rest["next"] == 3
+    text = shell.run("history", "alice").stdout
+    assert "title: 'Milk' -> 'Oat milk'" in text
+    assert page["head"]["hash"] in text
+    assert shell.run("history", "alice", "--task", 99999).returncode == 1
+
+
+def test_replay_tells_how_the_list_was(shell: Shell) -> None:
+    now = shell.json("replay", "alice")
+    assert now["position"] == 4
+    assert [(task["title"], task["completed"]) for task in now["tasks"]] == [("Bread", False), ("Oat milk", True)]
+    assert [task["title"] for task in shell.json("replay", "alice", "--as-of", 2)["tasks"]] == ["Bread", "Milk"]
+    third = shell.json("history", "alice")["events"][2]["recorded_at"]
+    then = shell.json("replay", "alice", "--as-of", third)
+    assert (then["position"], [task["completed"] for task in then["tasks"]]) == (3, [False, False])
+    assert "[x]" in shell.run("replay", "alice").stdout
+    for wrong in ("yesterday", "2026-01-01T00:00:00", "5"):
+        assert shell.run("replay", "alice", "--as-of", wrong).returncode == 2
+
+
+def test_verify_tells_faults_by_its_exit_code(shell: Shell) -> None:
+    report = shell.json("verify")
+    assert (report["streams"], report["events"], report["tasks"], report["faults"]) == (2, 5, 3, [])
+    assert shell.json("verify", "bob")["events"] == 1
+    shell.execute("""UPDATE tasklog.events SET data = '{"title":"Forged"}' WHERE user_id = 'alice' AND position = 3""")
+    (fault,) = shell.json("verify", code=3)["faults"]
+    assert (fault["user_id"], fault["position"]) == ("alice", 3)
+    done = shell.run("verify")
+    assert (done.returncode, done.stderr) == (3, "")
+    assert "FAULT alice, position 3" in done.stdout
+    assert shell.run("verify", "bob").returncode == 0
+
+
+def test_anchors_find_what_was_cut(shell: Shell) -> None:
+    anchors = shell.directory / "anchors.jsonl"
+    assert shell.json("anchor", "--out", anchors)["streams"] == 2
+    assert shell.json("anchor", "--out", anchors)["streams"] == 2
+    assert len(anchors.read_text().splitlines()) == 4
+    assert shell.run("verify", "--anchors", anchors).returncode == 0
+    shell.execute(
+        "DELETE FROM tasklog.events WHERE user_id = 'bob'; DELETE FROM tasklog.streams WHERE user_id = 'bob';"
+        "DELETE FROM tasklog.tasks WHERE user_id = 'bob'"
+    )
+    assert shell.run("verify").returncode == 0
+    (fault,) = shell.json("verify", "--anchors", anchors, code=3)["faults"]
+    assert (fault["user_id"], fault["position"]) == ("bob", 1)
+    assert shell.run("verify", "--anchors", shell.directory / "none").returncode == 1
+
+
+def test_an_export_is_verified_and_imported_elsewhere(shell: Shell, servers: Servers) -> None:
+    out = shell.directory / "ledger.jsonl"
+    assert shell.json("export", "--out", out) == {"out": str(out), "events": 5}
+    assert shell.run("export", "--out", out).returncode == 1
+    assert shell.run("export", "--out", "-").stdout.splitlines()[:-1] == out.read_text().splitlines()[:-1]
+    assert shell.json("verify", "--file", out)["events"] == 5
+    assert shell.run("import", out).returncode == 1
+    for empty in _cloned(servers):
+        assert shell.json("import", out, database=empty)["events"] == 5
+        assert shell.json("status", database=empty)["lag_events"] == 5
+        assert shell.run("verify", database=empty).returncode == 0
+    out.write_text("".join(out.read_text().splitlines(keepends=True)[1:]))
+    assert shell.run("verify", "--file", out).returncode == 3
+    assert shell.run("verify", "alice", "--file", out).returncode == 2
+    for empty in _cloned(servers):
+        assert shell.run("import", out, database=empty).returncode == 3
+
+
+def test_rebuild_mends_and_tells(shell: Shell) -> None:
+    shell.execute("DELETE FROM tasklog.tasks WHERE title = 'Cheese'; UPDATE tasklog.tasks SET title = 'Forged'")
+    assert shell.run("verify").returncode == 3
+    done = shell.json("rebuild")
+    assert (done["users"], done["failed"]) == (2, [])
+    assert shell.run("verify").returncode == 0
+    assert shell.json("rebuild", "bob")["users"] == 1
+
+
+def test_erase_asks_or_refuses(shell: Shell) -> None:
+    assert shell.run("erase", "alice").returncode == 2
+    assert shell.json("status")["events"] == 5
+    answer = shell.json("erase", "alice", "--yes")
+    assert (answer["user_id"], answer["position"], answer["vacuumed"]) == ("alice", 7, True)
+    assert shell.run("verify").returncode == 0
+    assert "Milk" not in shell.run("history", "alice").stdout
+    assert shell.run("erase", "nobody", "--yes").returncode == 1
+
+
+def test_background_jobs_are_done_by_the_projector_and_shown_by_status(shell: Shell) -> None:
+    out = shell.directory / "ledger.jsonl"
+    jobs = [
+        shell.json("verify", "--background")["job"],
+        shell.json("rebuild", "--background")["job"],
+        shell.json("export", "--out", out, "--background")["job"],
+    ]
+
+    def states() -> dict[str, str]:
+        return {job["id"]: job["state"] for job in shell.json("status")["jobs"]}
+
+    eventually(lambda: [states().get(job) for job in jobs] == ["done"] * 3, timeout=30)
+    assert shell.run("verify", "--file", out).returncode == 0
+    assert "0 faults" in shell.run("status").stdout
+    assert shell.run("verify", "--background", REDIS_URL="redis://127.0.0.1:1/0").returncode == 1
+
+
+@pytest.mark.parametrize(
+    "command", [("status",), ("verify",), ("rebuild",), ("history", "alice"), ("erase", "alice", "--yes")]
+)
+def test_what_cannot_start_says_so_in_one_sentence(tmp_path: Path, command: tuple[str, ...]) -> None:
+    env = {**os.environ, "DATA_DIR": str(tmp_path / "none"), "DATABASE_URL": ""}
+    done = subprocess.run(
+        [sys.executable, "-m", "tasklog", *command], env=env, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1
+    assert "There is no ledger" in done.stderr
+
+
+def test_a_wrong_option_is_wrong_usage(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-m", "tasklog", "history"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
