@@ -25,7 +25,6 @@ from tests.chaos.world import UnhealthyError, World
 from tests.servers import SECRET
 
 HEALTHY_SECONDS: Final = 5.0
-LAG_SECONDS: Final = 10.0
 _SHOWN: Final = 5
 _NEVER_IN_LOGS: Final = {
     "a traceback": re.compile(r'"traceback"|Traceback \(most recent call last\)'),
@@ -35,21 +34,21 @@ _NEVER_IN_LOGS: Final = {
 }
 
 
-def heal(world: World) -> Iterator[Violation]:
-    """After the last fault: healthy within 5 s, then the clients stop, and lag 0 within 10 s."""
+def heal(world: World, lag_seconds: float) -> Iterator[Violation]:
+    """After the last fault: healthy within 5 s, then the clients stop, and lag 0 within 10 s (`lag_seconds`)."""
     began = time.monotonic()
     try:
         world.wait_until_healthy(HEALTHY_SECONDS)
         world.pause(0.3)
     except UnhealthyError as error:
         yield Violation("it heals by itself", "all", str(error))
-        world.pause(LAG_SECONDS)
+        world.pause(lag_seconds)
     world.background.run(world.load.stop())
     # An answer to a client may be lost for as long as the client waits; the lag counts from the last write.
-    deadline = max(began, time.monotonic() - HEALTHY_SECONDS) + LAG_SECONDS
+    deadline = max(began, time.monotonic() - HEALTHY_SECONDS) + lag_seconds
     while behind := set(asyncio.run(lagging(world.url))) - world.parked:
         if time.monotonic() > deadline:
-            yield Violation("lag is 0 within 10 s", ", ".join(sorted(behind)), "still behind")
+            yield Violation(f"lag is 0 within {lag_seconds:.0f} s", ", ".join(sorted(behind)), "still behind")
             return
         world.pause(0.05)
 

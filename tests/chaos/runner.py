@@ -31,7 +31,7 @@ def run_scenario(  # noqa: PLR0913 - what a run shares, and this scenario's part
     with opened_world(directory, template, background, scenario.options, seed) as world:
         world.pause(0.5)
         inject(world, scenario, rng, max(_LEAST_SECONDS, seconds - _OVERHEAD_SECONDS))
-        violations += heal(world)
+        violations += heal(world, scenario.lag_seconds)
         violations += judge(world)
         if scenario.check is not None:
             violations += scenario.check(world)

@@ -39,6 +39,7 @@ class Scenario:
     count: int = 20
     pause: float = 1.0
     weight: float = 1.0
+    lag_seconds: float = 10.0
     options: Options = field(default_factory=Options)
     body: Body | None = None
     check: Check | None = None
@@ -161,15 +162,23 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     # Worlds with a fault planted in them, for the tests of the checker: each has to end with violations.
     "planted-asynchronous-commit": Scenario(
         faults=(nemesis.kill_postgres,),
-        count=3,
+        count=2,
         weight=0,
         options=Options(postgres={"synchronous_commit": "off", "wal_writer_delay": "10s"}),
     ),
     "planted-checkpoint-before-rows": Scenario(
-        faults=(nemesis.pass_time,), count=4, weight=0, options=Options(planted="checkpoint-before-rows")
+        faults=(nemesis.pass_time,),
+        count=4,
+        weight=0,
+        lag_seconds=0,
+        options=Options(planted="checkpoint-before-rows"),
     ),
     "planted-toggle-outside-the-lock": Scenario(
-        faults=(nemesis.decide_outside_the_lock, nemesis.pass_time), count=4, weight=0, options=Options(gateways=2)
+        faults=(nemesis.decide_outside_the_lock, nemesis.pass_time),
+        count=4,
+        weight=0,
+        lag_seconds=0,
+        options=Options(gateways=2),
     ),
     "planted-write-dropped": Scenario(
         faults=(nemesis.pass_time,), count=3, weight=0, options=Options(planted="write-dropped")
