@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tasklog.audit_text import history_text, report_text, status_text, tasks_text
+from tasklog.audit_text import count, history_text, report_text, status_text, tasks_text
 from tasklog.operator import ExitCode, enqueue, fail, on_database, operator_settings, progress, show
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def anchor(
         except OSError as error:
             fail(f"{out} cannot be written: {error.strerror}.")
     value = {"out": str(out), "streams": streams}
-    show(value, as_json=json, text=lambda: f"{streams:,} heads were appended to {out}.")
+    show(value, as_json=json, text=lambda: f"Appended {count(streams, 'head')} to {out}.")
 
 
 def _jobs(settings: Settings) -> list[Mapping[str, Any]] | None:

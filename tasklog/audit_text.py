@@ -16,10 +16,10 @@ def status_text(status: Status) -> str:
 
 
 def _status_lines(status: Status) -> Iterator[str]:
-    yield f"Ledger:     {status.events:,} events in {status.streams:,} streams; schema {status.schema}"
-    yield f"Projection: {status.lag_events:,} events behind, the oldest for {status.lag_seconds:.1f} s"
-    yield f"Rebuild:    {status.users_to_rebuild:,} users to go"
-    yield f"Parked:     {status.parked_users:,} users"
+    yield f"Ledger:     {count(status.events, 'event')} in {count(status.streams, 'stream')}; schema {status.schema}"
+    yield f"Projection: {count(status.lag_events, 'event')} behind, the oldest for {status.lag_seconds:.1f} s"
+    yield f"Rebuild:    {count(status.users_to_rebuild, 'user')} to go"
+    yield f"Parked:     {count(status.parked_users, 'user')}"
     for parked in status.parked:
         yield f"  {parked.user_id}: {parked.error} (tried {parked.attempts} times, next {parked.next_attempt})"
     if status.jobs is None:
@@ -37,7 +37,7 @@ def _job_line(job: Mapping[str, Any]) -> str:
         line += f", {job['rate']:,.0f}/s"
     result = job["result"] or {}
     if "fault_count" in result:
-        line += f", {result['fault_count']} faults"
+        line += f", {count(result['fault_count'], 'fault')}"
         line += "".join(f"\n    {fault_text(fault)}" for fault in result["faults"])
     return line + (f", {job['error']}" if job["error"] else "")
 
@@ -50,11 +50,16 @@ def fault_text(fault: Mapping[str, Any]) -> str:
 def report_text(report: Mapping[str, Any]) -> str:
     """What was checked, after the faults that were found."""
     faults, seconds = report["faults"], report["seconds"]
-    checked = f"{report['events']:,} events in {report['streams']:,} streams"
+    checked = f"{count(report['events'], 'event')} in {count(report['streams'], 'stream')}"
     if report["tasks"]:
-        checked += f" and {report['tasks']:,} tasks"
-    verdict = f"{len(faults)} streams have faults." if faults else "All is as it was written."
-    return "\n".join([*map(fault_text, faults), f"{checked} were checked in {seconds:.1f} s. {verdict}"])
+        checked += f" and {count(report['tasks'], 'task')}"
+    verdict = f"{count(len(faults), 'user')} with faults." if faults else "All is as it was written."
+    return "\n".join([*map(fault_text, faults), f"Checked {checked} in {seconds:.1f} s. {verdict}"])
+
+
+def count(number: int, noun: str) -> str:
+    """`1 event`, `2 events`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def history_text(history: Mapping[str, Any]) -> str:
@@ -81,7 +86,7 @@ def _value(value: object) -> str:
 
 def tasks_text(user: str, position: int, tasks: Sequence[Mapping[str, Any]]) -> str:
     """Tasks, a line each."""
-    lines = [f"{user} at position {position}: {len(tasks)} tasks"]
+    lines = [f"{user} at position {position}: {count(len(tasks), 'task')}"]
     for task in tasks:
         mark = "x" if task["completed"] else " "
         description = "" if task["description"] is None else f": {task['description']!r}"

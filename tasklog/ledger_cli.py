@@ -13,6 +13,7 @@ from uuid import uuid4
 import typer
 
 from tasklog.audit_cli import EXIT_CODES, Background, Json, OptionalUser
+from tasklog.audit_text import count, fault_text
 from tasklog.operator import ExitCode, enqueue, fail, on_database, operator_settings, progress, show
 
 if TYPE_CHECKING:
@@ -35,9 +36,9 @@ def rebuild(user: OptionalUser = None, *, background: Background = False, json: 
     failed = [{"user_id": user, "position": at, "reason": reason} for user, (at, reason) in done.failed.items()]
     value = {"users": users, **asdict(done), "failed": failed}
     value |= {"users": users, "shared": users - done.users}
-    mended = f"{done.written:,} tasks were written and {done.removed:,} removed by this process"
-    lines = [f"FAULT {fault['user_id']}, position {fault['position']}: {fault['reason']}" for fault in failed]
-    lines.append(f"{users:,} users were rebuilt, {max(0, users - done.users):,} of them by projectors; {mended}.")
+    lines = [fault_text(fault) for fault in failed]
+    lines.append(f"Rebuilt {count(users, 'user')}, {max(0, users - done.users):,} of them by other processes.")
+    lines.append(f"Here {count(done.written, 'task')} differed and were written, {done.removed:,} were removed.")
     show(value, as_json=json, text=lambda: "\n".join(lines))
     if failed:
         raise typer.Exit(ExitCode.FAULTS)
@@ -63,7 +64,7 @@ def export(
         except OSError as error:
             fail(f"{out} cannot be written: {error.strerror}.")
     if out != "-":
-        show({"out": out, "events": events}, as_json=json, text=lambda: f"{events:,} events were written to {out}.")
+        show({"out": out, "events": events}, as_json=json, text=lambda: f"Wrote {count(events, 'event')} to {out}.")
 
 
 @app.command(name="import", epilog=EXIT_CODES)
@@ -89,7 +90,7 @@ def import_(
         except OSError as error:
             fail(f"{file} cannot be read: {error.strerror}.")
     value = {"file": str(file), "events": events}
-    show(value, as_json=json, text=lambda: f"{events:,} events were imported; the projector makes the tasks of them.")
+    show(value, as_json=json, text=lambda: f"Imported {count(events, 'event')}; the projector makes tasks of them.")
 
 
 @app.command(epilog=EXIT_CODES)
