@@ -79,7 +79,8 @@ async def get_task(owner: Owner, task_id: int, session: Session) -> Task:
 async def update_task(owner: Owner, task_id: int, body: TaskChange, session: Session) -> Task:
     """The given fields change."""
     task = await _find(session, owner, task_id)
-    task.sqlmodel_update(body.model_dump(exclude_unset=True))
+    for name, value in body.model_dump(exclude_unset=True).items():
+        setattr(task, name, value)
     task.updated_at = now()
     return await _save(session, task)
 

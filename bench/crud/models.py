@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from pydantic import BaseModel, ConfigDict
+from pydantic import Field as BodyField
 from sqlalchemy import DateTime
 from sqlmodel import Field, SQLModel
 
@@ -26,23 +28,25 @@ class Task(SQLModel, table=True):
     updated_at: datetime = Field(default_factory=now, sa_type=DateTime(timezone=True))
 
 
-class NewTask(SQLModel):
+class NewTask(BaseModel):
     """The body of POST."""
 
-    title: str = Field(min_length=1, max_length=200)
+    title: str = BodyField(min_length=1, max_length=200)
     description: str | None = None
 
 
-class TaskChange(SQLModel):
+class TaskChange(BaseModel):
     """The body of PUT."""
 
-    title: str | None = Field(default=None, min_length=1, max_length=200)
+    title: str | None = BodyField(default=None, min_length=1, max_length=200)
     description: str | None = None
     completed: bool | None = None
 
 
-class TaskAnswer(SQLModel):
+class TaskAnswer(BaseModel):
     """A task in an answer."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     id: int
     user_id: str
