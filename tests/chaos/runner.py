@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from contextlib import closing
 from pathlib import Path
 
 from tests.chaos.background import Background
@@ -12,7 +13,7 @@ from tests.chaos.history import count
 from tests.chaos.judge import heal, judge, left_running
 from tests.chaos.report import Row
 from tests.chaos.scenarios import SCENARIOS, Scenario
-from tests.chaos.world import World, opened_world
+from tests.chaos.world import World
 
 _OVERHEAD_SECONDS = 6.0
 _LEAST_SECONDS = 5.0
@@ -28,7 +29,8 @@ def run_scenario(  # noqa: PLR0913 - what a run shares, and this scenario's part
     began = time.monotonic()
     rng = random.Random(f"{seed} {name}")
     violations: list[Violation] = []
-    with opened_world(directory, template, background, scenario.options, seed) as world:
+    with closing(scenario.world(directory, template, background, scenario.options, seed)) as world:
+        world.open()
         world.pause(0.5)
         inject(world, scenario, rng, max(_LEAST_SECONDS, seconds - _OVERHEAD_SECONDS))
         violations += heal(world, scenario.lag_seconds)

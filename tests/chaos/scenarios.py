@@ -22,6 +22,7 @@ from tests.chaos.special import (
     the_disk_was_full,
     the_others_go_on,
 )
+from tests.chaos.supervised import SupervisedWorld, kill_child
 from tests.chaos.world import Options, World
 
 Body = Callable[[World, random.Random, float], None]
@@ -41,6 +42,7 @@ class Scenario:
     weight: float = 1.0
     lag_seconds: float = 10.0
     options: Options = field(default_factory=Options)
+    world: type[World] = World
     body: Body | None = None
     check: Check | None = None
     needs: Callable[[], str | None] = lambda: None
@@ -107,6 +109,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         pause=0.5,
         options=Options(env=_POOLED),
     ),
+    "kill-under-run-serve": Scenario(faults=(kill_child,), count=20, pause=3, world=SupervisedWorld),
     "stop-lock-holder": Scenario(
         faults=(nemesis.stop_lock_holder, nemesis.stop_gateway, nemesis.stop_lock_holder_long),
         count=6,

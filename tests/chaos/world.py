@@ -8,8 +8,8 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -234,15 +234,3 @@ class World:
             if service.process is not None and service.process.poll() is None:
                 service.process.send_signal(signal.SIGCONT)
         self._stack.close()
-
-
-@contextmanager
-def opened_world(
-    directory: Path, template: Path, background: Background, options: Options, seed: int
-) -> Iterator[World]:
-    world = World(directory, template, background, options, seed)
-    try:
-        world.open()
-        yield world
-    finally:
-        world.close()

@@ -1,0 +1,70 @@
+"""The world of `./run serve`: its own Postgres and Valkey, and it alone starts again what was killed."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.chaos.load import Load
+from tests.chaos.world import START_SECONDS, UnhealthyError, World
+from tests.servers import SECRET
+
+_STOP_SECONDS = 10
+
+
+class SupervisedWorld(World):
+    """One `./run serve` and clients; there are no proxies, and this process starts nothing again."""
+
+    def open(self) -> None:
+        shutil.copytree(self._template, self.directory / "postgres", dirs_exist_ok=True)
+        own = {"DATA_DIR": str(self.directory), "API_PORT": "0", "BETTER_AUTH_SECRET": SECRET}
+        output = self._stack.enter_context(self.log.open("ab"))
+        self.supervisor = subprocess.Popen(
+            [sys.executable, "-m", "tasklog", "serve"], env=os.environ | own, stdout=output, stderr=output
+        )
+        self._stack.callback(self._stop)
+        self.load = Load([self._port()], seed=self._seed, users=self.options.users, clients=self.options.clients)
+        self.wait_until_healthy(START_SECONDS)
+        self.background.run(self.load.start())
+
+    def children(self) -> list[int]:
+        """The process ids of what the supervisor keeps running."""
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
+            except OSError:
+                continue
+            if int(parent) == self.supervisor.pid:
+                found.append(int(process.name))
+        return found
+
+    def _port(self) -> int:
+        deadline = time.monotonic() + START_SECONDS
+        while not (listening := re.search(r"listens on http://\S+?:(\d+)", self.log.read_text(errors="replace"))):
+            if time.monotonic() > deadline or self.supervisor.poll() is not None:
+                raise UnhealthyError("./run serve did not start")
+            time.sleep(0.05)
+        return int(listening[1])
+
+    def _stop(self) -> None:
+        self.supervisor.send_signal(signal.SIGTERM)
+        try:
+            self.supervisor.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.supervisor.kill()
+            self.supervisor.wait()
+
+
+def kill_child(world: World, rng: random.Random) -> None:
+    """Kill -9 of whichever: gateway, projector, Postgres or Valkey."""
+    assert isinstance(world, SupervisedWorld)
+    if children := world.children():
+        os.kill(rng.choice(children), signal.SIGKILL)
