@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _FIRST_DELAY = 0.2
-_LONGEST_DELAY = 5.0
-_HEALTHY_AFTER = 30.0
+_LONGEST_DELAY = 1.5  # with the time of a start, within the 5 s after which it is promised to work again
+_HEALTHY_AFTER = 5.0
 
 
 class Part(Protocol):
