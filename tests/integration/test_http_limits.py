@@ -206,6 +206,7 @@ async def test_a_good_request_before_garbage_has_its_own_answer() -> None:
 async def test_a_trailer_is_no_header() -> None:
     """Behind a gateway that checks headers it would be one that nobody checked."""
     chunked = POST + b"Transfer-Encoding: chunked\r\nConnection: close\r\n%b\r\n2\r\n{}\r\n0\r\n%b\r\n"
-    given = b"Authorization: " + bearer(good().claims_with(sub="u", exp=4_000_000_000 // 2)) + b"\r\n"
+    given = b"Authorization: " + bearer(good().claims_with(sub="u")) + b"\r\n"
     async with serving(whose) as port:
+        assert (await sent(port, chunked % (given, b""))).startswith(b"HTTP/1.1 200")
         assert (await sent(port, chunked % (b"", given))).startswith(b"HTTP/1.1 401")
