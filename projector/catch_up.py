@@ -58,14 +58,15 @@ async def catch_up(database: Database) -> int:
     total, users = 0, USERS
     while True:
         try:
-            events = await project_batch(database, users)
+            claimed, events = await project_batch(database, users)
         except RefusedError as refused:
             if len(refused.users) == 1:
                 await _park(database, refused.users[0], str(refused))
             users = max(1, len(refused.users) // 2)
             continue
         total += events
-        if not events and not await _enrol(database):
+        emptied = claimed < users and events < EVENTS_OF_A_USER
+        if (emptied or not events) and not await _enrol(database):
             return total
         users = min(2 * users, USERS)
 
@@ -80,8 +81,8 @@ async def _enrol(database: Database) -> int:
     return int((await database.fetch(ENROL))[0][0])
 
 
-async def project_batch(database: Database, users: int = USERS) -> int:
-    """Project the next events of up to `users` users in one transaction; how many they were.
+async def project_batch(database: Database, users: int = USERS) -> tuple[int, int]:
+    """Project the next events of up to `users` users in one transaction; how many users, how many events.
 
     Raises:
         RefusedError: the database took the rows of none of them.
@@ -91,7 +92,7 @@ async def project_batch(database: Database, users: int = USERS) -> int:
     try:
         async with database.transaction("synchronous_commit = off") as connection:
             claimed |= {row["user_id"]: row["position"] for row in await connection.fetch(CLAIM, users)}
-            return await _project(connection, claimed) if claimed else 0
+            return len(claimed), await _project(connection, claimed) if claimed else 0
     except asyncpg.PostgresError as error:
         if not claimed:
             raise

@@ -21,7 +21,14 @@ from projector.project import task_of
 from read_api.cursor import Cursor
 from runtime.database import Database
 
-LIST: Final = "SELECT * FROM tasklog.list_tasks($1, $2, $3, $4, $5, $6)"
+LISTS: Final = """
+    -- One row for each list that is asked for; the functions see this statement's snapshot.
+    SELECT list.* FROM unnest($1::text[], $2::boolean[], $3::text[], $4::text[], $5::bigint[], $6::integer[])
+        WITH ORDINALITY AS asked (user_id, completed, sort, after_key, after_id, page_size, n)
+    CROSS JOIN LATERAL tasklog.list_tasks(
+        asked.user_id, asked.completed, asked.sort, asked.after_key, asked.after_id, asked.page_size) AS list
+    ORDER BY asked.n
+"""
 GET: Final = """
     -- One row for each pair of user $1 and task $2; the functions see this statement's snapshot.
     SELECT asked.n, task.* FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS asked (user_id, id, n)
@@ -71,19 +78,37 @@ class _Entry:
     body: str
 
 
-async def list_tasks(database: Database, user_id: str, query: TaskQuery) -> TaskPage:
-    """A user's tasks, as they are after every acknowledged command.
+async def lists(
+    database: Database, asked: Sequence[tuple[str, TaskQuery]]
+) -> list[TaskPage | HistoryError | UnreadableEventError]:
+    """For each (user id, query) the user's tasks, as they are after every acknowledged command.
+
+    An error stands for a list of which an event that is not projected yet cannot be followed.
 
     Raises:
-        HistoryError, UnreadableEventError: an event that is not projected yet cannot be followed.
         UnavailableError: the database cannot answer.
     """
+    arguments = zip(*(_arguments(user_id, query) for user_id, query in asked), strict=True)
+    pages: list[TaskPage | HistoryError | UnreadableEventError] = []
+    for row, (user_id, query) in zip(await database.fetch(LISTS, *map(list, arguments)), asked, strict=True):
+        try:
+            pages.append(_page(row, user_id, query))
+        except (HistoryError, UnreadableEventError) as error:
+            pages.append(error)
+    return pages
+
+
+def _arguments(user_id: str, query: TaskQuery) -> tuple[object, ...]:
     after = query.after
     key = after.key if after and query.sort == "title" else None
     number = None if after is None else after.id if query.sort == "title" else after.key
-    (row,) = await database.fetch(LIST, user_id, _WANTED[query.status], query.sort, key, number, query.limit)
+    return user_id, _WANTED[query.status], query.sort, key, number, query.limit
+
+
+def _page(row: Mapping[str, Any], user_id: str, query: TaskQuery) -> TaskPage:
     if row["body"] is not None:
         return TaskPage(body=row["body"].encode(), head=row["head"])
+    after = query.after
     changed = [_entry(user_id, query, task) for task in _changed(row) if matches(query, task)]
     entries = [_stored(*stored) for stored in _json(row["page"])]
     entries += [entry for entry in changed if after is None or entry.place > place(after.key, after.id)]

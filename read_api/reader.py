@@ -12,12 +12,15 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, TypeAlias
 
-from read_api.queries import TaskBody, TaskPage, TaskQuery, get_tasks, heads, list_tasks
+from read_api.queries import TaskBody, TaskPage, TaskQuery, get_tasks, heads, lists
 from read_api.together import Together
 from runtime.database import Database
 
 KEPT_BYTES: Final = 16 * 1024 * 1024
 """How much is kept of rendered lists, all together."""
+
+LISTS_TOGETHER: Final = 10
+"""How many lists one statement reads at most: they may be long."""
 
 _Key: TypeAlias = tuple[str, TaskQuery]
 _TaskKey: TypeAlias = tuple[str, int]
@@ -30,12 +33,14 @@ class Reader:
         self._database = database
         self._heads = Together(self._fetch_heads)
         self._tasks = Together(self._fetch_tasks)
+        self._lists = Together(self._fetch_lists, at_most=LISTS_TOGETHER)
         self._kept = KeptPages()
 
     async def list(self, user_id: str, query: TaskQuery, known: str | None = None) -> tuple[str, TaskPage | None]:
         """The list's entity tag, and the list; None where the client's tags `known` hold it already.
 
         Raises:
+            HistoryError, UnreadableEventError: an event that is not projected yet cannot be followed.
             UnavailableError: the database cannot answer.
         """
         kept = self._kept.get((user_id, query))
@@ -46,7 +51,9 @@ class Reader:
                 return etag, None
             if kept is not None and kept.head == head:
                 return etag, kept
-        page = await list_tasks(self._database, user_id, query)
+        page = await self._lists.get((user_id, query))
+        if isinstance(page, Exception):
+            raise page
         self._kept.keep((user_id, query), page)
         return list_etag(page.head, query), page
 
@@ -64,6 +71,9 @@ class Reader:
 
     async def _fetch_heads(self, users: Sequence[str]) -> Sequence[int]:
         return await heads(self._database, users)
+
+    async def _fetch_lists(self, keys: Sequence[_Key]) -> Sequence[TaskPage | Exception]:
+        return await lists(self._database, keys)
 
     async def _fetch_tasks(self, keys: Sequence[_TaskKey]) -> Sequence[TaskBody | Exception | None]:
         return await get_tasks(self._database, keys)

@@ -16,9 +16,12 @@ class Together(Generic[K, V]):
     A fetch begins after each of its askers asked, so what it sees is never older than the question.
     """
 
-    def __init__(self, fetch: Callable[[Sequence[K]], Awaitable[Sequence[V]]], *, at_once: int = 2) -> None:
-        """`fetch` gives a value for each key, in their order; up to `at_once` of it are under way."""
+    def __init__(
+        self, fetch: Callable[[Sequence[K]], Awaitable[Sequence[V]]], *, at_once: int = 2, at_most: int = 500
+    ) -> None:
+        """`fetch` gives a value for each of `at_most` keys, in their order; up to `at_once` of it are under way."""
         self._fetch = fetch
+        self._at_most = at_most
         self._free = at_once
         self._asked: list[tuple[K, asyncio.Future[V]]] = []
         self._running: set[asyncio.Task[None]] = set()
@@ -37,7 +40,7 @@ class Together(Generic[K, V]):
     async def _answer(self) -> None:
         try:
             while self._asked:
-                asked, self._asked = self._asked, []
+                asked, self._asked = self._asked[: self._at_most], self._asked[self._at_most :]
                 try:
                     values = await self._fetch([key for key, _ in asked])
                 except Exception as error:  # noqa: BLE001 - each asker gets it

@@ -13,6 +13,7 @@ import asyncpg
 
 from domain.events import Recorded, TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskReopened
 from event_log.append import Append, Fetching, Refused, append
+from read_api.queries import TaskPage, TaskQuery, lists
 from runtime.database import Database, open_database
 from runtime.settings import Settings
 
@@ -145,3 +146,11 @@ async def projected(owner: asyncpg.Connection) -> dict[str, dict[int, tuple[str,
     for row in await owner.fetch("SELECT * FROM tasklog.tasks"):
         found.setdefault(row["user_id"], {})[row["id"]] = (row["title"], row["completed"], row["version"])
     return found
+
+
+async def list_tasks(reader: Database, user_id: str, query: TaskQuery) -> TaskPage:
+    """One list; raises what stands for one that cannot be followed."""
+    (page,) = await lists(reader, [(user_id, query)])
+    if not isinstance(page, TaskPage):
+        raise page
+    return page

@@ -28,11 +28,11 @@ from domain.events import TaskDeleted, TaskEdited
 from projector.catch_up import catch_up
 from projector.rebuild import mark, rebuild
 from read_api.history import HistoryQuery, history
-from read_api.queries import TaskQuery, list_tasks
+from read_api.queries import TaskQuery
 from runtime.database import Database, open_database
 from runtime.settings import Settings
 from tasklog.embedded.binaries import find_postgres
-from tests.ledger import appended, copy_of, created, of, positions, tasks_copy, within
+from tests.ledger import appended, copy_of, created, list_tasks, of, positions, tasks_copy, within
 from tests.servers import Database as Addresses
 from tests.servers import RunningService, Servers, eventually, eventually_async
 

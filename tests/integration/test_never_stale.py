@@ -25,10 +25,10 @@ from command_api.known_states import KnownStates
 from domain.commands import Command, CompleteTask, CreateTask, DeleteTask, EditTask, ReopenTask, ToggleTask
 from domain.task import Task
 from projector.catch_up import catch_up
-from read_api.queries import TaskQuery, get_tasks, list_tasks
+from read_api.queries import TaskQuery, get_tasks
 from runtime.database import Database
 from runtime.settings import Settings
-from tests.ledger import TITLES, appended, created, of, opened
+from tests.ledger import TITLES, appended, created, list_tasks, of, opened
 from tests.model import LISTS, Model, Sort, Status
 
 NOBODYS = 2**53 - 1

@@ -22,10 +22,10 @@ from projector import rebuild as rebuilding
 from projector.catch_up import catch_up
 from projector.rebuild import left, mark, rebuild, rebuild_batch
 from projector.worker import project_until, rebuild_when_idle
-from read_api.queries import TaskQuery, list_tasks
+from read_api.queries import TaskQuery
 from runtime.database import Database, UnavailableError
 from runtime.settings import Settings
-from tests.ledger import Life, appended, created, of, opened, tasks_copy, within
+from tests.ledger import Life, appended, created, list_tasks, of, opened, tasks_copy, within
 from tests.servers import eventually_async
 
 USERS = 12

@@ -14,9 +14,9 @@ from command_api.known_states import KnownStates
 from domain.commands import CreateTask, ToggleTask
 from domain.task import Task
 from projector.catch_up import catch_up
-from read_api.queries import TaskQuery, get_tasks, list_tasks
+from read_api.queries import TaskQuery, get_tasks
 from runtime.database import Database
-from tests.ledger import created
+from tests.ledger import created, list_tasks
 from tests.servers import Database as Addresses
 
 ROLES = ("writer", "projector", "reader")

@@ -27,10 +27,10 @@ from domain.evolve import HistoryError
 from domain.task import Task
 from event_log.codec import ERASED_TITLE, UnreadableEventError
 from read_api import time_travel
-from read_api.queries import TaskQuery, list_tasks
+from read_api.queries import TaskQuery
 from read_api.time_travel import FutureError, get_task_as_of, list_tasks_as_of, moment
 from runtime.database import Database
-from tests.ledger import TITLES, appended, created, of
+from tests.ledger import TITLES, appended, created, list_tasks, of
 from tests.model import LISTS, Model
 
 _users = count(1)

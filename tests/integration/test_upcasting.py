@@ -18,10 +18,10 @@ from event_log.codec import STREAM_ERASED
 from projector.catch_up import catch_up
 from projector.rebuild import mark, rebuild
 from read_api.history import HistoryQuery, history
-from read_api.queries import TaskBody, TaskQuery, get_tasks, list_tasks
+from read_api.queries import TaskBody, TaskQuery, get_tasks
 from read_api.time_travel import list_tasks_as_of
 from runtime.database import Database
-from tests.ledger import appended, created, of, tasks_copy
+from tests.ledger import appended, created, list_tasks, of, tasks_copy
 
 PLANT = """
     -- An event as an older version of the code stored it, with the hash that it then got.
