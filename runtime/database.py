@@ -199,7 +199,6 @@ class Database:
         except _UNAVAILABLE as error:
             raise UnavailableError(type(error).__name__) from error
 
-
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
         """A connection of the pool, when it is this caller's turn.
