@@ -71,10 +71,11 @@ def _measure(world: World, clients: int, seconds: float, pause: float) -> Rate:
     run = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=seconds + 60)
     done: list[Operation] = pickle.loads(run.stdout)
     world.background.call(world.load.history.extend, done)
+    end = min(one.invoked for one in done) + seconds
     refusals = sorted(one.returned - one.invoked for one in done if one.status in _REFUSED)
     return Rate(
         clients=clients,
-        goodput=sum(one.is_acknowledged for one in done) / seconds,
+        goodput=sum(one.is_acknowledged and one.returned <= end for one in done) / seconds,
         refused=len(refusals),
         refusal_seconds=refusals[int(len(refusals) * 0.99)] if refusals else 0.0,
     )
