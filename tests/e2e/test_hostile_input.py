@@ -1,6 +1,6 @@
 """Input of every kind, through HTTP: never a 500, and a log line stays one line.
 
-Seen to fail: with NUL let through (500), with NaN let through, and with the log line written by `print`.
+Seen to fail: with NaN let through.
 """
 
 from __future__ import annotations

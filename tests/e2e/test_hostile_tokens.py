@@ -1,8 +1,7 @@
 """The whole table of tokens once through a running service with both modes on, and a real Better Auth server.
 
 The verdicts themselves are tested one by one in tests/unit/test_tokens.py; here, that over HTTP each is a 200 or a 401
-in the shape of the contract, whatever was sent, and that no log line holds a token. Seen to fail: with the signature
-not checked, with an exception in place of Unauthorized, and with the Authorization header logged.
+in the shape of the contract, whatever was sent, and that no log line holds a token.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """What a connection may do to the server: how slowly it may send, how much, and what is said to what is not HTTP.
 
-Seen to fail: with uvicorn's own protocol in place of ours, all but the first; without the discarding of trailers, the
-last; with the sweep stopped, the slow ones.
+Seen to fail: without the discarding of trailers, the last; without the look at the time, the slow ones.
 """
 
 from __future__ import annotations

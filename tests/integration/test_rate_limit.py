@@ -1,7 +1,4 @@
-"""A limit of requests for each user, counted in Redis, which no request waits for.
-
-Seen to fail: with `incr` left out, the second; with `_reachable` true from the start, the one without Redis.
-"""
+"""A limit of requests for each user, counted in Redis, which no request waits for."""
 
 from __future__ import annotations
 

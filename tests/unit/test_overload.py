@@ -1,6 +1,6 @@
 """Too much at once: what is beyond the limit is refused at once, and slow senders take nobody's place.
 
-Seen to fail: without the layer, the first; with `receive` passed on as it is, the second.
+Seen to fail: with the limit not looked at, the first.
 """
 
 from __future__ import annotations
