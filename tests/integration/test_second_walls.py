@@ -1,6 +1,7 @@
 """Behind the code's own WHERE: what the database lets a service see, shadow and be.
 
-Seen to fail: with `WHERE t.user_id = owner` left out of one branch of tasklog.list_tasks, without its `search_path`, with EXECUTE on a function left to PUBLIC, and without the check of the login.
+Seen to fail: with `WHERE t.user_id = owner` left out of one branch of tasklog.list_tasks, without its `search_path`,
+with EXECUTE on the functions left to PUBLIC, and without the check of the login.
 """
 
 from __future__ import annotations
