@@ -24,6 +24,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import orjson
+import structlog
 from pydantic import SecretStr
 
 import migrations
@@ -226,7 +227,8 @@ def main() -> None:
         path = Path(directory) / "ledger.jsonl"
         make_export(path, events)
         with _postgres(Path(directory) / "data") as settings:
-            gc.set_threshold(200_000, 50, 100)  # as tasklog/operator.py does
+            structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("error"))
+            gc.set_threshold(200_000, 50, 100)  # both as tasklog/operator.py does
             asyncio.run(_measure(settings, path, events))
 
 
