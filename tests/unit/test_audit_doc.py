@@ -16,7 +16,7 @@ from typer.main import get_command
 from tasklog.cli import app
 
 DOC = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
-COMMANDS = sorted(set(re.findall(r"\./run ([a-z]+[^`\n]*)", DOC)))
+COMMANDS = sorted(set(re.findall(r"\./run ((?!bench)[a-z]+[^`\n]*)", DOC)))
 
 
 def test_the_example_gives_its_hash_with_nothing_but_a_shell() -> None:
