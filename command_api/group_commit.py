@@ -26,6 +26,9 @@ _WAITING: Final = 2000
 _LANES_AT_WORK: Final = 4
 _FIRST_PAUSE: Final = 0.002
 _LONGEST_PAUSE: Final = 0.05
+_LONGEST_QUEUE: Final = 1.0
+"""Seconds: while the first in the queue has waited longer, nobody new is let in."""
+
 _PATIENCE: Final = 10.0
 """Seconds that a command waits for its user's stream when another transaction holds it."""
 
@@ -76,10 +79,10 @@ class CommandQueue:
             InFlightError: a request with the same idempotency key is being carried out.
             UnavailableError: the database cannot answer, or too many commands wait already.
         """
-        if self._commands >= _WAITING:
-            message = "too many commands are waiting"
-            raise UnavailableError(message)
         loop = asyncio.get_running_loop()
+        late = self._waiting and loop.time() - self._waiting[0].deadline > _LONGEST_QUEUE - _PATIENCE
+        if late or self._commands >= _WAITING:
+            raise UnavailableError("too many commands are waiting")
         waiting = _Waiting(request=request, result=loop.create_future(), deadline=loop.time() + _PATIENCE)
         key = request.once and (request.user_id, request.once.key)
         if key in self._keys:
