@@ -15,7 +15,7 @@ from alembic.config import Config
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from runtime.database import address
+from runtime.database_url import address
 from runtime.schema import FUNCTIONS, schema_version
 from runtime.settings import SettingsError
 

@@ -153,3 +153,8 @@ REBUILT: Final = """
 """
 
 GIVE_UP_REBUILD: Final = "UPDATE tasklog.checkpoints SET rebuild = false WHERE user_id = $1"
+
+FORGET_KEYS: Final = """
+    -- Idempotency keys are kept for 24 hours.
+    DELETE FROM tasklog.idempotency_keys WHERE recorded_at < now() - interval '24 hours'
+"""

@@ -16,6 +16,7 @@ import structlog
 from projector.catch_up import catch_up
 from projector.jobs import Job, work_forever
 from projector.rebuild import Rebuilt, rebuild_batch
+from projector.statements import FORGET_KEYS
 from runtime.database import Database, UnavailableError, open_database
 from runtime.settings import Settings
 from runtime.wakeup import listen_forever, open_redis
@@ -48,7 +49,10 @@ async def _main(settings: Settings, jobs: Sequence[Job]) -> None:
         log.info("projecting")
         # Whichever of these ends, ends the process: it is started again rather than left half alive.
         async with asyncio.TaskGroup() as group:
-            beside = [group.create_task(rebuild_when_idle(database, idle))]
+            beside = [
+                group.create_task(rebuild_when_idle(database, idle)),
+                group.create_task(forget_keys(database)),
+            ]
             if redis is not None:
                 beside.append(group.create_task(listen_forever(redis, woken)))
                 beside.append(group.create_task(work_forever(settings, database, jobs)))
@@ -69,6 +73,14 @@ async def rebuild_when_idle(database: Database, idle: asyncio.Event) -> None:
             batch = Rebuilt()
         if not batch.users:
             await asyncio.sleep(SWEEP_SECONDS)
+
+
+async def forget_keys(database: Database) -> None:
+    """Remove idempotency keys that are too old to count, every hour."""
+    while True:
+        with suppress(UnavailableError):
+            await database.fetch(FORGET_KEYS)
+        await asyncio.sleep(3600)
 
 
 async def project_until(

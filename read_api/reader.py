@@ -6,8 +6,9 @@ head is read, for many users in one small statement.
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, TypeAlias
@@ -18,6 +19,9 @@ from runtime.database import Database
 
 KEPT_BYTES: Final = 16 * 1024 * 1024
 """How much is kept of rendered lists, all together."""
+
+KEPT_SECONDS: Final = 600
+"""How long a list is kept that nobody asks for: what was erased is not kept in memory for long."""
 
 LISTS_TOGETHER: Final = 10
 """How many lists one statement reads at most: they may be long."""
@@ -80,29 +84,32 @@ class Reader:
 
 
 class KeptPages:
-    """Rendered lists by user and query, the least recently used out first."""
+    """Rendered lists by user and query: the least recently used go first, for want of room or after ten minutes."""
 
-    def __init__(self, limit: int = KEPT_BYTES) -> None:
-        self._pages: OrderedDict[_Key, TaskPage] = OrderedDict()
+    def __init__(self, limit: int = KEPT_BYTES, clock: Callable[[], float] = time.monotonic) -> None:
+        self._pages: OrderedDict[_Key, tuple[TaskPage, float]] = OrderedDict()
         self._limit = limit
+        self._clock = clock
         self._bytes = 0
 
     def get(self, key: _Key) -> TaskPage | None:
         """The page that was kept last, of whatever head."""
-        if (page := self._pages.get(key)) is not None:
-            self._pages.move_to_end(key)
-        return page
+        if (kept := self._pages.get(key)) is None:
+            return None
+        self._pages[key] = kept[0], self._clock()
+        self._pages.move_to_end(key)
+        return kept[0]
 
     def keep(self, key: _Key, page: TaskPage) -> None:
         """Keep `page` in place of an older one, unless it alone is a large part of the limit."""
         if (old := self._pages.pop(key, None)) is not None:
-            self._bytes -= _weight(old)
-        if _weight(page) > self._limit // 8:
-            return
-        self._pages[key] = page
-        self._bytes += _weight(page)
-        while self._bytes > self._limit:
-            _, oldest = self._pages.popitem(last=False)
+            self._bytes -= _weight(old[0])
+        now = self._clock()
+        if _weight(page) <= self._limit // 8:
+            self._pages[key] = page, now
+            self._bytes += _weight(page)
+        while self._pages and (self._bytes > self._limit or next(iter(self._pages.values()))[1] < now - KEPT_SECONDS):
+            _, (oldest, _) = self._pages.popitem(last=False)
             self._bytes -= _weight(oldest)
 
 

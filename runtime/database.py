@@ -5,49 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal, cast
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from dataclasses import dataclass
+from typing import Any, Final, cast
 
 import asyncpg
 import structlog
 
+from runtime.database_url import URL_OF_ROLE, Address, Role, service_address
 from runtime.schema import INSTALLED, schema_version
 from runtime.settings import Settings, SettingsError
 
-Role = Literal["writer", "projector", "reader", "eraser", "owner"]
-
-_URL_OF_ROLE: Final = {
-    "writer": "command_database_url",
-    "projector": "projector_database_url",
-    "reader": "read_database_url",
-}
-_KNOWN_PARAMETERS: Final = frozenset(
-    [
-        "application_name",
-        "database",
-        "dbname",
-        "host",
-        "options",
-        "passfile",
-        "password",
-        "port",
-        "sslcert",
-        "sslcrl",
-        "sslkey",
-        "sslmode",
-        "sslpassword",
-        "sslrootcert",
-        "target_session_attrs",
-        "user",
-    ]
-)
 _LOGIN: Final = """
     -- Whether rights mean nothing to the login, or to the role that was taken after it.
     SELECT current_user = session_user AS alone, bool_or(rolsuper) AS superuser
     FROM pg_roles WHERE rolname IN (current_user, session_user)
 """
-_PGBOUNCER_PORT: Final = 6432
 _CHUNK: Final = 500
 _WAITING: Final = 1000
 _UNAVAILABLE: Final = (
@@ -71,57 +43,6 @@ log = structlog.get_logger()
 
 class UnavailableError(Exception):
     """The database cannot answer now; what was sent may or may not have been committed."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Address:
-    """Where and as whom to connect: a URL that libpq understands, whether a pooler is in between, a role to take."""
-
-    url: str = field(repr=False)
-    pooled: bool
-    role: str | None = None
-
-
-def address(url: str, *, pooler: Literal["auto", "yes", "no"] = "auto", role: str | None = None) -> Address:
-    """Understand a pasted database URL: any of its schemes, libpq's parameters, a pooler recognized.
-
-    Raises:
-        SettingsError: it is not a Postgres URL.
-    """
-    parts = urlsplit(url)
-    if parts.scheme.partition("+")[0] not in {"postgres", "postgresql"}:
-        message = "DATABASE_URL is not a Postgres URL: it begins with postgresql://."
-        raise SettingsError(message)
-    try:
-        port = parts.port
-    except ValueError:
-        message = "DATABASE_URL has a port that is not a number."
-        raise SettingsError(message) from None
-    parameters = parse_qsl(parts.query, keep_blank_values=True)
-    known = [(name, value) for name, value in parameters if name in _KNOWN_PARAMETERS]
-    dropped = sorted({name for name, _ in parameters} - _KNOWN_PARAMETERS)
-    if dropped:
-        log.info("database parameters without effect were dropped", parameters=dropped)
-    host = parts.hostname or ""
-    found = "-pooler" in host or port == _PGBOUNCER_PORT or ("pgbouncer", "true") in parameters
-    clean = urlunsplit(("postgresql", parts.netloc, parts.path, urlencode(known), ""))
-    return Address(url=clean, pooled=found if pooler == "auto" else pooler == "yes", role=role)
-
-
-def service_address(settings: Settings, role: Role) -> Address:
-    """The address of a service: its own URL, else DATABASE_URL with the service's role taken after connecting.
-
-    Raises:
-        SettingsError: no URL is set, or it is not one.
-    """
-    setting = _URL_OF_ROLE.get(role)
-    own = getattr(settings, setting) if setting else None
-    url = own or settings.database_url
-    if url is None:
-        message = f"DATABASE_URL is not set: set it{f' or {setting.upper()}' if setting else ''}, or use ./run."
-        raise SettingsError(message)
-    taken = None if own or role == "owner" else f"tasklog_{role}"
-    return address(url.get_secret_value(), pooler=settings.database_pooler, role=taken)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -263,9 +184,9 @@ async def open_database(
     try:
         async with pool:
             database = Database(pool, where, limits)
-            setting = "DATABASE_URL" if where.role else _URL_OF_ROLE.get(role, "DATABASE_URL").upper()
+            setting = "DATABASE_URL" if where.role else URL_OF_ROLE.get(role, "DATABASE_URL").upper()
             await _check_schema(database, setting)
-            if role in _URL_OF_ROLE:
+            if role in URL_OF_ROLE:
                 await _check_login(database, settings, setting)
             yield database
     finally:

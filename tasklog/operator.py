@@ -17,7 +17,8 @@ from runtime.settings import SettingsError, load_settings
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
 
-    from runtime.database import Database, Role
+    from runtime.database import Database
+    from runtime.database_url import Role
     from runtime.settings import Settings
 
 T = TypeVar("T")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
-from runtime.database import Address, Limits, address, service_address
+from runtime.database import Limits
+from runtime.database_url import Address, address, service_address
 from runtime.settings import Settings, SettingsError
 
 NEON = "postgres://ann:p%40ss@ep-cool-1.eu-central-1.aws.neon.example/neondb?sslmode=require&channel_binding=require"

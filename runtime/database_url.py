@@ -1,0 +1,93 @@
+"""Where the database is: what people paste as its URL, understood."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, Literal
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import structlog
+
+from runtime.settings import Settings, SettingsError
+
+Role = Literal["writer", "projector", "reader", "eraser", "owner"]
+
+URL_OF_ROLE: Final = {
+    "writer": "command_database_url",
+    "projector": "projector_database_url",
+    "reader": "read_database_url",
+}
+_KNOWN_PARAMETERS: Final = frozenset(
+    [
+        "application_name",
+        "database",
+        "dbname",
+        "host",
+        "options",
+        "passfile",
+        "password",
+        "port",
+        "sslcert",
+        "sslcrl",
+        "sslkey",
+        "sslmode",
+        "sslpassword",
+        "sslrootcert",
+        "target_session_attrs",
+        "user",
+    ]
+)
+_PGBOUNCER_PORT: Final = 6432
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Address:
+    """Where and as whom to connect: a URL that libpq understands, whether a pooler is in between, a role to take."""
+
+    url: str = field(repr=False)
+    pooled: bool
+    role: str | None = None
+
+
+def address(url: str, *, pooler: Literal["auto", "yes", "no"] = "auto", role: str | None = None) -> Address:
+    """Understand a pasted database URL: any of its schemes, libpq's parameters, a pooler recognized.
+
+    Raises:
+        SettingsError: it is not a Postgres URL.
+    """
+    parts = urlsplit(url)
+    if parts.scheme.partition("+")[0] not in {"postgres", "postgresql"}:
+        message = "DATABASE_URL is not a Postgres URL: it begins with postgresql://."
+        raise SettingsError(message)
+    try:
+        port = parts.port
+    except ValueError:
+        message = "DATABASE_URL has a port that is not a number."
+        raise SettingsError(message) from None
+    parameters = parse_qsl(parts.query, keep_blank_values=True)
+    known = [(name, value) for name, value in parameters if name in _KNOWN_PARAMETERS]
+    dropped = sorted({name for name, _ in parameters} - _KNOWN_PARAMETERS)
+    if dropped:
+        log.info("database parameters without effect were dropped", parameters=dropped)
+    host = parts.hostname or ""
+    found = "-pooler" in host or port == _PGBOUNCER_PORT or ("pgbouncer", "true") in parameters
+    clean = urlunsplit(("postgresql", parts.netloc, parts.path, urlencode(known), ""))
+    return Address(url=clean, pooled=found if pooler == "auto" else pooler == "yes", role=role)
+
+
+def service_address(settings: Settings, role: Role) -> Address:
+    """The address of a service: its own URL, else DATABASE_URL with the service's role taken after connecting.
+
+    Raises:
+        SettingsError: no URL is set, or it is not one.
+    """
+    setting = URL_OF_ROLE.get(role)
+    own = getattr(settings, setting) if setting else None
+    url = own or settings.database_url
+    if url is None:
+        message = f"DATABASE_URL is not set: set it{f' or {setting.upper()}' if setting else ''}, or use ./run."
+        raise SettingsError(message)
+    taken = None if own or role == "owner" else f"tasklog_{role}"
+    return address(url.get_secret_value(), pooler=settings.database_pooler, role=taken)
