@@ -27,7 +27,11 @@ from tests.unit import test_token_verifier as more
 from tests.unit import test_tokens as table
 
 MODES = ("HS256", "EdDSA")
-STARTED = int(time.time())
+
+
+def present() -> int:
+    """Now, in seconds: a session may have run for minutes when it comes to these tests."""
+    return int(time.time())
 
 
 class _Keys(BaseHTTPRequestHandler):
@@ -67,7 +71,7 @@ def now_for(changes: dict[str, object]) -> dict[str, object]:
     moved = {}
     for name, value in changes.items():
         is_time = isinstance(value, int | float) and not isinstance(value, bool) and value > NOW / 2
-        moved[name] = value - NOW + STARTED if is_time else value  # type: ignore[operator]
+        moved[name] = value - NOW + present() if is_time else value  # type: ignore[operator]
     return moved
 
 
@@ -77,7 +81,7 @@ def on_the_edge(changes: dict[str, Any]) -> bool:
 
 
 def drafts(algorithm: str, headers: list[dict[str, Any]], claims: list[dict[str, Any]]) -> list[bytes]:
-    base = good(algorithm, STARTED)
+    base = good(algorithm, present())
     return [
         *(base.header_with(**changes).signed() for changes in headers),
         *(base.claims_with(**now_for(changes)).signed() for changes in claims if not on_the_edge(changes)),
@@ -85,7 +89,7 @@ def drafts(algorithm: str, headers: list[dict[str, Any]], claims: list[dict[str,
 
 
 def bad_tokens(algorithm: str) -> list[bytes]:
-    base = good(algorithm, STARTED)
+    base = good(algorithm, present())
     token = base.signed()
     head, payload, signature = token.split(b".")
     return [
@@ -120,7 +124,7 @@ def test_every_good_token_is_let_in_and_every_other_one_is_a_401(judging: Runnin
             return client.get(f"/api/{USER}/tasks", headers={b"Authorization": b"Bearer " + token})  # type: ignore[dict-item]
 
         fine = [changes for changes in table.GOOD_CLAIMS if "sub" not in changes]
-        for token in [good(algorithm, STARTED).signed(), *drafts(algorithm, table.GOOD_HEADERS, fine)]:
+        for token in [good(algorithm, present()).signed(), *drafts(algorithm, table.GOOD_HEADERS, fine)]:
             assert answer(token).status_code == 200
         for token in bad_tokens(algorithm):
             refused = answer(token)
@@ -131,12 +135,12 @@ def test_every_good_token_is_let_in_and_every_other_one_is_a_401(judging: Runnin
 
 @pytest.mark.parametrize("draft", table.CONFUSIONS, ids=lambda draft: table.ids(draft.header))
 def test_no_key_of_one_mode_or_algorithm_serves_another(judging: RunningService, draft: Draft) -> None:
-    moved = draft.claims_with(iat=STARTED - 10, exp=STARTED + 890).signed()
+    moved = draft.claims_with(iat=present() - 10, exp=present() + 890).signed()
     assert status(judging, [(b"Authorization", b"Bearer " + moved)]) == 401
 
 
 def test_odd_headers_around_a_good_token(judging: RunningService) -> None:
-    token = good("EdDSA", STARTED).signed()
+    token = good("EdDSA", present()).signed()
     for scheme in (b"Bearer ", b"bearer ", b"BEARER "):
         assert status(judging, [(b"Authorization", scheme + token)]) == 200
     odd = [token, b"Basic " + token, b"Bearer", b"Bearer  " + token, b"Bearer " + token + b" b", b"Bearer \xff", b""]
@@ -150,7 +154,7 @@ def test_no_token_and_no_secret_is_in_the_logs(judging: RunningService) -> None:
     """Of the whole module's session, which has tried some hundred tokens by now, and of one of its own."""
     for algorithm in MODES:
         for token in (
-            good(algorithm, STARTED).signed(),
+            good(algorithm, present()).signed(),
             *drafts(algorithm, [{"kid": "LOGMARK"}, {"typ": "LOGMARK"}], []),
         ):
             status(judging, [(b"Authorization", b"Bearer " + token)])
