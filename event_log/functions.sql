@@ -49,10 +49,15 @@ BEGIN
         IF stream.user_id IS DISTINCT FROM event.user_id THEN
             PERFORM tasklog.move_head(stream) WHERE free AND stream.unprojected_since IS NOT NULL;
             free := true;
-            SELECT * INTO stream FROM tasklog.take_head(event.user_id, wait);
-            IF stream.user_id IS NULL THEN
-                free := false;
-                stream.user_id := event.user_id;
+            -- What take_head does, without a call, for nearly every user: the stream is there, and free.
+            SELECT s.user_id, s.head, s.hash, greatest(clock_timestamp(), s.recorded_at), NULL INTO stream
+            FROM tasklog.streams s WHERE s.user_id = event.user_id FOR UPDATE SKIP LOCKED;
+            IF NOT FOUND THEN
+                SELECT * INTO stream FROM tasklog.take_head(event.user_id, wait);
+                IF stream.user_id IS NULL THEN
+                    free := false;
+                    stream.user_id := event.user_id;
+                END IF;
             END IF;
             command := NULL;
             refused := '{}';
@@ -176,12 +181,15 @@ END $$;
 
 -- Write a locked head back after events were appended behind it.
 CREATE OR REPLACE FUNCTION tasklog.move_head(stream tasklog.streams) RETURNS void
-LANGUAGE sql VOLATILE AS $$
-    INSERT INTO tasklog.streams AS s SELECT stream.*
-    ON CONFLICT (user_id) DO UPDATE SET
-        head = excluded.head, hash = excluded.hash, recorded_at = excluded.recorded_at,
-        unprojected_since = coalesce(s.unprojected_since, excluded.unprojected_since)
-$$;
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    UPDATE tasklog.streams s SET head = stream.head, hash = stream.hash, recorded_at = stream.recorded_at,
+        unprojected_since = coalesce(s.unprojected_since, stream.unprojected_since)
+    WHERE s.user_id = stream.user_id;
+    IF NOT FOUND THEN
+        INSERT INTO tasklog.streams SELECT stream.*;
+    END IF;
+END $$;
 
 -- The events of some tasks behind a known version of each, in order; see event_log/read.py.
 CREATE OR REPLACE FUNCTION tasklog.task_events(users text[], tasks bigint[], versions integer[])

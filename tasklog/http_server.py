@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NoReturn
@@ -56,6 +57,8 @@ async def _serve(open_app: Callable[[], AbstractAsyncContextManager[ASGIApp]], l
                 log_level="warning",
                 access_log=False,
                 server_header=False,
+                # uvicorn's own variable: whose word on where a request comes from is taken.
+                proxy_headers="FORWARDED_ALLOW_IPS" in os.environ,
                 date_header=True,
                 timeout_graceful_shutdown=_GRACE_SECONDS,
             )
