@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import time
 from collections.abc import Sequence
@@ -12,6 +13,10 @@ from uuid import UUID
 
 from domain.events import Recorded, TaskEvent
 from event_log.codec import canonical_json, encode
+
+_NONCE: Final = 16
+_RANDOM: Final = _NONCE + 10
+"""Random bytes for an event: asked for once a batch, as each question is a call of the system."""
 
 APPEND: Final = "SELECT * FROM tasklog.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
 
@@ -68,7 +73,8 @@ async def append(
     What is returned as recorded is committed. Without `wait`, a stream that another transaction holds is not waited
     for, so nobody's append is delayed by another user's.
     """
-    rows = [row for n, command in enumerate(appends) for row in _rows(n, command)]
+    random = io.BytesIO(os.urandom(_RANDOM * sum(len(command.events) for command in appends)))
+    rows = [row for n, command in enumerate(appends) for row in _rows(n, command, random)]
     outcomes: list[list[Recorded] | Refused] = [[] for _ in appends]
     for row in await database.fetch(APPEND, *(list(column) for column in zip(*rows, strict=True)), wait):
         n, events = row["command"], outcomes[row["command"]]
@@ -89,20 +95,20 @@ async def append(
     return [outcome if isinstance(outcome, Refused) else tuple(outcome) for outcome in outcomes]
 
 
-def _rows(n: int, command: Append) -> list[tuple[object, ...]]:
+def _rows(n: int, command: Append, random: io.BytesIO) -> list[tuple[object, ...]]:
     before = (n, command.user_id, command.task_id)
     behind = (command.once.key, command.once.fingerprint) if command.once else (None, None)
     rows: list[tuple[object, ...]] = []
     for version, event in enumerate(command.events, start=command.expected_version + 1):
         name, schema_version, data = encode(event)
-        nonce = os.urandom(16).hex()
+        nonce, event_id = random.read(_NONCE).hex(), _event_id(random.read(_RANDOM - _NONCE))
         metadata = canonical_json({"actor": command.actor, "nonce": nonce, "request_id": command.request_id})
-        rows.append((*before, version, _event_id(), name, schema_version, data, metadata, *behind))
+        rows.append((*before, version, event_id, name, schema_version, data, metadata, *behind))
     return rows or [(*before, command.expected_version + 1, None, None, None, None, None, *behind)]
 
 
-def _event_id() -> UUID:
-    """A UUID of version 7 (RFC 9562): the time in ms, then random bits."""
-    value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10))
+def _event_id(random: bytes) -> UUID:
+    """A UUID of version 7 (RFC 9562): the time in ms, then ten random bytes."""
+    value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(random)
     value = value & ~(0xF << 76) | 0x7 << 76
     return UUID(int=value & ~(0x3 << 62) | 0x2 << 62)

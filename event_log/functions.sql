@@ -71,7 +71,7 @@ BEGIN
             recorded_at := NULL;
             IF NOT free THEN
                 outcome := 'busy';
-            ELSIF tasklog.is_remembered(event.user_id, event.key) THEN
+            ELSIF event.key IS NOT NULL AND tasklog.is_remembered(event.user_id, event.key) THEN
                 outcome := 'repeated';
             ELSIF task_id IS NULL THEN
                 task_id := nextval('tasklog.task_ids');
