@@ -2,8 +2,8 @@
 FROM python:3.11-slim AS build
 RUN python -m venv --without-pip /venv
 COPY requirements/runtime.lock .
-RUN --mount=type=cache,target=/root/.cache/pip \
-    pip --python /venv/bin/python install --require-hashes --only-binary :all: --no-deps --disable-pip-version-check \
+RUN --mount=type=cache,target=/var/cache/pip \
+    pip --cache-dir /var/cache/pip --python /venv/bin/python install --require-hashes --only-binary :all: --no-deps --disable-pip-version-check \
         --root-user-action=ignore --quiet -r runtime.lock
 WORKDIR /app
 COPY . .

@@ -24,7 +24,9 @@ QUOTED = (
 
 def upgrade() -> None:
     """Create everything in the schema `tasklog`, which no other application's tables share."""
-    _create_ledger()
+    _create_streams()
+    _create_events()
+    _create_idempotency_keys()
     _create_read_model()
     for column in QUOTED:
         table, name = column.split(".")
@@ -37,7 +39,7 @@ def _user_id() -> sa.Column[str]:
     return sa.Column("user_id", sa.Text(collation="C"), nullable=False)
 
 
-def _create_ledger() -> None:
+def _create_streams() -> None:
     op.create_table(
         "streams",
         _user_id(),
@@ -56,6 +58,9 @@ def _create_ledger() -> None:
         schema=SCHEMA,
         postgresql_where=sa.text("unprojected_since IS NOT NULL"),
     )
+
+
+def _create_events() -> None:
     op.create_table(
         "events",
         _user_id(),
@@ -74,6 +79,17 @@ def _create_ledger() -> None:
         sa.UniqueConstraint("user_id", "task_id", "version", name="events_task_version_key"),
         schema=SCHEMA,
     )
+    for name, where in (
+        ("events_titles", """type = 'task.edited' AND data::text LIKE '%"title":%'"""),
+        ("events_descriptions", """type = 'task.edited' AND data::text LIKE '%"description":%'"""),
+        ("events_completions", "type IN ('task.completed', 'task.reopened')"),
+    ):
+        columns = ["user_id", "task_id", "version"]
+        op.create_index(name, "events", columns, schema=SCHEMA, postgresql_where=sa.text(where))
+    op.execute(sa.schema.CreateSequence(sa.Sequence("task_ids", schema=SCHEMA, data_type=sa.BigInteger)))
+
+
+def _create_idempotency_keys() -> None:
     op.create_table(
         "idempotency_keys",
         _user_id(),
@@ -86,14 +102,6 @@ def _create_ledger() -> None:
         schema=SCHEMA,
     )
     op.create_index("idempotency_keys_by_age", "idempotency_keys", ["recorded_at"], schema=SCHEMA)
-    for name, where in (
-        ("events_titles", """type = 'task.edited' AND data::text LIKE '%"title":%'"""),
-        ("events_descriptions", """type = 'task.edited' AND data::text LIKE '%"description":%'"""),
-        ("events_completions", "type IN ('task.completed', 'task.reopened')"),
-    ):
-        columns = ["user_id", "task_id", "version"]
-        op.create_index(name, "events", columns, schema=SCHEMA, postgresql_where=sa.text(where))
-    op.execute(sa.schema.CreateSequence(sa.Sequence("task_ids", schema=SCHEMA, data_type=sa.BigInteger)))
 
 
 def _create_read_model() -> None:

@@ -25,11 +25,6 @@ FIELDS = {
 
 
 @pytest.fixture
-def client(shared_service: RunningService, user: str) -> httpx.Client:
-    return shared_service.client(user)
-
-
-@pytest.fixture
 def base(user: str) -> str:
     return f"/api/{user}"
 

@@ -15,16 +15,6 @@ from tests.servers import RunningService, run_async
 
 
 @pytest.fixture
-def client(shared_service: RunningService, user: str) -> httpx.Client:
-    return shared_service.client(user)
-
-
-@pytest.fixture
-def tasks(user: str) -> str:
-    return f"/api/{user}/tasks"
-
-
-@pytest.fixture
 def task(client: httpx.Client, tasks: str) -> str:
     return str(client.post(tasks, json={"title": "Milk"}).headers["location"])
 

@@ -21,11 +21,6 @@ def browser(shared_service: RunningService, user: str) -> httpx.Client:
     return client
 
 
-@pytest.fixture
-def tasks(user: str) -> str:
-    return f"/api/{user}/tasks"
-
-
 def created(browser: httpx.Client, tasks: str) -> dict[str, Any]:
     return dict(browser.post(tasks, json={"title": "a", "description": ""}).json())
 
