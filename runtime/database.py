@@ -198,8 +198,16 @@ async def _keep(_: object) -> None:
 
 
 async def _check_schema(database: Database, setting: str) -> None:
+    (installed,) = await _asked_at_start(database, INSTALLED, setting)
+    if installed[0] != schema_version():
+        message = "The database does not have the schema of this version: run ./run migrate."
+        raise SettingsError(message)
+
+
+async def _asked_at_start(database: Database, query: str, setting: str) -> Sequence[Any]:
+    """The rows of `query`; whatever keeps them from coming is one sentence about `setting`."""
     try:
-        rows = await asyncio.wait_for(database.fetch(INSTALLED), timeout=10)
+        return await asyncio.wait_for(database.fetch(query), timeout=10)
     except (UnavailableError, TimeoutError) as error:
         reason = type(error.__cause__ or error).__name__
         message = f"No database answers at {setting} ({reason}): check the URL and that Postgres is running."
@@ -207,14 +215,11 @@ async def _check_schema(database: Database, setting: str) -> None:
     except (asyncpg.PostgresError, ValueError) as error:
         message = f"The database refuses the login of {setting} ({type(error).__name__}): check user, password, name."
         raise SettingsError(message) from None
-    if rows[0][0] != schema_version():
-        message = "The database does not have the schema of this version: run ./run migrate."
-        raise SettingsError(message)
 
 
 async def _check_login(database: Database, settings: Settings, setting: str) -> None:
     """Refuse a superuser as a service: no right that it lacks would hold anybody up who got in by it."""
-    (login,) = await database.fetch(_LOGIN)
+    (login,) = await _asked_at_start(database, _LOGIN, setting)
     if not login["superuser"] or settings.allow_superuser:
         return
     if login["alone"] or settings.environment == "production":
