@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -58,8 +59,14 @@ class Settings(BaseSettings):
 
     @property
     def embedded(self) -> bool:
-        """Whether Postgres is the embedded one: development on one machine, with a generated secret."""
-        return self.database_url is None
+        """Whether Postgres is the embedded one: development on one machine, with a generated secret.
+
+        Its services have URLs of their own, without a host: it listens on a socket in a private directory alone.
+        """
+        own = (self.command_database_url, self.projector_database_url, self.read_database_url)
+        return self.database_url is None and not any(
+            urlsplit(url.get_secret_value()).hostname for url in own if url is not None
+        )
 
 
 def load_settings() -> Settings:

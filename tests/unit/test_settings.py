@@ -48,3 +48,17 @@ def test_an_empty_setting_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) ->
 def test_origins_are_separated_by_commas_and_lose_spaces_and_a_slash_at_the_end() -> None:
     settings = Settings(_env_file=None, cors_origins="https://a.example/, http://localhost:3000 ,")
     assert settings.cors_origins == ("https://a.example", "http://localhost:3000")
+
+
+@pytest.mark.parametrize(
+    ("url", "embedded"),
+    [
+        ("postgresql://tasklog_reader@/tasklog?host=/a/private/directory", True),
+        ("postgresql://tasklog_reader:password@postgres/tasklog", False),
+    ],
+)
+def test_a_service_whose_database_is_elsewhere_is_not_in_the_embedded_development_mode(
+    url: str, *, embedded: bool
+) -> None:
+    """There a short secret is refused."""
+    assert Settings(_env_file=None, read_database_url=url).embedded is embedded
