@@ -1,8 +1,8 @@
 """The history tells every event, what it changed from what to what, wherever a page begins.
 
 What is expected is computed from the stored JSON with plain dicts. Seen to fail: without the events before a page, with
-the oldest setting in place of the last, with a look-back that ignores which field an edit sets, with a page that begins
-at its `after`, and with an event that cannot be read raising.
+the oldest setting in place of the last, with a look-back that ignores which field an edit sets, and with an event that
+cannot be read raising. A page that begins at its `after` makes a walk without end: the time limit ends it.
 """
 
 from __future__ import annotations
