@@ -67,7 +67,7 @@ class BetterAuth:
 
 @contextmanager
 def running_better_auth() -> Iterator[BetterAuth]:
-    """Run the server on a free port of loopback.
+    """Run the server on a free port of loopback, its first key made: asked for by two at once it would make two of it.
 
     Without Node or its packages the test is skipped; with the environment's `CI` set it fails.
     """
@@ -82,7 +82,9 @@ def running_better_auth() -> Iterator[BetterAuth]:
         assert process.stdout is not None
         assert process.stdin is not None
         try:
-            yield BetterAuth(origin=json.loads(process.stdout.readline())["origin"])
+            server = BetterAuth(origin=json.loads(process.stdout.readline())["origin"])
+            httpx.get(server.jwks_url, timeout=PATIENCE).raise_for_status()
+            yield server
         finally:
             process.stdin.close()
             process.kill()
