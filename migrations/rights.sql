@@ -20,7 +20,7 @@ GRANT EXECUTE ON FUNCTION
     tasklog.get_task(text, bigint),
     tasklog.heads(text[]),
     tasklog.history(text, bigint, text, bigint, integer),
-    tasklog.position_at(text, timestamptz),
+    tasklog.moment(text, bigint, timestamptz),
     tasklog.events_between(text, bigint, bigint, bigint, integer)
 TO tasklog_reader;
 

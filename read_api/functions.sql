@@ -5,17 +5,18 @@
 -- sort key (after_key is a title key, after_id a task's id or, for sort 'created', a position).
 -- Without a tail and without a page: `body` is the whole answer. Else the parts that are to be merged:
 -- `page` [[sort key, id, body]] of tasks that the tail does not touch, one more than asked for; `touched`,
--- the rows that it does; `tail`, the events that are not projected yet; `total`, the untouched tasks.
+-- the rows that it does; `tail`, the events that are not projected yet; `total`, the untouched tasks. `mark` is of the
+-- event at the head, see tasklog.mark.
 CREATE OR REPLACE FUNCTION tasklog.list_tasks(
     owner text, wanted boolean, sort text, after_key text, after_id bigint, page_size integer
-) RETURNS TABLE (head bigint, body text, page json, touched json, tail json, total bigint)
+) RETURNS TABLE (head bigint, mark text, body text, page json, touched json, tail json, total bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     projected bigint;
     touched_ids bigint[] := '{}';
 BEGIN
-    SELECT s.head, coalesce(c.position, 0) INTO head, projected
+    SELECT s.head, tasklog.mark(s.hash), coalesce(c.position, 0) INTO head, mark, projected
     FROM tasklog.streams s LEFT JOIN tasklog.checkpoints c USING (user_id) WHERE s.user_id = owner;
     head := coalesce(head, 0);
     IF head > projected THEN
@@ -54,10 +55,16 @@ BEGIN
     RETURN NEXT;
 END $$;
 
--- The positions of some users' last events.
-CREATE OR REPLACE FUNCTION tasklog.heads(users text[]) RETURNS TABLE (user_id text, head bigint)
+-- The beginning of an event's hash. Positions are given again after a restore from an older backup; with its mark, one
+-- says which history it is of.
+CREATE OR REPLACE FUNCTION tasklog.mark(hash bytea) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT encode(substring($1 FOR 6), 'hex')
+$$;
+
+-- The positions of some users' last events, with their marks.
+CREATE OR REPLACE FUNCTION tasklog.heads(users text[]) RETURNS TABLE (user_id text, head bigint, mark text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT s.user_id, s.head FROM tasklog.streams s WHERE s.user_id = ANY (users)
+    SELECT s.user_id, s.head, tasklog.mark(s.hash) FROM tasklog.streams s WHERE s.user_id = ANY (users)
 $$;
 
 -- One task of a user: `version` and `body` when no later event of it is waiting; else its row in
@@ -197,13 +204,15 @@ BEGIN
     RETURN low;
 END $$;
 
--- The position that a user's stream had at a time (its head for a null time), by bisection, as time never runs
--- backwards in a stream; the head; whether the time is still to come; where the last erasure is recorded, or 0.
-CREATE OR REPLACE FUNCTION tasklog.position_at(owner text, at timestamptz)
-RETURNS TABLE ("position" bigint, head bigint, future boolean, erased bigint)
+-- The moment of a position of a user's stream, or of a time: the last position that was recorded then, by bisection, as
+-- time never runs backwards in a stream. With the event's mark; whether all that is still to come; where the last
+-- erasure is recorded, or 0.
+CREATE OR REPLACE FUNCTION tasklog.moment(owner text, at_position bigint, at timestamptz)
+RETURNS TABLE ("position" bigint, mark text, future boolean, erased bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
+    head bigint;
     high bigint;
     middle bigint;
 BEGIN
@@ -211,9 +220,10 @@ BEGIN
     INTO head, future FROM tasklog.streams s WHERE s.user_id = owner;
     SELECT coalesce(max(e.position), 0) INTO erased FROM tasklog.events e
     WHERE e.user_id = owner AND e.task_id IS NULL AND e.type = 'stream.erased';
-    "position" := CASE WHEN at IS NULL THEN head ELSE 0 END;
-    high := head + 1;
-    WHILE at IS NOT NULL AND high - "position" > 1 LOOP
+    "position" := coalesce(at_position, 0);
+    future := future OR "position" > head;
+    high := CASE WHEN at IS NULL THEN "position" ELSE head END + 1;
+    WHILE high - "position" > 1 LOOP
         middle := ("position" + high) / 2;
         IF EXISTS (SELECT FROM tasklog.events e
                    WHERE e.user_id = owner AND e.position = middle AND e.recorded_at <= at) THEN
@@ -222,6 +232,7 @@ BEGIN
             high := middle;
         END IF;
     END LOOP;
+    SELECT tasklog.mark(e.hash) INTO mark FROM tasklog.events e WHERE e.user_id = owner AND e.position = high - 1;
     RETURN NEXT;
 END $$;
 

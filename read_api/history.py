@@ -17,6 +17,7 @@ from domain.commands import UNSET
 from domain.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskReopened
 from event_log.chain import GENESIS
 from event_log.codec import UnreadableEventError, decode
+from read_api.queries import MARK_DIGITS, Head
 from runtime.database import Database
 
 HISTORY: Final = "SELECT * FROM tasklog.history($1, $2, $3, $4, $5)"
@@ -51,7 +52,7 @@ class HistoryPage:
     """The JSON object of a page, the stream's head, and the position behind which the next page begins, if any."""
 
     body: bytes
-    head: int
+    head: Head
     next: int | None
 
 
@@ -76,7 +77,8 @@ async def history(database: Database, user_id: str, query: HistoryQuery) -> Hist
         "events": _entries(events, _json(row["before"])),
         "next": following,
     }
-    return HistoryPage(body=orjson.dumps(page), head=row["head"] or 0, next=following)
+    head = Head(row["head"] or 0, (row["head_hash"] or "")[:MARK_DIGITS])
+    return HistoryPage(body=orjson.dumps(page), head=head, next=following)
 
 
 def changes(event: TaskEvent, before: Fields) -> list[Change]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import orjson
 
@@ -34,7 +34,10 @@ GET: Final = """
     SELECT asked.n, task.* FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS asked (user_id, id, n)
     CROSS JOIN LATERAL tasklog.get_task(asked.user_id, asked.id) AS task
 """
-HEADS: Final = "SELECT user_id, head FROM tasklog.heads($1)"
+HEADS: Final = "SELECT user_id, head, mark FROM tasklog.heads($1)"
+
+MARK_DIGITS: Final = 12
+"""How much of a hash, in hex, the function tasklog.mark gives."""
 
 _WANTED: Final = {"all": None, "pending": False, "completed": True}
 
@@ -50,12 +53,23 @@ class TaskQuery:
     as_of: int | datetime | None = None
 
 
+class Head(NamedTuple):
+    """The position of a user's last event, and the event's mark: no other history of the user has both."""
+
+    position: int = 0
+    mark: str = ""
+
+    def __str__(self) -> str:
+        """As an entity tag holds it."""
+        return f"{self.position}-{self.mark}"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskPage:
-    """A JSON array of tasks at the user's position `head`; `total` and `next` only for a page."""
+    """A JSON array of tasks as they are at `head`; `total` and `next` only for a page."""
 
     body: bytes
-    head: int
+    head: Head
     total: int | None = None
     next: Cursor | None = None
 
@@ -107,7 +121,7 @@ def _arguments(user_id: str, query: TaskQuery) -> tuple[object, ...]:
 
 def _page(row: Mapping[str, Any], user_id: str, query: TaskQuery) -> TaskPage:
     if row["body"] is not None:
-        return TaskPage(body=row["body"].encode(), head=row["head"])
+        return TaskPage(body=row["body"].encode(), head=_head(row))
     after = query.after
     changed = [_entry(user_id, query, task) for task in _changed(row) if matches(query, task)]
     entries = [_stored(*stored) for stored in _json(row["page"])]
@@ -117,7 +131,7 @@ def _page(row: Mapping[str, Any], user_id: str, query: TaskQuery) -> TaskPage:
     last = page[-1] if query.limit is not None and len(entries) > query.limit else None
     return TaskPage(
         body=b"[" + ",".join([entry.body for entry in page]).encode() + b"]",
-        head=row["head"],
+        head=_head(row),
         total=None if query.limit is None else row["total"] + len(changed),
         next=None if last is None else Cursor(sort=query.sort, status=query.status, key=last.key, id=last.id),
     )
@@ -146,14 +160,18 @@ async def get_tasks(
     return found
 
 
-async def heads(database: Database, users: Sequence[str]) -> list[int]:
-    """The position of each user's last event, 0 where there is none.
+async def heads(database: Database, users: Sequence[str]) -> list[Head]:
+    """Each user's head.
 
     Raises:
         UnavailableError: the database cannot answer.
     """
-    found = {row["user_id"]: row["head"] for row in await database.fetch(HEADS, users)}
-    return [found.get(user_id, 0) for user_id in users]
+    found = {row["user_id"]: _head(row) for row in await database.fetch(HEADS, users)}
+    return [found.get(user_id, Head()) for user_id in users]
+
+
+def _head(row: Mapping[str, Any]) -> Head:
+    return Head(row["head"], row["mark"] or "")
 
 
 def _changed(row: Mapping[str, Any]) -> Iterable[Task]:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, TypeAlias
 
-from read_api.queries import TaskBody, TaskPage, TaskQuery, get_tasks, heads, lists
+from read_api.queries import Head, TaskBody, TaskPage, TaskQuery, get_tasks, heads, lists
 from read_api.together import Together
 from runtime.database import Database
 
@@ -73,7 +73,7 @@ class Reader:
             raise task
         return task
 
-    async def _fetch_heads(self, users: Sequence[str]) -> Sequence[int]:
+    async def _fetch_heads(self, users: Sequence[str]) -> Sequence[Head]:
         return await heads(self._database, users)
 
     async def _fetch_lists(self, keys: Sequence[_Key]) -> Sequence[TaskPage | Exception]:
@@ -117,8 +117,8 @@ def _weight(page: TaskPage) -> int:
     return len(page.body) + 1000
 
 
-def list_etag(head: int, query: TaskQuery) -> str:
-    """The user's last position, which every change moves, and a mark of the query where it is not the plain one."""
+def list_etag(head: Head, query: TaskQuery) -> str:
+    """The user's head, which every change moves, and a mark of the query where it is not the plain one."""
     return f'"{head}{_mark(query)}"'
 
 

@@ -99,7 +99,7 @@ async def read_tasks(request: Request) -> Response:
 async def _past_tasks(request: Request, user_id: str, query: TaskQuery, when: int | datetime) -> Response:
     then = await _moment(request, user_id, when)
     check_as_of(query.after, then.position)
-    etag = _etag(f"{then.position}.{then.erased}", (query.status, query.sort, query.limit, query.after))
+    etag = _etag(str(then), (query.status, query.sort, query.limit, query.after))
     unchanged = _unchanged(request, {"ETag": etag, "Cache-Control": _CACHING, _POSITION: str(then.position)})
     if unchanged is not None:
         return unchanged
@@ -130,7 +130,7 @@ async def read_task(request: Request) -> Response:
         then = await _moment(request, user_id, when)
         task = await get_task_as_of(_database(request), user_id, task_id, then.position)
         headers[_POSITION] = str(then.position)
-        mark = f"@{then.position}.{then.erased}"
+        mark = f"@{then}"
     if task is None:
         raise task_not_found(request)
     return _validated(request, task.body, {"ETag": f'"{task.version}{mark}"', **headers})
@@ -204,12 +204,12 @@ async def _moment(request: Request, user_id: str, when: int | datetime) -> Momen
 
 
 def _list_headers(user_id: str, query: TaskQuery, page: TaskPage, etag: str) -> dict[str, str]:
-    headers = {"ETag": etag, "Cache-Control": _CACHING, _POSITION: str(page.head)}
+    headers = {"ETag": etag, "Cache-Control": _CACHING, _POSITION: str(page.head.position)}
     if page.total is not None:
         headers["X-Total-Count"] = str(page.total)
     if page.next is not None:
         asked_next = {"status": query.status, "sort": query.sort, "limit": query.limit, "cursor": encode(page.next)}
-        past = {} if query.as_of is None else {"as_of": page.head}
+        past = {} if query.as_of is None else {"as_of": page.head.position}
         headers["Link"] = _next_link(user_id, "tasks", asked_next | past)
     return headers
 

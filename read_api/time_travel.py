@@ -12,10 +12,10 @@ from domain.task import NoTask, Task, TaskState
 from edge.task_body import task_body
 from event_log.read import recorded
 from read_api.cursor import Cursor
-from read_api.queries import TaskBody, TaskPage, TaskQuery, matches, place, sort_key
+from read_api.queries import Head, TaskBody, TaskPage, TaskQuery, matches, place, sort_key
 from runtime.database import Database
 
-POSITION_AT: Final = "SELECT * FROM tasklog.position_at($1, $2)"
+MOMENT: Final = "SELECT * FROM tasklog.moment($1, $2, $3)"
 EVENTS: Final = "SELECT * FROM tasklog.events_between($1, $2, $3, $4, $5)"
 
 _CHUNK: Final = 250  # some 3 ms of work, then other requests have their turn
@@ -27,10 +27,15 @@ class FutureError(Exception):
 
 
 class Moment(NamedTuple):
-    """A position of a user's stream, and where the last erasure was recorded: both together fix every answer."""
+    """A position of a stream, its event's mark, and where the last erasure is recorded: they fix every answer."""
 
     position: int
+    mark: str
     erased: int
+
+    def __str__(self) -> str:
+        """As an entity tag holds it."""
+        return f"{self.position}.{self.mark}.{self.erased}"
 
 
 async def moment(database: Database, user_id: str, as_of: int | datetime) -> Moment:
@@ -40,11 +45,11 @@ async def moment(database: Database, user_id: str, as_of: int | datetime) -> Mom
         FutureError: the position is behind the stream's head, the time is still to come.
         UnavailableError: the database cannot answer.
     """
-    (row,) = await database.fetch(POSITION_AT, user_id, as_of if isinstance(as_of, datetime) else None)
-    position: int = row["position"] if isinstance(as_of, datetime) else as_of
-    if row["future"] or position > row["head"]:
+    asked = (None, as_of) if isinstance(as_of, datetime) else (as_of, None)
+    (row,) = await database.fetch(MOMENT, user_id, *asked)
+    if row["future"]:
         raise FutureError
-    return Moment(position=position, erased=row["erased"])
+    return Moment(position=row["position"], mark=row["mark"] or "", erased=row["erased"])
 
 
 async def list_tasks_as_of(database: Database, user_id: str, query: TaskQuery, position: int) -> TaskPage:
@@ -65,7 +70,7 @@ async def list_tasks_as_of(database: Database, user_id: str, query: TaskQuery, p
     last = page[-1] if len(rest) > len(page) else None
     return TaskPage(
         body=await _array(user_id, page),
-        head=position,
+        head=Head(position),
         total=None if query.limit is None else len(tasks),
         next=last
         and Cursor(sort=query.sort, status=query.status, key=sort_key(query, last), id=last.id, as_of=position),

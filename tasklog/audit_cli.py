@@ -78,14 +78,14 @@ def replay(
 
     from domain.evolve import HistoryError
     from event_log.codec import UnreadableEventError
-    from read_api.queries import TaskQuery
-    from read_api.time_travel import POSITION_AT, FutureError, list_tasks_as_of, moment
+    from read_api.queries import TaskQuery, heads
+    from read_api.time_travel import FutureError, list_tasks_as_of, moment
 
     at = _moment(as_of)
 
     async def work(database: Database) -> Any:
         if at is None:
-            position = (await database.fetch(POSITION_AT, user, None))[0]["position"]
+            position = (await heads(database, [user]))[0].position
         else:
             position = (await moment(database, user, at)).position
         return await list_tasks_as_of(database, user, TaskQuery(), position)

@@ -98,7 +98,7 @@ async def answers(reader: Database, model: Model, limit: int) -> dict[Any, Any]:
     found: dict[Any, Any] = {}
     for status, sort in LISTS:
         page = await list_tasks(reader, model.user, TaskQuery(status=status, sort=sort))
-        found[status, sort] = page.body, page.head
+        found[status, sort] = page.body, page.head.position
         found[status, sort, limit] = list(await walk(reader, model.user, status, sort, limit))
     for task_id in [*model.ids, NOBODYS]:
         task = (await get_tasks(reader, [(model.user, task_id)]))[0]
@@ -219,7 +219,7 @@ async def test_what_is_acknowledged_is_in_the_next_read_while_projectors_run(
         for n in range(1, 41):
             ((event,),) = await appended(writer, of(user))
             page = await list_tasks(reader, user, TaskQuery())
-            assert (len(json.loads(page.body)), page.head) == (n, n)
+            assert (len(json.loads(page.body)), page.head.position) == (n, n)
             assert (await get_tasks(reader, [(user, event.task_id)]))[0] is not None
 
     projecting = asyncio.create_task(project())

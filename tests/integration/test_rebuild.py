@@ -202,8 +202,8 @@ async def _read_until(done: asyncio.Event, reader: Database, user: str, answers:
     known: dict[int, bytes] = {}
     while not done.is_set():
         page = await list_tasks(reader, user, TaskQuery())
-        assert page.head >= max(known, default=0)
-        assert known.setdefault(page.head, page.body) == page.body
+        assert page.head.position >= max(known, default=0)
+        assert known.setdefault(page.head.position, page.body) == page.body
         answers[n] += 1
 
 

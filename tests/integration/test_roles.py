@@ -38,7 +38,7 @@ ALLOWED = {"writer": set(), "projector": OWN_TABLES | READ_BY_PROJECTOR, "reader
 FUNCTIONS = {
     "writer": {"append", "remembered", "task_events"},
     "projector": set(),
-    "reader": {"list_tasks", "get_task", "heads", "history", "position_at", "events_between"},
+    "reader": {"list_tasks", "get_task", "heads", "history", "moment", "events_between"},
 }
 FORBIDDEN = [
     "SELECT * FROM tasklog.take_head('alice', true)",
@@ -74,7 +74,7 @@ async def test_the_projecting_and_the_reading_role_can_do_their_work(
 ) -> None:
     task = await created(writer, "alice")
     assert await catch_up(projector) == 1
-    assert (await list_tasks(reader, "alice", TaskQuery())).head == 1
+    assert (await list_tasks(reader, "alice", TaskQuery())).head.position == 1
     assert await get_tasks(reader, [("alice", task)]) != [None]
 
 

@@ -24,7 +24,7 @@ MARK = "the-text-of-mallory"
 READS: dict[str, tuple[Any, ...]] = {
     "heads": (["alice"],),
     "history": ("alice", None, None, 0, 100),
-    "position_at": ("alice", None),
+    "moment": ("alice", 0, None),
     "events_between": ("alice", None, 0, 100, 100),
     "list_tasks": ("alice", None, "created", None, None, None),
 }
@@ -102,7 +102,7 @@ async def test_what_a_session_makes_for_itself_shadows_nothing(
                     "SELECT * FROM tasklog.list_tasks('alice', NULL, 'title', NULL, NULL, NULL)"
                 )
                 assert MARK not in repr(rows)
-                assert "shadow" not in repr(await connection.fetch("SELECT * FROM tasklog.position_at('alice', NULL)"))
+                assert "shadow" not in repr(await connection.fetch("SELECT * FROM tasklog.moment('alice', 0, NULL)"))
             if role == "writer":
                 found = await connection.fetch(
                     "SELECT * FROM tasklog.task_events('{alice}', $1, '{0}')", [mallorys_task]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from read_api.queries import TaskPage, TaskQuery
+from read_api.queries import Head, TaskPage, TaskQuery
 from read_api.reader import KEPT_SECONDS, KeptPages
 
 QUERY = TaskQuery()
 
 
 def page(head: int, size: int = 10) -> TaskPage:
-    return TaskPage(body=b"x" * size, head=head)
+    return TaskPage(body=b"x" * size, head=Head(head))
 
 
 class Clock:
