@@ -90,23 +90,28 @@ async def project_batch(database: Database, users: int = USERS) -> tuple[int, in
     """
     claimed: dict[str, int] = {}
     try:
-        async with database.transaction("synchronous_commit = off") as connection:
+        async with database.transaction() as connection:
             claimed |= {row["user_id"]: row["position"] for row in await connection.fetch(CLAIM, users)}
-            return len(claimed), await _project(connection, claimed) if claimed else 0
+            if not claimed:
+                return 0, 0
+            batch = await _project(connection, claimed)
     except asyncpg.PostgresError as error:
         if not claimed:
             raise
         # Not its message, which quotes values.
         raise RefusedError([*claimed], f"{type(error).__name__} ({error.sqlstate})") from error
+    # Of its own, as one statement: an append that finds a head held by it passes the user over.
+    await database.fetch(UNMARK, [*batch.reached], [*batch.reached.values()])
+    return len(claimed), batch.events
 
 
-async def _project(connection: Any, claimed: Mapping[str, int]) -> int:
+async def _project(connection: Any, claimed: Mapping[str, int]) -> Batch:
     events = await connection.fetch(UNPROJECTED, [*claimed], [*claimed.values()], EVENTS_OF_A_USER, EVENTS)
     touched = {(row["user_id"], row["task_id"]) for row in events if row["task_id"] is not None}
     rows = await connection.fetch(TOUCHED, [user for user, _ in touched], [task for _, task in touched])
     batch = fold_batch(claimed, events, {(row["user_id"], row["id"]): task_of(row) for row in rows})
     await _write(connection, claimed, batch)
-    return batch.events
+    return batch
 
 
 def fold_batch(claimed: Mapping[str, int], events: Sequence[Any], rows: Mapping[TaskKey, Task]) -> Batch:
@@ -141,7 +146,6 @@ async def _write(connection: Any, claimed: Mapping[str, int], batch: Batch) -> N
     for user_id, error in batch.failed.items():
         log.error(_PARKED, user_id=user_id, error=error)
         await connection.execute(PARK, user_id, error)
-    await connection.execute(UNMARK, [*batch.reached], [*batch.reached.values()])
 
 
 async def write_rows(connection: Any, put: Sequence[Row], removed: Sequence[TaskKey]) -> None:

@@ -116,7 +116,7 @@ async def _give_up_first(database: Database, error: str) -> Rebuilt:
 
 
 async def _rebuild_batch(database: Database, users: int) -> Rebuilt:
-    async with database.transaction("synchronous_commit = off") as connection:
+    async with database.transaction() as connection:
         claimed = {row["user_id"]: row["position"] for row in await connection.fetch(CLAIM_REBUILD, users)}
         done = Rebuilt(users=len(claimed))
         if not claimed:

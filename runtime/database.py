@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -38,6 +38,9 @@ _UNAVAILABLE: Final = (
     asyncpg.PostgresIOError,
 )
 
+# What a crash of the server takes back of the projection is projected again.
+_SESSION: Final[Mapping[str, dict[str, str]]] = {"projector": {"synchronous_commit": "off"}}
+
 log = structlog.get_logger()
 
 
@@ -70,10 +73,11 @@ class Database:
     Where no connection is free, so many wait for one, and for so long, and no more.
     """
 
-    def __init__(self, pool: asyncpg.Pool, where: Address, limits: Limits) -> None:
+    def __init__(self, pool: asyncpg.Pool, where: Address, limits: Limits, session: Mapping[str, str]) -> None:
         self.pool = pool
         self._where = where
         self._limits = limits
+        self._session = session
         self._users = 0
 
     async def fetch(self, query: str, *args: Any) -> Sequence[Any]:
@@ -105,7 +109,7 @@ class Database:
         if self._where.pooled:
             if self._where.role:
                 begin.append(f"SET LOCAL ROLE {self._where.role}")
-            begin += [f"SET LOCAL {name} = {value}" for name, value in self._limits.on_server().items()]
+            begin += [f"SET LOCAL {name} = {value}" for name, value in self._session.items()]
         begin += [f"SET LOCAL {setting}" for setting in settings]
         try:
             async with self._connection() as connection:
@@ -170,6 +174,7 @@ async def open_database(
     where = service_address(settings, role)
     limits = Limits(connections=connections, seconds=seconds)
     taken = {"role": where.role} if where.role else {}
+    session = limits.on_server() | _SESSION.get(role, {})
     pool = asyncpg.create_pool(
         where.url,
         min_size=0,
@@ -179,11 +184,11 @@ async def open_database(
         statement_cache_size=0 if where.pooled else 100,
         reset=_keep,
         # A pooler takes none of these at the start: there they are set in each transaction.
-        server_settings=None if where.pooled else taken | limits.on_server(),
+        server_settings=None if where.pooled else taken | session,
     )
     try:
         async with pool:
-            database = Database(pool, where, limits)
+            database = Database(pool, where, limits, session)
             setting = "DATABASE_URL" if where.role else URL_OF_ROLE.get(role, "DATABASE_URL").upper()
             await _check_schema(database, setting)
             if role in URL_OF_ROLE:

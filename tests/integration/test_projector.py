@@ -26,6 +26,7 @@ from runtime.settings import Settings
 from tests.ledger import Life, appended, copy_of, created, forget_projection, of, projected, tasks_copy, within
 from tests.servers import eventually_async
 
+MARKED = "SELECT count(*) FROM tasklog.streams WHERE unprojected_since IS NOT NULL"
 PARKED = "SELECT user_id, attempts, error FROM tasklog.checkpoints WHERE parked_until IS NOT NULL"
 DUE = "UPDATE tasklog.checkpoints SET parked_until = now() WHERE parked_until IS NOT NULL"
 BREAK = "UPDATE tasklog.events SET type = 'task.renamed' WHERE user_id = 'bad' AND position = 2"
@@ -42,7 +43,7 @@ async def assert_projected(owner: asyncpg.Connection, made: Sequence[Life]) -> N
     assert await projected(owner) == {life.user: life.tasks for life in made if life.tasks}
     checkpoints = await owner.fetch("SELECT user_id, position, parked_until FROM tasklog.checkpoints")
     assert {tuple(row) for row in checkpoints} == {(life.user, life.events, None) for life in made}
-    assert await owner.fetchval("SELECT count(*) FROM tasklog.streams WHERE unprojected_since IS NOT NULL") == 0
+    assert await owner.fetchval(MARKED) == 0
 
 
 async def test_two_projectors_at_once_project_each_event_once(
@@ -80,6 +81,7 @@ class Dying:
             if not self.left:
                 await self._kill()
             yield self
+        self.fetch = self._database.fetch  # type: ignore[method-assign]
 
     async def fetch(self, query: str, *args: Any) -> Any:
         return await self._then_maybe_die(self._connection.fetch(query, *args))
@@ -121,9 +123,31 @@ async def test_a_projector_killed_between_any_two_statements_has_projected_nothi
         assert await catch_up(projector) == 40
         await assert_projected(owner, made)
         statements += 1
-    assert statements == 8, "one for BEGIN, and one for each statement of a batch"
+    assert statements == 7, "one for BEGIN, and one for each statement of a batch"
     await catch_up(projector)
     await assert_projected(owner, made)
+
+
+async def test_a_projector_killed_behind_its_commit_has_projected_all_of_it_once(
+    projector: Database, writer: Database, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its streams are still marked as unprojected: the next projector finds nothing to do for them."""
+    made = await lives(writer, 5, 12)
+    await catch_up(projector)
+    await asyncio.gather(*(life.go_on(writer, 8) for life in made))
+    with monkeypatch.context() as patch:
+        patch.setattr(projector, "fetch", dies)
+        with pytest.raises(UnavailableError):
+            await projection.project_batch(projector)
+    assert await projected(owner) == {life.user: life.tasks for life in made if life.tasks}
+    assert await owner.fetchval(MARKED) == 5
+    assert await catch_up(projector) == 0
+    await assert_projected(owner, made)
+
+
+async def dies(*_: object) -> None:
+    """As of a process that is no more."""
+    raise UnavailableError
 
 
 async def test_more_events_than_a_batch_takes_are_projected_in_turns(
