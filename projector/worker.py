@@ -90,7 +90,7 @@ async def project_until(
 
     `idle` is set in between.
     """
-    idle = idle or asyncio.Event()
+    idle, loop = idle or asyncio.Event(), asyncio.get_running_loop()
     while not stopping.is_set():
         idle.set()
         with suppress(TimeoutError):
@@ -98,9 +98,10 @@ async def project_until(
         woken.clear()
         idle.clear()
         try:
+            started = loop.time()
             await catch_up(database)
             # What comes meanwhile is projected together: a batch costs as much for one event as for thirty.
-            await asyncio.sleep(PAUSE_SECONDS)
+            await asyncio.sleep(max(PAUSE_SECONDS, 2 * (loop.time() - started)))
         except UnavailableError as error:
             log.warning("the database is away, nothing is projected until it is back", error=str(error))
             await asyncio.sleep(SWEEP_SECONDS / 4)
