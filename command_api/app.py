@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from command_api.group_commit import ConflictError, InFlightError, command_queue
+from command_api.group_commit import ConflictError, InFlightError, command_queues
 from command_api.handle import StaleError
 from command_api.idempotency import KeyReusedError
 from command_api.routes import CommandState, router
@@ -37,9 +37,9 @@ def create_app(settings: Settings) -> FastAPI:
             rate_limiter(settings) as limiter,
             open_database(settings, "writer") as database,
             open_wake(settings) as wake,
-            command_queue(database, wake) as queue,
+            command_queues(database, wake) as queues,
         ):
-            yield {"verifier": verifier, "limiter": limiter, "queue": queue}
+            yield {"verifier": verifier, "limiter": limiter, "queues": queues}
 
     return service(settings, router.routes, lifespan, _HANDLERS)
 

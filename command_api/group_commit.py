@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -20,10 +20,11 @@ from event_log.append import Refused
 from runtime.database import Database, UnavailableError
 from runtime.wakeup import Wake
 
+_QUEUES: Final = 2
 _BATCH: Final = 200
 _ATTEMPTS: Final = 20
-_WAITING: Final = 2000
-_LANES_AT_WORK: Final = 4
+_WAITING: Final = 1000
+_LANES_AT_WORK: Final = 2
 _FIRST_PAUSE: Final = 0.002
 _LONGEST_PAUSE: Final = 0.05
 _LONGEST_QUEUE: Final = 1.0
@@ -49,20 +50,23 @@ class _Waiting:
     result: asyncio.Future[TaskState]
     deadline: float
     attempts: int = 0
+    passed_over: bool = False
 
 
 class CommandQueue:
     """Commands on their way into the ledger.
 
     One batch is under way at a time, and never waits for a lock. A user whose stream another transaction holds is
-    taken out into a lane of its own, which tries again and again, so that nobody else has to wait.
+    passed over, and first in the next batch: most often it was the projector, for a moment. Whose stream is held then
+    too is taken out into a lane of its own, which tries again and again, so that nobody else has to wait.
     """
 
-    def __init__(self, database: Database, wake: Wake) -> None:
+    def __init__(self, database: Database, wake: Wake, known: KnownStates) -> None:
         self._database = database
         self._wake = wake
-        self._known = KnownStates()
+        self._known = known
         self._waiting: deque[_Waiting] = deque()
+        self._passed_over: list[_Waiting] = []
         self._arrived = asyncio.Event()
         self._commands = 0
         self._keys: set[tuple[str, str]] = set()
@@ -101,7 +105,8 @@ class CommandQueue:
         """Take what waits, carry it out, again and again."""
         while True:
             await self._arrived.wait()
-            batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+            batch, self._passed_over = self._passed_over, []
+            batch += [self._waiting.popleft() for _ in range(min(_BATCH - len(batch), len(self._waiting)))]
             if not self._waiting:
                 self._arrived.clear()
             await self._carry_out(batch)
@@ -150,15 +155,21 @@ class CommandQueue:
             _fail(waiting, UnavailableError("the stream is held by another transaction"))
         elif outcome is not Refused.BUSY and waiting.attempts >= _ATTEMPTS:
             _fail(waiting, ConflictError())
+        elif outcome is Refused.BUSY:
+            self._try_later(waiting)
         else:
-            self._try_again(waiting, outcome)
-
-    def _try_again(self, waiting: _Waiting, outcome: Refused) -> None:
-        waiting.request = replace(waiting.request, reload=True)
-        user_id = waiting.request.user_id
-        if outcome is not Refused.BUSY:
             waiting.attempts += 1
-        elif user_id not in self._lanes:
+            waiting.request = replace(waiting.request, reload=True)
+            self._enter(waiting)
+
+    def _try_later(self, waiting: _Waiting) -> None:
+        user_id = waiting.request.user_id
+        if user_id not in self._lanes and not waiting.passed_over:
+            waiting.passed_over = True
+            self._passed_over.append(waiting)
+            self._arrived.set()
+            return
+        if user_id not in self._lanes:
             self._lanes[user_id] = deque()
             task = asyncio.create_task(self._run_lane(user_id))
             self._lane_tasks.add(task)
@@ -188,15 +199,35 @@ def _fail(waiting: _Waiting, error: Exception) -> None:
         waiting.result.set_exception(error)
 
 
+class CommandQueues:
+    """As many queues as batches are under way at a time: while Postgres works on one, the other is decided.
+
+    All of a user's commands are in the same one, so they stay in order, and no batch meets a stream that another holds.
+    """
+
+    def __init__(self, queues: Sequence[CommandQueue]) -> None:
+        self._queues = queues
+
+    def of(self, user_id: str) -> CommandQueue:
+        """The queue of a user's commands."""
+        return self._queues[hash(user_id) % len(self._queues)]
+
+    async def execute(self, request: CommandRequest) -> TaskState:
+        """Carry a command out, as `CommandQueue.execute` says."""
+        return await self.of(request.user_id).execute(request)
+
+
 @asynccontextmanager
-async def command_queue(database: Database, wake: Wake) -> AsyncIterator[CommandQueue]:
-    """A running CommandQueue for the time of a service."""
-    queue = CommandQueue(database, wake)
-    running = asyncio.create_task(queue.run_forever())
+async def command_queues(database: Database, wake: Wake) -> AsyncIterator[CommandQueues]:
+    """Running queues for the time of a service."""
+    known = KnownStates()
+    queues = [CommandQueue(database, wake, known) for _ in range(_QUEUES)]
+    running = [asyncio.create_task(queue.run_forever()) for queue in queues]
     try:
-        yield queue
+        yield CommandQueues(queues)
     finally:
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
-        await queue.stop()
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        for queue in queues:
+            await queue.stop()

@@ -24,7 +24,7 @@ from edge.service import ReadyRoute, json_response
 from edge.task_body import task_body
 
 if TYPE_CHECKING:
-    from command_api.group_commit import CommandQueue
+    from command_api.group_commit import CommandQueues
     from domain.commands import Command
     from edge.bodies import JsonBody
 
@@ -38,7 +38,7 @@ _LOCATION: Final = {"Location": {"description": "The path of the task", "schema"
 class CommandState(EdgeState):
     """What the lifespan of the command API opens."""
 
-    queue: CommandQueue
+    queues: CommandQueues
 
 
 router = APIRouter(route_class=ReadyRoute, tags=["tasks"])
@@ -140,7 +140,7 @@ async def _carry_out(request: Request, user_id: str, task_id: int | None, comman
         ProblemError: a precondition is malformed; and what CommandQueue.execute raises.
     """
     versions, key = if_match(request), idempotency_key(request)
-    return await _state(request)["queue"].execute(
+    return await _state(request)["queues"].execute(
         CommandRequest(
             user_id=user_id,
             task_id=task_id,

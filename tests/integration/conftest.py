@@ -1,4 +1,4 @@
-"""The database of a test as its owner and as each service sees it."""
+"""The database of a test as its owner and as each service sees it, and the queues over it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from command_api.group_commit import CommandQueues, command_queues
 from runtime.database import Database, open_database
 from runtime.settings import Settings
+from runtime.wakeup import Wake
 from tests.servers import Database as Addresses
 
 
@@ -36,3 +38,9 @@ async def projector(settings: Settings) -> AsyncIterator[Database]:
 async def reader(settings: Settings) -> AsyncIterator[Database]:
     async with open_database(settings, "reader") as opened:
         yield opened
+
+
+@pytest.fixture
+async def queue(writer: Database) -> AsyncIterator[CommandQueues]:
+    async with command_queues(writer, Wake(None)) as running:
+        yield running

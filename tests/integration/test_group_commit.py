@@ -1,48 +1,28 @@
 """Commands that wait together are carried out together, and each answers as if it had been alone.
 
-Seen to fail: with commands of one batch decided on the same state, with a no-op answered on what was merely known,
-without `reload`, without lanes (everybody waits for the held stream), with a failed batch failed as a whole, and
-with cancelled commands left in their lane.
+Seen to fail: with commands of one batch decided on the same state, with a no-op answered on what was merely known, and
+without `reload`.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
 import pytest
 
-from command_api.group_commit import CommandQueue, ConflictError, command_queue
-from command_api.handle import CommandRequest
+from command_api.group_commit import CommandQueues, ConflictError, command_queues
 from domain.commands import Command, CompleteTask, CreateTask, DeleteTask, EditTask, ReopenTask, ToggleTask
 from domain.decide import TaskNotFoundError
 from domain.events import TaskCompleted, TaskDeleted, TaskEdited, TaskEvent, TaskReopened
-from domain.task import DeletedTask, Task, TaskState
+from domain.task import DeletedTask, Task
 from event_log.append import APPEND, Fetching
-from runtime.database import Database, UnavailableError, open_database
+from runtime.database import Database, open_database
 from runtime.settings import Settings
 from runtime.wakeup import Wake
-from tests.ledger import appended, created, of, positions, waits_for_lock, within
-from tests.servers import eventually_async
-
-HOLD = "SELECT FROM tasklog.streams WHERE user_id = 'alice' FOR UPDATE"
-CREATE = CreateTask(title="Milk")
-
-
-@pytest.fixture
-async def queue(writer: Database) -> AsyncIterator[CommandQueue]:
-    async with command_queue(writer, Wake(None)) as running:
-        yield running
-
-
-async def run(queue: CommandQueue, command: Command, task: int | None = None, user: str = "alice") -> TaskState:
-    return await queue.execute(CommandRequest(user_id=user, task_id=task, command=command, request_id="test"))
-
-
-async def together(*commands: Any) -> list[Any]:
-    return await within(20, asyncio.gather(*commands, return_exceptions=True))
+from tests.integration.commands import CREATE, run, together
+from tests.ledger import appended, created, of, positions, within
 
 
 async def other_process(writer: Fetching, task: int, *events: TaskEvent, expected: int) -> None:
@@ -51,7 +31,7 @@ async def other_process(writer: Fetching, task: int, *events: TaskEvent, expecte
 
 
 async def test_a_hundred_parallel_toggles_each_answer_their_own_step(
-    queue: CommandQueue, owner: asyncpg.Connection
+    queue: CommandQueues, owner: asyncpg.Connection
 ) -> None:
     task = await run(queue, CREATE)
     assert isinstance(task, Task)
@@ -61,7 +41,7 @@ async def test_a_hundred_parallel_toggles_each_answer_their_own_step(
     assert await positions(owner, "alice") == list(range(1, 102))
 
 
-async def test_one_of_parallel_deletes_wins(queue: CommandQueue, owner: asyncpg.Connection) -> None:
+async def test_one_of_parallel_deletes_wins(queue: CommandQueues, owner: asyncpg.Connection) -> None:
     task = await run(queue, CREATE)
     assert isinstance(task, Task)
     answers = await together(*(run(queue, DeleteTask(), task.id) for _ in range(30)))
@@ -74,8 +54,8 @@ async def test_two_processes_on_one_task_lose_no_toggle(settings: Settings, owne
     async with (
         open_database(settings, "writer") as one,
         open_database(settings, "writer") as two,
-        command_queue(one, Wake(None)) as first,
-        command_queue(two, Wake(None)) as second,
+        command_queues(one, Wake(None)) as first,
+        command_queues(two, Wake(None)) as second,
     ):
         task = await created(one, "alice")
         answers: list[Task] = []
@@ -100,7 +80,7 @@ async def test_two_processes_on_one_task_lose_no_toggle(settings: Settings, owne
     ],
 )
 async def test_what_another_process_did_is_decided_on(
-    queue: CommandQueue, writer: Database, elsewhere: list[TaskEvent], command: Command, expected: Any
+    queue: CommandQueues, writer: Database, elsewhere: list[TaskEvent], command: Command, expected: Any
 ) -> None:
     """The queue knows the task as it was at version 1; a no-op on that is not answered unless it is proved."""
     task = await created(writer, "alice")
@@ -116,7 +96,7 @@ async def test_what_another_process_did_is_decided_on(
 
 
 async def test_a_task_that_was_missing_is_found_once_another_process_made_it(
-    queue: CommandQueue, writer: Database, owner: asyncpg.Connection
+    queue: CommandQueues, writer: Database, owner: asyncpg.Connection
 ) -> None:
     following = 1 + await owner.fetchval("SELECT nextval('tasklog.task_ids')")
     with pytest.raises(TaskNotFoundError):
@@ -128,7 +108,7 @@ async def test_a_task_that_was_missing_is_found_once_another_process_made_it(
 
 
 async def test_commands_decided_together_on_an_old_state_are_all_decided_anew(
-    queue: CommandQueue, writer: Database
+    queue: CommandQueues, writer: Database
 ) -> None:
     """The third would have expected version 3, which is what the task is at: by chance, and on another state."""
     task = await created(writer, "alice")
@@ -136,66 +116,6 @@ async def test_commands_decided_together_on_an_old_state_are_all_decided_anew(
     await other_process(writer, task, TaskEdited(title="Oat"), TaskCompleted(), expected=1)
     answers = await together(*(run(queue, ToggleTask(), task) for _ in range(3)))
     assert sorted((answer.version, answer.completed) for answer in answers) == [(4, False), (5, True), (6, False)]
-
-
-async def in_a_lane(queue: CommandQueue, commands: int) -> bool:
-    """Whether so many commands wait for alice's stream."""
-    return len(queue._lanes.get("alice", ())) == commands
-
-
-async def test_a_held_stream_lets_others_pass_and_is_served_after_its_release(
-    queue: CommandQueue, owner: asyncpg.Connection
-) -> None:
-    task = await run(queue, CREATE)
-    assert isinstance(task, Task)
-    async with owner.transaction():
-        await owner.execute(HOLD)
-        held = [asyncio.create_task(run(queue, ToggleTask(), task.id)) for _ in range(10)]
-        for _ in range(5):
-            assert {type(answer) for answer in await together(*(run(queue, CREATE, user=u) for u in "bcd"))} == {Task}
-        await eventually_async(lambda: in_a_lane(queue, 10))
-        assert not [command for command in held if command.done()]
-    answers = await together(*held)
-    assert sorted((answer.version, answer.completed) for answer in answers) == [(n, n % 2 == 0) for n in range(2, 12)]
-
-
-async def test_a_database_error_of_one_command_is_its_own(queue: CommandQueue, owner: asyncpg.Connection) -> None:
-    await owner.execute("""
-        CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'cursed'; END $$;
-        CREATE TRIGGER refuse BEFORE INSERT ON tasklog.events
-            FOR EACH ROW WHEN (new.user_id = 'cursed') EXECUTE FUNCTION public.refuse()
-    """)
-    answers = await together(*(run(queue, CREATE, user=user) for user in ["a", "cursed", "z", "a"]))
-    assert [type(answer) for answer in answers] == [Task, asyncpg.RaiseError, Task, Task]
-    assert await positions(owner, "a") == [1, 2]
-    assert await positions(owner, "cursed") == []
-
-
-async def test_a_command_that_was_given_up_before_it_began_is_not_carried_out(
-    queue: CommandQueue, owner: asyncpg.Connection
-) -> None:
-    given_up = asyncio.create_task(run(queue, CREATE))
-    kept = asyncio.create_task(run(queue, CREATE))
-    await asyncio.sleep(0)
-    given_up.cancel()
-    await together(given_up, kept)
-    assert await positions(owner, "alice") == [1]
-
-
-async def test_a_command_that_was_given_up_in_a_lane_is_not_carried_out(
-    queue: CommandQueue, owner: asyncpg.Connection
-) -> None:
-    await run(queue, CREATE)
-    async with owner.transaction():
-        await owner.execute(HOLD)
-        begun = asyncio.create_task(run(queue, CREATE))
-        await eventually_async(lambda: in_a_lane(queue, 1))
-        given_up = asyncio.create_task(run(queue, CREATE))
-        await asyncio.sleep(0)
-        given_up.cancel()
-    await together(begun, given_up)
-    await run(queue, CREATE)
-    assert await positions(owner, "alice") == [1, 2, 3]
 
 
 class Rival:
@@ -216,29 +136,14 @@ class Rival:
 async def test_a_conflict_without_end_ends_and_leaves_nothing(writer: Database, owner: asyncpg.Connection) -> None:
     task = await created(writer, "alice")
     rival = Rival(writer, owner, task)
-    async with command_queue(rival, Wake(None)) as queue:  # type: ignore[arg-type]
+    async with command_queues(rival, Wake(None)) as queue:  # type: ignore[arg-type]
         with pytest.raises(ConflictError):
             await within(20, run(queue, ToggleTask(), task))
     assert 2 < rival.version < 50
     assert await owner.fetchval("SELECT count(*) FROM tasklog.events WHERE type = 'task.completed'") == 0
 
 
-async def test_a_lost_connection_fails_what_was_under_way_and_nothing_after(
-    queue: CommandQueue, owner: asyncpg.Connection
-) -> None:
-    await run(queue, CREATE)
-    async with owner.transaction():
-        await owner.execute("LOCK TABLE tasklog.events IN EXCLUSIVE MODE")
-        under_way = asyncio.create_task(run(queue, CREATE))
-        await eventually_async(lambda: waits_for_lock(owner))
-        await owner.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'tasklog_writer'")
-        with pytest.raises(UnavailableError):
-            await within(5, under_way)
-    assert isinstance(await within(5, run(queue, CREATE)), Task)
-    assert await positions(owner, "alice") == [1, 2]
-
-
-async def test_a_new_task_answers_what_was_stored(queue: CommandQueue, owner: asyncpg.Connection) -> None:
+async def test_a_new_task_answers_what_was_stored(queue: CommandQueues, owner: asyncpg.Connection) -> None:
     answer = await run(queue, CreateTask(title="Milk", description="two litres"))
     row = await owner.fetchrow("SELECT * FROM tasklog.events")
     assert answer == Task(

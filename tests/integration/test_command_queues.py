@@ -1,0 +1,167 @@
+"""Batches on their way into the ledger: nobody waits for another user, and who gave up is not carried out.
+
+Seen to fail: without lanes (everybody waits for the held stream), with those passed over put behind the others or into
+a lane at once, with one queue for all, with a failed batch failed as a whole, and with cancelled commands left in
+their lane.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import asyncpg
+import pytest
+
+from command_api.group_commit import CommandQueues, command_queues
+from domain.commands import ToggleTask
+from domain.task import Task
+from event_log.append import APPEND
+from runtime.database import Database, UnavailableError
+from runtime.wakeup import Wake
+from tests.integration.commands import CREATE, run, together
+from tests.ledger import created, positions, waits_for_lock, within
+from tests.servers import eventually_async
+
+HOLD = "SELECT FROM tasklog.streams WHERE user_id = 'alice' FOR UPDATE"
+
+
+async def in_a_lane(queue: CommandQueues, commands: int) -> bool:
+    """Whether so many commands wait for alice's stream."""
+    return len(queue.of("alice")._lanes.get("alice", ())) == commands
+
+
+async def test_a_held_stream_lets_others_pass_and_is_served_after_its_release(
+    queue: CommandQueues, owner: asyncpg.Connection
+) -> None:
+    task = await run(queue, CREATE)
+    assert isinstance(task, Task)
+    async with owner.transaction():
+        await owner.execute(HOLD)
+        held = [asyncio.create_task(run(queue, ToggleTask(), task.id)) for _ in range(10)]
+        for _ in range(5):
+            assert {type(answer) for answer in await together(*(run(queue, CREATE, user=u) for u in "bcd"))} == {Task}
+        await eventually_async(lambda: in_a_lane(queue, 10))
+        assert not [command for command in held if command.done()]
+    answers = await together(*held)
+    assert sorted((answer.version, answer.completed) for answer in answers) == [(n, n % 2 == 0) for n in range(2, 12)]
+
+
+class HeldOnce:
+    """A database in which another transaction holds alice's stream during the first append, and no longer.
+
+    The first append is answered once `others_came` is set.
+    """
+
+    def __init__(self, database: Database, owner: asyncpg.Connection) -> None:
+        self._database, self._owner = database, owner
+        self.appends = 0
+        self.others_came = asyncio.Event()
+
+    async def fetch(self, query: str, *args: Any) -> Any:
+        if query != APPEND:
+            return await self._database.fetch(query, *args)
+        self.appends += 1
+        if self.appends > 1:
+            return await self._database.fetch(query, *args)
+        async with self._owner.transaction():
+            await self._owner.execute(HOLD)
+            rows = await self._database.fetch(query, *args)
+        await self.others_came.wait()
+        return rows
+
+
+async def test_whom_a_moments_hold_passed_over_is_first_in_the_next_batch(
+    writer: Database, owner: asyncpg.Connection
+) -> None:
+    """In the same commit as those who came meanwhile, before them, and without a lane."""
+    task = await created(writer, "alice")
+    held: Any = HeldOnce(writer, owner)
+    async with command_queues(held, Wake(None)) as queue:
+        early = [asyncio.create_task(run(queue, ToggleTask(), task)) for _ in range(3)]
+        await eventually_async(lambda: _is(held.appends == 1))
+        late = [asyncio.create_task(run(queue, ToggleTask(), task)) for _ in range(3)]
+        await asyncio.sleep(0)
+        held.others_came.set()
+        answers = await together(*early, *late)
+    assert [answer.version for answer in answers] == [2, 3, 4, 5, 6, 7]
+    assert held.appends == 2
+
+
+async def _is(true: bool) -> bool:
+    return true
+
+
+async def test_two_batches_of_different_users_are_under_way_at_once(
+    queue: CommandQueues, owner: asyncpg.Connection
+) -> None:
+    """Neither waits for the other to be committed; a third would."""
+    users = [f"user-{n}" for n in range(20)]
+    async with owner.transaction():
+        await owner.execute("LOCK TABLE tasklog.events IN EXCLUSIVE MODE")
+        waiting = [asyncio.create_task(run(queue, CREATE, user=user)) for user in users for _ in range(2)]
+        await eventually_async(lambda: waiting_appends(owner, 2))
+    answers = await together(*waiting)
+    assert {type(answer) for answer in answers} == {Task}
+    assert [await positions(owner, user) for user in users] == [[1, 2]] * 20
+
+
+async def waiting_appends(owner: asyncpg.Connection, number: int) -> bool:
+    """Whether so many appends wait for a lock."""
+    await owner.execute("SELECT pg_stat_clear_snapshot()")
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    return bool(await owner.fetchval(waiting) == number)
+
+
+async def test_a_database_error_of_one_command_is_its_own(queue: CommandQueues, owner: asyncpg.Connection) -> None:
+    await owner.execute("""
+        CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'cursed'; END $$;
+        CREATE TRIGGER refuse BEFORE INSERT ON tasklog.events
+            FOR EACH ROW WHEN (new.user_id = 'cursed') EXECUTE FUNCTION public.refuse()
+    """)
+    answers = await together(*(run(queue, CREATE, user=user) for user in ["a", "cursed", "z", "a"]))
+    assert [type(answer) for answer in answers] == [Task, asyncpg.RaiseError, Task, Task]
+    assert await positions(owner, "a") == [1, 2]
+    assert await positions(owner, "cursed") == []
+
+
+async def test_a_command_that_was_given_up_before_it_began_is_not_carried_out(
+    queue: CommandQueues, owner: asyncpg.Connection
+) -> None:
+    given_up = asyncio.create_task(run(queue, CREATE))
+    kept = asyncio.create_task(run(queue, CREATE))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    await together(given_up, kept)
+    assert await positions(owner, "alice") == [1]
+
+
+async def test_a_command_that_was_given_up_in_a_lane_is_not_carried_out(
+    queue: CommandQueues, owner: asyncpg.Connection
+) -> None:
+    await run(queue, CREATE)
+    async with owner.transaction():
+        await owner.execute(HOLD)
+        begun = asyncio.create_task(run(queue, CREATE))
+        await eventually_async(lambda: in_a_lane(queue, 1))
+        given_up = asyncio.create_task(run(queue, CREATE))
+        await asyncio.sleep(0)
+        given_up.cancel()
+    await together(begun, given_up)
+    await run(queue, CREATE)
+    assert await positions(owner, "alice") == [1, 2, 3]
+
+
+async def test_a_lost_connection_fails_what_was_under_way_and_nothing_after(
+    queue: CommandQueues, owner: asyncpg.Connection
+) -> None:
+    await run(queue, CREATE)
+    async with owner.transaction():
+        await owner.execute("LOCK TABLE tasklog.events IN EXCLUSIVE MODE")
+        under_way = asyncio.create_task(run(queue, CREATE))
+        await eventually_async(lambda: waits_for_lock(owner))
+        await owner.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'tasklog_writer'")
+        with pytest.raises(UnavailableError):
+            await within(5, under_way)
+    assert isinstance(await within(5, run(queue, CREATE)), Task)
+    assert await positions(owner, "alice") == [1, 2]
