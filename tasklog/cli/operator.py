@@ -1,5 +1,5 @@
 """What the commands of operators share: the database and Redis that they work on, their output and their exit codes."""
-# ruff: noqa: PLC0415 - as in tasklog/cli.py
+# ruff: noqa: PLC0415 - as in tasklog/cli/app.py
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], No
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from tasklog.rate_column import RateColumn
+    from tasklog.cli.rate_column import RateColumn
 
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn()]
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:

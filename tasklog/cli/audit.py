@@ -1,5 +1,5 @@
 """The commands of those who audit: status, history, replay, verify, anchor. Nothing here changes anything."""
-# ruff: noqa: PLC0415 - as in tasklog/cli.py
+# ruff: noqa: PLC0415 - as in tasklog/cli/app.py
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tasklog.audit_text import count, history_text, report_text, status_text, tasks_text
-from tasklog.operator import ExitCode, enqueue, fail, on_database, operator_settings, progress, show
+from tasklog.cli.operator import ExitCode, enqueue, fail, on_database, operator_settings, progress, show
+from tasklog.cli.wording import count, history_text, report_text, status_text, tasks_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
