@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tasklog.cli.operator import ExitCode, enqueue, fail, on_database, operator_settings, progress, show
+from tasklog.cli.conventions import EXIT_CODES, Background, ExitCode, Json, OptionalUser, fail, progress, show
+from tasklog.cli.servers import enqueue, on_database, operator_settings
 from tasklog.cli.wording import count, history_text, report_text, status_text, tasks_text
 
 if TYPE_CHECKING:
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 User = Annotated[str, typer.Argument(help="Whose ledger.", show_default=False)]
-OptionalUser = Annotated[str | None, typer.Argument(help="One user; all without it.", show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for machines.")]
-Background = Annotated[bool, typer.Option("--background", help="Let a projector do it; see status.")]
-
-EXIT_CODES = "Exit codes: 0 fine, 1 it could not start or finish, 2 wrong usage, 3 faults were found."
 
 
 @app.command(epilog=EXIT_CODES)

@@ -12,8 +12,8 @@ from uuid import uuid4
 
 import typer
 
-from tasklog.cli.audit import EXIT_CODES, Background, Json, OptionalUser
-from tasklog.cli.operator import ExitCode, enqueue, fail, on_database, operator_settings, progress, show
+from tasklog.cli.conventions import EXIT_CODES, Background, ExitCode, Json, OptionalUser, fail, progress, show
+from tasklog.cli.servers import enqueue, on_database, operator_settings
 from tasklog.cli.wording import count, fault_text
 
 if TYPE_CHECKING:
