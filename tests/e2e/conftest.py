@@ -18,6 +18,11 @@ def client(shared_service: RunningService, user: str) -> httpx.Client:
 
 
 @pytest.fixture
+def base(user: str) -> str:
+    return f"/api/{user}"
+
+
+@pytest.fixture
 def tasks(user: str) -> str:
     return f"/api/{user}/tasks"
 
