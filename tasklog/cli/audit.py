@@ -94,8 +94,8 @@ def replay(
         except (HistoryError, UnreadableEventError) as error:
             fail(f"The ledger cannot be replayed: {error}.", ExitCode.FAULTS)
     tasks = orjson.loads(page.body)
-    value = {"user_id": user, "position": page.head, "tasks": tasks}
-    show(value, as_json=json, text=lambda: tasks_text(user, page.head, tasks))
+    value = {"user_id": user, "position": page.head.position, "tasks": tasks}
+    show(value, as_json=json, text=lambda: tasks_text(user, page.head.position, tasks))
 
 
 @app.command(epilog=EXIT_CODES)
