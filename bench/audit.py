@@ -228,7 +228,7 @@ def main() -> None:
         make_export(path, events)
         with _postgres(Path(directory) / "data") as settings:
             structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("error"))
-            gc.set_threshold(200_000, 50, 100)  # both as tasklog/operator.py does
+            gc.set_threshold(200_000, 50, 100)  # both as tasklog/cli/servers.py does
             asyncio.run(_measure(settings, path, events))
 
 

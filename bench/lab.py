@@ -20,7 +20,7 @@ from tasklog.embedded.child import end, spawn
 from tasklog.embedded.data_dir import open_data_dir, socket_dir
 from tasklog.embedded.postgres import Postgres
 from tasklog.embedded.valkey import Valkey
-from tasklog.listener import listen
+from tasklog.serving.listener import listen
 
 if TYPE_CHECKING:
     import subprocess

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tasklog.cli import main
+from tasklog.cli.app import main
 
 main()

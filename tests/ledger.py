@@ -140,12 +140,27 @@ class Life:
         await appended(database, of(self.user, event, task=task, expected=version))
 
 
+async def lived(database: Fetching, number: int, steps: int, seed: int = 1) -> list[Life]:
+    """Users whose lives went on at once, this many steps each."""
+    made = [Life(f"user-{n}", seed) for n in range(number)]
+    await asyncio.gather(*(life.go_on(database, steps) for life in made))
+    return made
+
+
 async def projected(owner: asyncpg.Connection) -> dict[str, dict[int, tuple[str, bool, int]]]:
     """What the read table holds of each user, as `Life.tasks` would."""
     found: dict[str, dict[int, tuple[str, bool, int]]] = {}
     for row in await owner.fetch("SELECT * FROM tasklog.tasks"):
         found.setdefault(row["user_id"], {})[row["id"]] = (row["title"], row["completed"], row["version"])
     return found
+
+
+async def assert_projected(owner: asyncpg.Connection, made: Sequence[Life]) -> None:
+    """All of these lives, and nothing else, is in the read table, and no stream waits."""
+    assert await projected(owner) == {life.user: life.tasks for life in made if life.tasks}
+    checkpoints = await owner.fetch("SELECT user_id, position, parked_until FROM tasklog.checkpoints")
+    assert {tuple(row) for row in checkpoints} == {(life.user, life.events, None) for life in made}
+    assert await owner.fetchval("SELECT count(*) FROM tasklog.streams WHERE unprojected_since IS NOT NULL") == 0
 
 
 async def list_tasks(reader: Database, user_id: str, query: TaskQuery) -> TaskPage:

@@ -20,9 +20,9 @@ import jwt
 from tasklog.embedded.data_dir import open_data_dir, socket_dir
 from tasklog.embedded.postgres import Postgres
 from tasklog.embedded.valkey import Valkey
-from tasklog.health_probe import HealthProbe
-from tasklog.listener import listen, url_of
-from tasklog.service import Service
+from tasklog.serving.listener import listen, url_of
+from tasklog.supervision.health_probe import HealthProbe
+from tasklog.supervision.service import Service
 
 T = TypeVar("T")
 

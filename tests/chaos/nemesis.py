@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from redis import Redis
 
 import event_log
-from tasklog.service import Service
+from tasklog.supervision.service import Service
 from tests.chaos.planted import TOGGLE_OUTSIDE_THE_LOCK
 from tests.chaos.proxy import Proxy
 from tests.chaos.world import World

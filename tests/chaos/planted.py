@@ -13,7 +13,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from tasklog.embedded.child import spawn
-from tasklog.service import Service
+from tasklog.supervision.service import Service
 
 
 class PlantedService(Service):
@@ -112,6 +112,6 @@ TOGGLE_OUTSIDE_THE_LOCK: Final = (
 
 if __name__ == "__main__":
     FAULTS[sys.argv.pop(1)]()
-    from tasklog.cli import main
+    from tasklog.cli.app import main
 
     main()

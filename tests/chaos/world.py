@@ -23,8 +23,8 @@ from tasklog.embedded.cluster import plain_environment
 from tasklog.embedded.data_dir import open_data_dir, socket_dir
 from tasklog.embedded.postgres import Postgres
 from tasklog.embedded.valkey import Valkey
-from tasklog.listener import listen
-from tasklog.service import Service
+from tasklog.serving.listener import listen
+from tasklog.supervision.service import Service
 from tests.chaos.background import Background
 from tests.chaos.load import Load
 from tests.chaos.planted import PlantedService

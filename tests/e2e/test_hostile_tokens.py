@@ -19,12 +19,12 @@ from typing import Any
 import httpx
 import pytest
 
+from tests import token_table as table
 from tests.conftest import _cloned, _emptied
 from tests.integration.better_auth import BetterAuth, running_better_auth
 from tests.servers import RunningService, Servers, running_service
-from tests.signing import NOW, ORIGIN, SECRET, USER, Draft, good, key_set_body
+from tests.signing import NOW, ORIGIN, SECRET, USER, Draft, base64url, good, key_set_body
 from tests.unit import test_token_verifier as more
-from tests.unit import test_tokens as table
 
 MODES = ("HS256", "EdDSA")
 
@@ -96,7 +96,7 @@ def bad_tokens(algorithm: str) -> list[bytes]:
         *drafts(algorithm, table.BAD_HEADERS, table.BAD_CLAIMS),
         *(replace(base, header=text).signed() for text in table.BAD_TEXT if len(text) < 9000),
         *(replace(base, claims=text).signed() for text in table.BAD_TEXT if len(text) < 9000),
-        *(table.base64url(text) + b".e30.AA" for text in more.HOSTILE),
+        *(base64url(text) + b".e30.AA" for text in more.HOSTILE),
         *(token[:i] + bytes([token[i] ^ 1]) + token[i + 1 :] for i in range(0, len(token), 7)),
         b".".join([head, payload, b"x" + signature[1:]]),
         b".".join([head, payload]),

@@ -4,108 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import jwt
 import pytest
 
-from tests.servers import eventually
-
-RUN = Path(__file__).parents[2] / "run"
-START_SECONDS = 60
-STOP_SECONDS = 5
+from tests.e2e.all_in_one import RUN, StartRun, only_sentence
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
-
-
-@dataclass(kw_only=True)
-class Run:
-    """One `./run serve`, its settings, and what it printed."""
-
-    process: subprocess.Popen[bytes]
-    env: dict[str, str]
-    output: Path
-
-    def printed(self) -> str:
-        return self.output.read_text()
-
-    def wait_until_ready(self) -> str:
-        """The address it listens on."""
-
-        def listening() -> re.Match[str] | None:
-            assert self.process.poll() is None, self.printed()
-            return re.search(r"listens on (\S+)", self.printed())
-
-        return eventually(listening, START_SECONDS)[1]
-
-    def token(self, user: str) -> str:
-        answer = subprocess.run([RUN, "token", user], env=self.env, capture_output=True, text=True, check=True)
-        return answer.stdout.strip()
-
-    def processes(self) -> dict[int, str]:
-        """The command lines of all living processes that were started with this DATA_DIR, or work in it."""
-        found = {}
-        for directory in Path("/proc").glob("[0-9]*"):
-            try:
-                command = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                environment = (directory / "environ").read_bytes().decode(errors="replace")
-            except OSError:
-                continue
-            if command and self.env["DATA_DIR"] in command + environment:
-                found[int(directory.name)] = command
-        return found
-
-    def wait_for_end(self) -> int:
-        return self.process.wait(STOP_SECONDS)
-
-
-StartRun = Callable[..., Run]
-
-
-@pytest.fixture
-def start_run(tmp_path: Path) -> Iterator[StartRun]:
-    """Start `./run` in a DATA_DIR of this test, on a free port; end what is left of it afterwards."""
-    runs: list[Run] = []
-
-    def start(**settings: str) -> Run:
-        env = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "COV_"))}
-        env |= {"DATA_DIR": str(tmp_path / "data"), "API_PORT": "0"} | settings
-        output = tmp_path / f"output-{len(runs)}"
-        with output.open("wb") as file:
-            process = subprocess.Popen([RUN], env=env, stdout=file, stderr=file, cwd="/", start_new_session=True)
-        runs.append(Run(process=process, env=env, output=output))
-        return runs[-1]
-
-    yield start
-    for run in runs:
-        run.process.kill()
-        run.process.wait()
-
-
-def create_task(run: Run, url: str, title: str) -> httpx.Response:
-    headers = {"Authorization": f"Bearer {run.token('alice')}"}
-    return httpx.post(f"{url}/api/alice/tasks", json={"title": title}, headers=headers, timeout=10)
-
-
-def titles(run: Run, url: str) -> list[str]:
-    headers = {"Authorization": f"Bearer {run.token('alice')}"}
-    return [task["title"] for task in httpx.get(f"{url}/api/alice/tasks", headers=headers, timeout=10).json()]
-
-
-def only_sentence(run: Run) -> str:
-    """What a run that refused to start printed: one line, and nothing else."""
-    assert run.process.wait(START_SECONDS) == 1, run.printed()
-    lines = run.printed().splitlines()
-    assert len(lines) == 1, run.printed()
-    return lines[0]
 
 
 def test_run_prints_where_it_listens_and_how_to_call_it_once_it_answers(start_run: StartRun) -> None:
@@ -139,69 +50,6 @@ def test_a_port_in_use_is_one_sentence(start_run: StartRun) -> None:
         sentence = only_sentence(start_run(API_PORT=str(port)))
     assert f"port {port}" in sentence
     assert "API_PORT" in sentence
-
-
-@pytest.mark.parametrize("to_the_group", [False, True], ids=["the parent", "the process group"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_everything_within_five_seconds(
-    start_run: StartRun, number: signal.Signals, to_the_group: bool
-) -> None:
-    run = start_run()
-    run.wait_until_ready()
-    assert len(run.processes()) > 4, run.processes()
-    (os.killpg if to_the_group else os.kill)(run.process.pid, number)
-    assert run.wait_for_end() == 0, run.printed()
-    assert run.processes() == {}
-
-
-def test_a_signal_during_the_start_leaves_no_process(start_run: StartRun) -> None:
-    run = start_run()
-    eventually(lambda: any("postgres -D" in command for command in run.processes().values()), START_SECONDS)
-    run.process.terminate()
-    assert run.wait_for_end() == 0, run.printed()
-    assert run.processes() == {}
-
-
-def test_after_kill_9_no_process_is_left_and_the_next_start_has_every_task(start_run: StartRun) -> None:
-    run = start_run()
-    url = run.wait_until_ready()
-    assert create_task(run, url, "acknowledged").status_code == 201
-    run.process.kill()
-    run.process.wait()
-    eventually(lambda: run.processes() == {}, timeout=STOP_SECONDS)
-    again = start_run()
-    assert titles(again, again.wait_until_ready()) == ["acknowledged"]
-
-
-def test_a_start_right_after_kill_9_recovers(start_run: StartRun) -> None:
-    run = start_run()
-    run.wait_until_ready()
-    run.process.kill()
-    run.process.wait()
-    start_run().wait_until_ready()
-
-
-def test_a_process_number_that_another_process_took_over_does_not_stop_the_start(start_run: StartRun) -> None:
-    run = start_run()
-    run.wait_until_ready()
-    file = Path(run.env["DATA_DIR"]) / "postgres" / "postmaster.pid"
-    _, *rest = file.read_text().split("\n")
-    run.process.kill()
-    run.process.wait()
-    eventually(lambda: run.processes() == {}, timeout=STOP_SECONDS)
-    file.write_text("\n".join([str(os.getpid()), *rest]))
-    start_run().wait_until_ready()
-
-
-@pytest.mark.parametrize("victim", ["postgres -D", "valkey-server", "tasklog gateway", "tasklog projector"])
-def test_a_process_that_dies_is_started_again(start_run: StartRun, victim: str) -> None:
-    run = start_run()
-    url = run.wait_until_ready()
-    (killed,) = (number for number, command in run.processes().items() if victim in command)
-    os.kill(killed, signal.SIGKILL)
-    eventually(lambda: any(victim in cmd and number != killed for number, cmd in run.processes().items()))
-    eventually(lambda: create_task(run, url, "after").status_code == 201)
-    assert "after" in titles(run, url)
 
 
 def test_a_second_run_on_the_same_data_is_refused_in_one_sentence(start_run: StartRun) -> None:

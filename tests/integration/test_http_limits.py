@@ -19,10 +19,10 @@ from starlette.responses import Response
 from edge.owner import owner
 from edge.service import ReadyRoute, service
 from runtime.settings import Settings
-from tasklog import http_protocol
-from tasklog.http_protocol import Protocol, sweep_forever
-from tasklog.http_server import opened
-from tasklog.listener import listen
+from tasklog.serving import protocol
+from tasklog.serving.listener import listen
+from tasklog.serving.protocol import Protocol, sweep_forever
+from tasklog.serving.server import opened
 from tests.ledger import within
 from tests.signing import bearer, good, verifier
 
@@ -97,8 +97,8 @@ async def sent(port: int, *parts: bytes, end: bool = False) -> bytes:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_protocol, "REQUEST_SECONDS", 0.2)
-    monkeypatch.setattr(http_protocol, "_SWEEP_SECONDS", 0.05)
+    monkeypatch.setattr(protocol, "REQUEST_SECONDS", 0.2)
+    monkeypatch.setattr(protocol, "_SWEEP_SECONDS", 0.05)
 
 
 def problem_of(answer: bytes) -> tuple[int, str]:
@@ -148,7 +148,7 @@ async def test_a_body_that_goes_on_after_the_answer_is_cut(impatient: None) -> N
 
 
 async def test_who_does_not_take_an_answer_is_let_go(impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_protocol, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(protocol, "ANSWER_SECONDS", 0.2)
     async with serving(large) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
         writer.write(POST + b"Connection: close\r\n\r\n")

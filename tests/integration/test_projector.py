@@ -1,14 +1,13 @@
-"""The projector: each event exactly once, whatever is killed, however many run, whoever's event is bad.
+"""The projector: each event exactly once, whatever is killed, however many run; of bad events, see test_parking.py.
 
 Seen to fail: with the checkpoint in a transaction of its own, without `FOR UPDATE` in CLAIM, with the head unmarked
-without looking at it, with the wake-up cleared after the run, with a failing user's error let through, and with an
-unreadable event skipped.
+without looking at it, and with the wake-up cleared after the run.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -23,34 +22,29 @@ from projector.statements import ENROL
 from projector.worker import project_until
 from runtime.database import Database, UnavailableError, open_database
 from runtime.settings import Settings
-from tests.ledger import Life, appended, copy_of, created, forget_projection, of, projected, tasks_copy, within
+from tests.ledger import (
+    Life,
+    appended,
+    assert_projected,
+    copy_of,
+    created,
+    forget_projection,
+    lived,
+    of,
+    projected,
+    tasks_copy,
+    within,
+)
 from tests.servers import eventually_async
 
 MARKED = "SELECT count(*) FROM tasklog.streams WHERE unprojected_since IS NOT NULL"
-PARKED = "SELECT user_id, attempts, error FROM tasklog.checkpoints WHERE parked_until IS NOT NULL"
-DUE = "UPDATE tasklog.checkpoints SET parked_until = now() WHERE parked_until IS NOT NULL"
-BREAK = "UPDATE tasklog.events SET type = 'task.renamed' WHERE user_id = 'bad' AND position = 2"
-MEND = "UPDATE tasklog.events SET type = 'task.completed' WHERE user_id = 'bad' AND position = 2"
-
-
-async def lives(writer: Database, number: int, steps: int) -> list[Life]:
-    made = [Life(f"user-{n}", seed=1) for n in range(number)]
-    await asyncio.gather(*(life.go_on(writer, steps) for life in made))
-    return made
-
-
-async def assert_projected(owner: asyncpg.Connection, made: Sequence[Life]) -> None:
-    assert await projected(owner) == {life.user: life.tasks for life in made if life.tasks}
-    checkpoints = await owner.fetch("SELECT user_id, position, parked_until FROM tasklog.checkpoints")
-    assert {tuple(row) for row in checkpoints} == {(life.user, life.events, None) for life in made}
-    assert await owner.fetchval(MARKED) == 0
 
 
 async def test_two_projectors_at_once_project_each_event_once(
     settings: Settings, writer: Database, owner: asyncpg.Connection
 ) -> None:
     """While 40 users write. Their counts add up to the events: none was projected twice, or not at all."""
-    made = await lives(writer, 40, 5)
+    made = await lived(writer, 40, 5)
     writing = [asyncio.create_task(life.go_on(writer, 15)) for life in made]
 
     async def run() -> int:
@@ -107,7 +101,7 @@ async def test_a_projector_killed_between_any_two_statements_has_projected_nothi
     """Its batches have creations, changes and deletions; the next projector does all of it, once."""
     if settings.database_pooler == "yes":
         pytest.skip("a pooler hands out another backend than the one that was killed")
-    made = await lives(writer, 5, 12)
+    made = await lived(writer, 5, 12)
     await catch_up(projector)
     statements = 0
     while True:
@@ -132,7 +126,7 @@ async def test_a_projector_killed_behind_its_commit_has_projected_all_of_it_once
     projector: Database, writer: Database, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its streams are still marked as unprojected: the next projector finds nothing to do for them."""
-    made = await lives(writer, 5, 12)
+    made = await lived(writer, 5, 12)
     await catch_up(projector)
     await asyncio.gather(*(life.go_on(writer, 8) for life in made))
     with monkeypatch.context() as patch:
@@ -155,7 +149,7 @@ async def test_more_events_than_a_batch_takes_are_projected_in_turns(
 ) -> None:
     for name, value in (("USERS", 4), ("EVENTS_OF_A_USER", 3), ("EVENTS", 5)):
         monkeypatch.setattr(projection, name, value)
-    made = await lives(writer, 9, 10)
+    made = await lived(writer, 9, 10)
     assert await within(20, catch_up(projector)) == 90
     await assert_projected(owner, made)
 
@@ -209,75 +203,6 @@ async def test_the_sweep_finds_work_that_nobody_told_of_and_needs_no_redis(
         await eventually_async(lambda: owner.fetchval("SELECT count(*) FROM tasklog.tasks"), timeout=5)
         stopping.set()
         await within(5, running)
-
-
-async def test_an_unreadable_event_parks_its_user_until_it_is_readable(
-    projector: Database, writer: Database, owner: asyncpg.Connection
-) -> None:
-    task = await created(writer, "bad")
-    await appended(writer, of("bad", TaskCompleted(), task=task, expected=1), of("bad"))
-    made = await lives(writer, 6, 10)
-    await owner.execute(BREAK)
-    assert await within(10, catch_up(projector)) == 61
-    found = await projected(owner)
-    assert found.pop("bad") == {task: ("Milk", False, 1)}, "up to the bad event, and nothing behind it"
-    assert found == {life.user: life.tasks for life in made}
-    (parked,) = await owner.fetch(PARKED)
-    assert (parked["user_id"], parked["attempts"]) == ("bad", 1)
-    assert "position 2" in parked["error"]
-
-    await owner.execute(MEND)
-    await owner.execute(DUE)
-    assert await catch_up(projector) == 2
-    assert (await projected(owner))["bad"][task] == ("Milk", True, 2)
-    assert await owner.fetch(PARKED) == []
-
-
-async def test_a_parked_user_is_tried_less_and_less_often(
-    projector: Database, writer: Database, owner: asyncpg.Connection
-) -> None:
-    task = await created(writer, "bad")
-    await appended(writer, of("bad", TaskCompleted(), task=task, expected=1))
-    await owner.execute(BREAK)
-    for seconds in (1, 2, 4, 8, 16):
-        await catch_up(projector)
-        assert await owner.fetchval("SELECT attempts FROM tasklog.checkpoints") == seconds.bit_length()
-        await _assert_parked_for(owner, seconds)
-        assert await catch_up(projector) == 0
-        await owner.execute(DUE)
-    await owner.execute("UPDATE tasklog.checkpoints SET attempts = 1000000")
-    await catch_up(projector)
-    await _assert_parked_for(owner, 300)
-
-
-async def _assert_parked_for(owner: asyncpg.Connection, seconds: int) -> None:
-    left = "SELECT extract(epoch FROM parked_until - clock_timestamp()) FROM tasklog.checkpoints"
-    assert seconds - 0.9 < await owner.fetchval(left) <= seconds
-
-
-async def test_a_missing_event_parks_its_user(projector: Database, writer: Database, owner: asyncpg.Connection) -> None:
-    await appended(writer, of("bad"), of("bad"), of("bad"))
-    await owner.execute("DELETE FROM tasklog.events WHERE position = 2")
-    assert await catch_up(projector) == 1
-    assert (await owner.fetch(PARKED))[0]["error"] == "position 3: position 3 follows 1"
-
-
-async def test_a_row_that_the_database_refuses_parks_its_user_alone(
-    projector: Database, writer: Database, owner: asyncpg.Connection
-) -> None:
-    await owner.execute("""
-        CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'cursed'; END $$;
-        CREATE TRIGGER refuse BEFORE INSERT ON tasklog.tasks
-            FOR EACH ROW WHEN (new.user_id = 'user-7') EXECUTE FUNCTION public.refuse()
-    """)
-    made = await lives(writer, 20, 5)
-    assert await within(20, catch_up(projector)) == 95
-    parked = await owner.fetch(PARKED)
-    assert [(row["user_id"], row["error"] == "RaiseError (P0001)") for row in parked] == [("user-7", True)]
-    await owner.execute("DROP TRIGGER refuse ON tasklog.tasks")
-    await owner.execute(DUE)
-    assert await catch_up(projector) == 5
-    await assert_projected(owner, made)
 
 
 async def test_tasks_dropped_and_projected_anew_equal_themselves_in_every_byte(

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from tasklog.cli import app
+from tasklog.cli.app import app
 
 DOC = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
 COMMANDS = sorted(set(re.findall(r"\./run ((?!bench)[a-z]+[^`\n]*)", DOC)))

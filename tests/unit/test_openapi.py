@@ -3,7 +3,7 @@ from __future__ import annotations
 import orjson
 
 from edge.openapi import FILE
-from tasklog.openapi import generate
+from tasklog.cli.openapi import generate
 
 
 def test_the_committed_document_is_the_generated_one() -> None:

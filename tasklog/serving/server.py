@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import uvicorn
 
-from tasklog.http_protocol import Protocol, allow_many_connections, sweep_forever
+from tasklog.serving.protocol import Protocol, allow_many_connections, sweep_forever
 
 if TYPE_CHECKING:
     import socket

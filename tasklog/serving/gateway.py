@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import command_api.app
 import read_api.app
-from tasklog.http_server import opened
+from tasklog.serving.server import opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The database as the commands see it: the given one, or the embedded one."""
+"""Brings a database to the schema of this version: the given one, or the embedded one."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runtime.settings import SettingsError, load_settings
-from tasklog import audit_cli, ledger_cli
+from tasklog.cli import audit, ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,8 +28,8 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
 )
-app.add_typer(audit_cli.app)
-app.add_typer(ledger_cli.app)
+app.add_typer(audit.app)
+app.add_typer(ledger.app)
 
 
 def main() -> None:
@@ -44,7 +44,7 @@ def main() -> None:
 @app.command()
 def serve() -> None:
     """Run everything behind one port, with servers of its own where DATABASE_URL or REDIS_URL is not set."""
-    from tasklog import supervisor
+    from tasklog.supervision import supervisor
 
     supervisor.serve(load_settings())
 
@@ -80,9 +80,9 @@ def projector() -> None:
 @app.command()
 def migrate() -> None:
     """Bring the database to the schema of this version."""
-    from tasklog import database
+    from tasklog.cli import migration
 
-    database.migrate(load_settings())
+    migration.migrate(load_settings())
     typer.echo("The database has the schema of this version.")
 
 
@@ -92,7 +92,7 @@ def token(
     hours: Annotated[float, typer.Option(min=0.001, max=8760, help="How long it is good.")] = 24,
 ) -> None:
     """Print a token of a user, for development."""
-    from tasklog.signing import make_token
+    from tasklog.cli.signing import make_token
 
     typer.echo(make_token(load_settings(), user, hours))
 
@@ -107,18 +107,18 @@ def help_(context: typer.Context) -> None:
 def gateway(fd: Annotated[int | None, typer.Option(help="The listening socket, inherited.")] = None) -> None:
     """Run both APIs in one process."""
     with _service() as settings:
-        from tasklog import http_server
-        from tasklog.gateway import open_gateway
-        from tasklog.listener import listen
+        from tasklog.serving import server
+        from tasklog.serving.gateway import open_gateway
+        from tasklog.serving.listener import listen
 
         listener = listen(settings.api_host, settings.api_port) if fd is None else socket.socket(fileno=fd)
-        http_server.serve(lambda: open_gateway(settings), listener)
+        server.serve(lambda: open_gateway(settings), listener)
 
 
 @app.command(hidden=True)
 def openapi() -> None:
     """Write edge/openapi.json anew from the routes of both services."""
-    from tasklog.openapi import write
+    from tasklog.cli.openapi import write
 
     write()
 
@@ -126,16 +126,16 @@ def openapi() -> None:
 @app.command(hidden=True)
 def prepare() -> None:
     """Check and migrate the database before the services start."""
-    from tasklog import database
+    from tasklog.cli import migration
 
-    database.prepare(load_settings(), os.environ.get("EMBEDDED_OWNER_URL"))
+    migration.prepare(load_settings(), os.environ.get("EMBEDDED_OWNER_URL"))
 
 
 @contextmanager
 def _service() -> Iterator[Settings]:
     """Set up a service process; its start errors have an exit code of their own, for the supervisor."""
     from runtime import logs
-    from tasklog.service import START_ERROR
+    from tasklog.supervision.service import START_ERROR
 
     try:
         settings = load_settings()
@@ -147,7 +147,7 @@ def _service() -> Iterator[Settings]:
 
 
 def _serve_app(settings: Settings, create_app: Callable[[Settings], FastAPI]) -> None:
-    from tasklog import http_server
-    from tasklog.listener import listen
+    from tasklog.serving import server
+    from tasklog.serving.listener import listen
 
-    http_server.serve(lambda: http_server.opened(create_app(settings)), listen(settings.api_host, settings.api_port))
+    server.serve(lambda: server.opened(create_app(settings)), listen(settings.api_host, settings.api_port))

@@ -18,12 +18,12 @@ from tasklog.embedded import service_urls
 from tasklog.embedded.data_dir import lock_holder, locked, make_secret, open_data_dir, socket_dir
 from tasklog.embedded.postgres import Postgres
 from tasklog.embedded.valkey import Valkey
-from tasklog.greeting import greeting
-from tasklog.health_probe import HealthProbe
-from tasklog.keeper import Keeper
-from tasklog.listener import listen
-from tasklog.service import START_ERROR, Service
-from tasklog.signals import Signals, StopRequested
+from tasklog.serving.listener import listen
+from tasklog.supervision.greeting import greeting
+from tasklog.supervision.health_probe import HealthProbe
+from tasklog.supervision.keeper import Keeper
+from tasklog.supervision.service import START_ERROR, Service
+from tasklog.supervision.signals import Signals, StopRequested
 
 if TYPE_CHECKING:
     import socket
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runtime.settings import Settings
-    from tasklog.keeper import Part
+    from tasklog.supervision.keeper import Part
 
 _START_SECONDS = 60
 _STOP_SECONDS = 4.6

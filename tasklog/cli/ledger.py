@@ -1,5 +1,5 @@
 """The commands that move, mend and erase: export, import, rebuild, erase."""
-# ruff: noqa: PLC0415 - as in tasklog/cli.py
+# ruff: noqa: PLC0415 - as in tasklog/cli/app.py
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from uuid import uuid4
 
 import typer
 
-from tasklog.audit_cli import EXIT_CODES, Background, Json, OptionalUser
-from tasklog.audit_text import count, fault_text
-from tasklog.operator import ExitCode, enqueue, fail, on_database, operator_settings, progress, show
+from tasklog.cli.conventions import EXIT_CODES, Background, ExitCode, Json, OptionalUser, fail, progress, show
+from tasklog.cli.servers import enqueue, on_database, operator_settings
+from tasklog.cli.wording import count, fault_text
 
 if TYPE_CHECKING:
     from projector.rebuild import Rebuilt

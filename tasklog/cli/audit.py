@@ -1,5 +1,5 @@
 """The commands of those who audit: status, history, replay, verify, anchor. Nothing here changes anything."""
-# ruff: noqa: PLC0415 - as in tasklog/cli.py
+# ruff: noqa: PLC0415 - as in tasklog/cli/app.py
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tasklog.audit_text import count, history_text, report_text, status_text, tasks_text
-from tasklog.operator import ExitCode, enqueue, fail, on_database, operator_settings, progress, show
+from tasklog.cli.conventions import EXIT_CODES, Background, ExitCode, Json, OptionalUser, fail, progress, show
+from tasklog.cli.servers import enqueue, on_database, operator_settings
+from tasklog.cli.wording import count, history_text, report_text, status_text, tasks_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 User = Annotated[str, typer.Argument(help="Whose ledger.", show_default=False)]
-OptionalUser = Annotated[str | None, typer.Argument(help="One user; all without it.", show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for machines.")]
-Background = Annotated[bool, typer.Option("--background", help="Let a projector do it; see status.")]
-
-EXIT_CODES = "Exit codes: 0 fine, 1 it could not start or finish, 2 wrong usage, 3 faults were found."
 
 
 @app.command(epilog=EXIT_CODES)
@@ -98,8 +94,8 @@ def replay(
         except (HistoryError, UnreadableEventError) as error:
             fail(f"The ledger cannot be replayed: {error}.", ExitCode.FAULTS)
     tasks = orjson.loads(page.body)
-    value = {"user_id": user, "position": page.head, "tasks": tasks}
-    show(value, as_json=json, text=lambda: tasks_text(user, page.head, tasks))
+    value = {"user_id": user, "position": page.head.position, "tasks": tasks}
+    show(value, as_json=json, text=lambda: tasks_text(user, page.head.position, tasks))
 
 
 @app.command(epilog=EXIT_CODES)

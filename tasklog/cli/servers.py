@@ -1,5 +1,5 @@
-"""What the commands of operators share: the database and Redis that they work on, their output and their exit codes."""
-# ruff: noqa: PLC0415 - as in tasklog/cli.py
+"""The Postgres and Redis that a command of an operator works on: those given, else those of DATA_DIR."""
+# ruff: noqa: PLC0415 - as in tasklog/cli/app.py
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ import asyncio
 import gc
 import sys
 from contextlib import ExitStack, contextmanager
-from enum import IntEnum
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
-
-import typer
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from runtime.settings import SettingsError, load_settings
+from tasklog.cli.conventions import fail, show
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -25,29 +23,6 @@ T = TypeVar("T")
 
 _SECONDS = 3600
 """The longest that a statement of an operator may take."""
-
-
-class ExitCode(IntEnum):
-    """How a command of an operator ends; 0 is success."""
-
-    FAILED = 1
-    """It could not start, or not finish: the database is away, a file cannot be read."""
-    USAGE = 2
-    FAULTS = 3
-    """It did its work, and found faults."""
-
-
-def fail(message: str, code: ExitCode = ExitCode.FAILED) -> NoReturn:
-    """End the command with one sentence on stderr."""
-    typer.echo(message, err=True)
-    raise typer.Exit(code)
-
-
-def show(value: object, *, as_json: bool, text: Callable[[], str]) -> None:
-    """Print the result: as one JSON document, or as text."""
-    import orjson
-
-    typer.echo(orjson.dumps(value, option=orjson.OPT_UTC_Z).decode() if as_json else text())
 
 
 @contextmanager
@@ -95,23 +70,6 @@ def enqueue(settings: Settings, name: str, arguments: Mapping[str, Any], *, as_j
     except QueueError as error:
         fail(f"Redis cannot take the job ({error}).")
     show({"job": job}, as_json=as_json, text=lambda: f"Job {job} is queued: ./run status shows how far it is.")
-
-
-@contextmanager
-def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """Show on a terminal how far something is, how fast and for how long still; nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from tasklog.rate_column import RateColumn
-
-    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn()]
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda events: bar.advance(task, events)
 
 
 @contextmanager

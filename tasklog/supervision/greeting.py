@@ -6,7 +6,7 @@ import os
 import shlex
 from typing import TYPE_CHECKING
 
-from tasklog.listener import url_of
+from tasklog.serving.listener import url_of
 
 if TYPE_CHECKING:
     import socket

@@ -1,0 +1,1 @@
+"""The command line: the commands of `./run`, and what they say."""

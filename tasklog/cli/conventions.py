@@ -1,0 +1,65 @@
+"""What the commands of operators have in common: their options, their output and their exit codes."""
+# ruff: noqa: PLC0415 - as in tasklog/cli/app.py
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rich.progress import Task
+
+OptionalUser = Annotated[str | None, typer.Argument(help="One user; all without it.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for machines.")]
+Background = Annotated[bool, typer.Option("--background", help="Let a projector do it; see status.")]
+
+EXIT_CODES = "Exit codes: 0 fine, 1 it could not start or finish, 2 wrong usage, 3 faults were found."
+
+
+class ExitCode(IntEnum):
+    """How a command of an operator ends; 0 is success."""
+
+    FAILED = 1
+    """It could not start, or not finish: the database is away, a file cannot be read."""
+    USAGE = 2
+    FAULTS = 3
+    """It did its work, and found faults."""
+
+
+def fail(message: str, code: ExitCode = ExitCode.FAILED) -> NoReturn:
+    """End the command with one sentence on stderr."""
+    typer.echo(message, err=True)
+    raise typer.Exit(code)
+
+
+def show(value: object, *, as_json: bool, text: Callable[[], str]) -> None:
+    """Print the result: as one JSON document, or as text."""
+    import orjson
+
+    typer.echo(orjson.dumps(value, option=orjson.OPT_UTC_Z).decode() if as_json else text())
+
+
+@contextmanager
+def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """Show on a terminal how far something is, how fast and for how long still; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class RateColumn(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed:,.0f}/s" if task.speed else "", style="progress.data.speed")
+
+    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn()]
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda events: bar.advance(task, events)

@@ -1,0 +1,103 @@
+"""A `./run` of a test: real processes, a DATA_DIR and a port of their own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from tests.servers import eventually
+
+RUN = Path(__file__).parents[2] / "run"
+START_SECONDS = 60
+STOP_SECONDS = 5
+
+
+@dataclass(kw_only=True)
+class Run:
+    """One `./run serve`, its settings, and what it printed."""
+
+    process: subprocess.Popen[bytes]
+    env: dict[str, str]
+    output: Path
+
+    def printed(self) -> str:
+        return self.output.read_text()
+
+    def wait_until_ready(self) -> str:
+        """The address it listens on."""
+
+        def listening() -> re.Match[str] | None:
+            assert self.process.poll() is None, self.printed()
+            return re.search(r"listens on (\S+)", self.printed())
+
+        return eventually(listening, START_SECONDS)[1]
+
+    def token(self, user: str) -> str:
+        answer = subprocess.run([RUN, "token", user], env=self.env, capture_output=True, text=True, check=True)
+        return answer.stdout.strip()
+
+    def processes(self) -> dict[int, str]:
+        """The command lines of all living processes that were started with this DATA_DIR, or work in it."""
+        found = {}
+        for directory in Path("/proc").glob("[0-9]*"):
+            try:
+                command = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                environment = (directory / "environ").read_bytes().decode(errors="replace")
+            except OSError:
+                continue
+            if command and self.env["DATA_DIR"] in command + environment:
+                found[int(directory.name)] = command
+        return found
+
+    def wait_for_end(self) -> int:
+        return self.process.wait(STOP_SECONDS)
+
+
+StartRun = Callable[..., Run]
+
+
+@contextmanager
+def started_runs(directory: Path) -> Iterator[StartRun]:
+    """Yield what starts `./run` in one DATA_DIR, each time on a free port; end what is left of it afterwards."""
+    runs: list[Run] = []
+
+    def start(**settings: str) -> Run:
+        env = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "COV_"))}
+        env |= {"DATA_DIR": str(directory / "data"), "API_PORT": "0"} | settings
+        output = directory / f"output-{len(runs)}"
+        with output.open("wb") as file:
+            process = subprocess.Popen([RUN], env=env, stdout=file, stderr=file, cwd="/", start_new_session=True)
+        runs.append(Run(process=process, env=env, output=output))
+        return runs[-1]
+
+    try:
+        yield start
+    finally:
+        for run in runs:
+            run.process.kill()
+            run.process.wait()
+
+
+def create_task(run: Run, url: str, title: str) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {run.token('alice')}"}
+    return httpx.post(f"{url}/api/alice/tasks", json={"title": title}, headers=headers, timeout=10)
+
+
+def titles(run: Run, url: str) -> list[str]:
+    headers = {"Authorization": f"Bearer {run.token('alice')}"}
+    return [task["title"] for task in httpx.get(f"{url}/api/alice/tasks", headers=headers, timeout=10).json()]
+
+
+def only_sentence(run: Run) -> str:
+    """What a run that refused to start printed: one line, and nothing else."""
+    assert run.process.wait(START_SECONDS) == 1, run.printed()
+    lines = run.printed().splitlines()
+    assert len(lines) == 1, run.printed()
+    return lines[0]
