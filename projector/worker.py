@@ -22,7 +22,9 @@ from runtime.settings import Settings
 from runtime.wakeup import listen_forever, open_redis
 
 SWEEP_SECONDS: Final = 1.0
-PAUSE_SECONDS: Final = 0.005
+SHORTEST_PAUSE: Final = 0.005
+LONGEST_PAUSE: Final = 0.02
+"""Seconds between two runs."""
 
 log = structlog.get_logger()
 
@@ -101,7 +103,8 @@ async def project_until(
             started = loop.time()
             await catch_up(database)
             # What comes meanwhile is projected together: a batch costs as much for one event as for thirty.
-            await asyncio.sleep(max(PAUSE_SECONDS, 2 * (loop.time() - started)))
+            pause = 2 * (loop.time() - started)
+            await asyncio.sleep(max(SHORTEST_PAUSE, min(pause, LONGEST_PAUSE)))
         except UnavailableError as error:
             log.warning("the database is away, nothing is projected until it is back", error=str(error))
             await asyncio.sleep(SWEEP_SECONDS / 4)
