@@ -21,10 +21,13 @@ RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 $$;
 
 -- Append the events of many commands, of many users, in one transaction; see event_log/append.py.
--- An element of the arrays is an event; the events of one command stand together, and all or none of
--- them are appended. A command with an idempotency key is carried out once: the key is remembered in the same
--- transaction, with the version that the command led to (one without events has an element without a type). A user's head is locked before anything of the user is checked, and each check is a
--- statement of its own, so it sees what was committed while the lock was waited for.
+--
+-- An element of the arrays is an event. The events of one command stand together, and all or none of them are
+-- appended. A command with an idempotency key is carried out once: the key is remembered in the same transaction, with
+-- the version that the command led to; one that led to no event has an element without a type.
+--
+-- A user's head is locked before anything of the user is checked, and each check is a statement of its own, so that it
+-- sees what was committed while the lock was waited for.
 CREATE OR REPLACE FUNCTION tasklog.append(
     commands integer[], users text[], tasks bigint[], versions integer[], event_ids uuid[],
     types text[], schema_versions smallint[], data text[], metadata text[], keys text[], fingerprints bytea[],
@@ -113,7 +116,7 @@ END $$;
 -- Whether a user's command with this idempotency key was carried out within the last 24 hours.
 CREATE OR REPLACE FUNCTION tasklog.is_remembered(owner text, wanted text) RETURNS boolean
 LANGUAGE sql STABLE AS $$
-    SELECT wanted IS NOT NULL AND EXISTS (
+    SELECT EXISTS (
         SELECT FROM tasklog.idempotency_keys k
         WHERE k.user_id = owner AND k.key = wanted AND k.recorded_at > now() - interval '24 hours')
 $$;
@@ -134,22 +137,22 @@ LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     stream tasklog.streams;
 BEGIN
+    -- Behind the lock on the name a statement of its own looks again: the stream may have begun since.
     IF wait THEN
         SELECT * INTO stream FROM tasklog.streams s WHERE s.user_id = owner FOR UPDATE;
+        IF NOT FOUND THEN
+            PERFORM pg_advisory_xact_lock(hashtextextended(owner, 0));
+            SELECT * INTO stream FROM tasklog.streams s WHERE s.user_id = owner FOR UPDATE;
+        END IF;
     ELSE
         SELECT * INTO stream FROM tasklog.streams s WHERE s.user_id = owner FOR UPDATE SKIP LOCKED;
-    END IF;
-    IF NOT FOUND THEN
-        IF wait THEN
-            PERFORM pg_advisory_xact_lock(hashtextextended(owner, 0));
-        ELSIF NOT pg_try_advisory_xact_lock(hashtextextended(owner, 0)) THEN
-            RETURN;
-        END IF;
-        -- The stream may have begun, and been locked again, since.
-        IF wait THEN
-            SELECT * INTO stream FROM tasklog.streams s WHERE s.user_id = owner FOR UPDATE;
-        ELSIF EXISTS (SELECT FROM tasklog.streams s WHERE s.user_id = owner) THEN
-            RETURN;
+        IF NOT FOUND THEN
+            IF NOT pg_try_advisory_xact_lock(hashtextextended(owner, 0)) THEN
+                RETURN;
+            END IF;
+            IF EXISTS (SELECT FROM tasklog.streams s WHERE s.user_id = owner) THEN
+                RETURN;
+            END IF;
         END IF;
     END IF;
     IF stream.user_id IS NULL THEN

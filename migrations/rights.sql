@@ -1,9 +1,12 @@
 -- What each service may do, and nothing else. Run by every migration.
 
 REVOKE ALL ON SCHEMA tasklog FROM PUBLIC;
-REVOKE ALL ON ALL TABLES IN SCHEMA tasklog FROM PUBLIC, tasklog_writer, tasklog_projector, tasklog_reader, tasklog_eraser;
-REVOKE ALL ON ALL SEQUENCES IN SCHEMA tasklog FROM PUBLIC, tasklog_writer, tasklog_projector, tasklog_reader, tasklog_eraser;
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tasklog FROM PUBLIC, tasklog_writer, tasklog_projector, tasklog_reader, tasklog_eraser;
+REVOKE ALL ON ALL TABLES IN SCHEMA tasklog
+    FROM PUBLIC, tasklog_writer, tasklog_projector, tasklog_reader, tasklog_eraser;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA tasklog
+    FROM PUBLIC, tasklog_writer, tasklog_projector, tasklog_reader, tasklog_eraser;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tasklog
+    FROM PUBLIC, tasklog_writer, tasklog_projector, tasklog_reader, tasklog_eraser;
 GRANT USAGE ON SCHEMA tasklog TO tasklog_writer, tasklog_projector, tasklog_reader, tasklog_eraser;
 
 -- The command side appends, and reads the tasks that it decides on, by functions alone.
