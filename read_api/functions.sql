@@ -1,11 +1,14 @@
--- The read side's functions: the only way in for the reading role. Each is STABLE, so all its queries see the
--- one snapshot of the statement that calls it: checkpoint, tail and rows fit together.
+-- The read side's functions for the present; those for what was are in past.sql. They are the only way in for the
+-- reading role. Each is STABLE, so all its queries see the one snapshot of the statement that calls it: checkpoint,
+-- tail and rows fit together.
 
--- A user's list of tasks; see read_api/queries.py. `completed` null means all. A page begins behind the
--- sort key (after_key is a title key, after_id a task's id or, for sort 'created', a position).
--- Without a tail and without a page: `body` is the whole answer. Else the parts that are to be merged:
--- `page` [[sort key, id, body]] of tasks that the tail does not touch, one more than asked for; `touched`,
--- the rows that it does; `tail`, the events that are not projected yet; `total`, the untouched tasks. `mark` is of the
+-- A user's list of tasks; see read_api/queries.py. Those whose `completed` is `wanted`, all where that is null. A page
+-- begins behind a place: for sort 'title' behind the title key `after_key` and the task's id `after_id`, for 'created'
+-- behind the position `after_id`.
+--
+-- Without a tail and without a page, `body` is the whole answer. Else there are the parts that are to be merged:
+-- `page` [[sort key, id, body]] of tasks that the tail does not touch, one more than asked for; `touched`, the rows
+-- that it does; `tail`, the events that are not projected yet; `total`, the number of untouched tasks. `mark` is of the
 -- event at the head, see tasklog.mark.
 CREATE OR REPLACE FUNCTION tasklog.list_tasks(
     owner text, wanted boolean, sort text, after_key text, after_id bigint, page_size integer
@@ -20,7 +23,8 @@ BEGIN
     FROM tasklog.streams s LEFT JOIN tasklog.checkpoints c USING (user_id) WHERE s.user_id = owner;
     head := coalesce(head, 0);
     IF head > projected THEN
-        SELECT json_agg(e ORDER BY e.position), coalesce(array_agg(DISTINCT e.task_id) FILTER (WHERE e.task_id IS NOT NULL), '{}')
+        SELECT json_agg(e ORDER BY e.position),
+               coalesce(array_agg(DISTINCT e.task_id) FILTER (WHERE e.task_id IS NOT NULL), '{}')
         INTO tail, touched_ids FROM tasklog.tail(owner, projected) e;
         SELECT json_agg(t) INTO touched FROM tasklog.tasks t
         WHERE t.user_id = owner AND t.id = ANY (touched_ids);
@@ -92,171 +96,4 @@ BEGIN
         touched := json_build_array(row_to_json(task));
     END IF;
     RETURN NEXT;
-END $$;
-
--- A page of a user's history behind position `after`, of one task or one event type where given; see
--- read_api/history.py. At most 10,000 events are looked at: `page` holds the first of them that are asked for, one more
--- than the page, and `looked_at` is where the search ended, null at the stream's end. `before` holds the events that
--- give what the page's tasks were before it. `known` is false for a task that the user never had.
-CREATE OR REPLACE FUNCTION tasklog.history(
-    owner text, of_task bigint, of_type text, after bigint, page_size integer
-) RETURNS TABLE (head bigint, head_hash text, known boolean, looked_at bigint, page json, before json)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_column
-DECLARE
-    span CONSTANT integer := 10000;
-    start integer;
-    positions bigint[];
-BEGIN
-    SELECT s.head, encode(s.hash, 'hex') INTO head, head_hash FROM tasklog.streams s WHERE s.user_id = owner;
-    IF of_task IS NULL THEN
-        known := true;
-        looked_at := CASE WHEN after + span < head THEN after + span END;
-        SELECT array_agg(p.position) INTO positions FROM (
-            SELECT e.position FROM tasklog.events e
-            WHERE e.user_id = owner AND e.position > after AND e.position <= after + span
-              AND (of_type IS NULL OR e.type = of_type)
-            ORDER BY e.position LIMIT page_size + 1) p;
-    ELSE
-        known := EXISTS (SELECT FROM tasklog.events e WHERE e.user_id = owner AND e.task_id = of_task);
-        start := tasklog.version_at(owner, of_task, after);
-        SELECT e.position INTO looked_at FROM tasklog.events e
-        WHERE e.user_id = owner AND e.task_id = of_task AND e.version = start + span;
-        SELECT array_agg(p.position) INTO positions FROM (
-            SELECT e.position FROM tasklog.events e
-            WHERE e.user_id = owner AND e.task_id = of_task AND e.version > start AND e.version <= start + span
-              AND (of_type IS NULL OR e.type = of_type)
-            ORDER BY e.version LIMIT page_size + 1) p;
-    END IF;
-    SELECT json_agg(json_build_object(
-        'position', e.position, 'task_id', e.task_id, 'version', e.version, 'event_id', e.event_id, 'type', e.type,
-        'schema_version', e.schema_version, 'recorded_at', to_char(e.recorded_at AT TIME ZONE 'UTC',
-        'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'data', e.data::text, 'metadata', e.metadata::text,
-        'hash', encode(e.hash, 'hex'), 'content_digest',
-        encode(coalesce(e.erased_digest, tasklog.content_digest(e.metadata::text, e.data::text)), 'hex')
-    ) ORDER BY e.position) INTO page
-    FROM tasklog.events e WHERE e.user_id = owner AND e.position = ANY (positions);
-    SELECT json_agg(b ORDER BY b.version) INTO before
-    FROM tasklog.first_uses(owner, positions) f
-    CROSS JOIN LATERAL tasklog.state_before(owner, f.task_id, f.version, f.title, f.description, f.completed) b;
-    RETURN NEXT;
-END $$;
-
--- The tasks of which an event at one of these positions changes or ends what was set before them: the task's first
--- version there, and the fields whose earlier value is to be found. An edit's fields are found by text: within a JSON
--- string the quote would be escaped, and an operator of json would fail on text that Postgres cannot hold.
-CREATE OR REPLACE FUNCTION tasklog.first_uses(owner text, positions bigint[])
-RETURNS TABLE (task_id bigint, version integer, title boolean, description boolean, completed boolean)
-LANGUAGE sql STABLE AS $$
-    SELECT u.* FROM (
-        SELECT e.task_id, min(e.version) AS version,
-               bool_or(e.type = 'task.deleted'
-                       OR (e.type = 'task.edited' AND e.data::text LIKE '%"title":%')) AS title,
-               bool_or(e.type = 'task.deleted'
-                       OR (e.type = 'task.edited' AND e.data::text LIKE '%"description":%')) AS description,
-               bool_or(e.type = 'task.deleted') AS completed
-        FROM tasklog.events e WHERE e.user_id = owner AND e.position = ANY (positions) AND e.task_id IS NOT NULL
-        GROUP BY e.task_id
-    ) u WHERE u.version > 1 AND (u.title OR u.description OR u.completed)
-$$;
-
--- The events of a task that last set each wanted field before a version, and the one that created it: folded in
--- order of version they give what those fields were. Each has a partial index, so it is found at once however many
--- events lie between; the conditions have to be those of event_log/tables.py.
-CREATE OR REPLACE FUNCTION tasklog.state_before(
-    owner text, of_task bigint, before_version integer, title boolean, description boolean, completed boolean
-) RETURNS TABLE (task_id bigint, version integer, type text, schema_version smallint, data text)
-LANGUAGE sql STABLE ROWS 3 AS $$
-    SELECT e.task_id, e.version, e.type, e.schema_version, e.data::text
-    FROM tasklog.events e WHERE e.user_id = owner AND e.task_id = of_task AND e.version IN (
-        1,
-        (SELECT e.version FROM tasklog.events e
-         WHERE title AND e.user_id = owner AND e.task_id = of_task AND e.version < before_version
-           AND e.type = 'task.edited' AND e.data::text LIKE '%"title":%' ORDER BY e.version DESC LIMIT 1),
-        (SELECT e.version FROM tasklog.events e
-         WHERE description AND e.user_id = owner AND e.task_id = of_task AND e.version < before_version
-           AND e.type = 'task.edited' AND e.data::text LIKE '%"description":%' ORDER BY e.version DESC LIMIT 1),
-        (SELECT e.version FROM tasklog.events e
-         WHERE completed AND e.user_id = owner AND e.task_id = of_task AND e.version < before_version
-           AND e.type IN ('task.completed', 'task.reopened') ORDER BY e.version DESC LIMIT 1))
-$$;
-
--- The version that a task had at a position of its user's stream, 0 before its first event. By bisection: both count
--- the same events in the same order.
-CREATE OR REPLACE FUNCTION tasklog.version_at(owner text, of_task bigint, at_position bigint) RETURNS integer
-LANGUAGE plpgsql STABLE AS $$
-DECLARE
-    low integer := 0;
-    high integer;
-    middle integer;
-BEGIN
-    SELECT e.version + 1 INTO high FROM tasklog.events e
-    WHERE e.user_id = owner AND e.task_id = of_task ORDER BY e.version DESC LIMIT 1;
-    WHILE high - low > 1 LOOP
-        middle := (low + high) / 2;
-        IF EXISTS (SELECT FROM tasklog.events e WHERE e.user_id = owner AND e.task_id = of_task
-                   AND e.version = middle AND e.position <= at_position) THEN
-            low := middle;
-        ELSE
-            high := middle;
-        END IF;
-    END LOOP;
-    RETURN low;
-END $$;
-
--- The moment of a position of a user's stream, or of a time: the last position that was recorded then, by bisection, as
--- time never runs backwards in a stream. With the event's mark; whether all that is still to come; where the last
--- erasure is recorded, or 0.
-CREATE OR REPLACE FUNCTION tasklog.moment(owner text, at_position bigint, at timestamptz)
-RETURNS TABLE ("position" bigint, mark text, future boolean, erased bigint)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_column
-DECLARE
-    head bigint;
-    high bigint;
-    middle bigint;
-BEGIN
-    SELECT coalesce(max(s.head), 0), coalesce(at > greatest(clock_timestamp(), max(s.recorded_at)), false)
-    INTO head, future FROM tasklog.streams s WHERE s.user_id = owner;
-    SELECT coalesce(max(e.position), 0) INTO erased FROM tasklog.events e
-    WHERE e.user_id = owner AND e.task_id IS NULL AND e.type = 'stream.erased';
-    "position" := coalesce(at_position, 0);
-    future := future OR "position" > head;
-    high := CASE WHEN at IS NULL THEN "position" ELSE head END + 1;
-    WHILE high - "position" > 1 LOOP
-        middle := ("position" + high) / 2;
-        IF EXISTS (SELECT FROM tasklog.events e
-                   WHERE e.user_id = owner AND e.position = middle AND e.recorded_at <= at) THEN
-            "position" := middle;
-        ELSE
-            high := middle;
-        END IF;
-    END LOOP;
-    SELECT tasklog.mark(e.hash) INTO mark FROM tasklog.events e WHERE e.user_id = owner AND e.position = high - 1;
-    RETURN NEXT;
-END $$;
-
--- The events of a user, or of one of the user's tasks, behind one position and up to another, in order.
-CREATE OR REPLACE FUNCTION tasklog.events_between(
-    owner text, of_task bigint, after bigint, until bigint, at_most integer
-) RETURNS TABLE (task_id bigint, "position" bigint, version integer, type text, schema_version smallint,
-                 data text, recorded_at timestamptz)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_column
-DECLARE
-    first integer;
-    last integer;
-BEGIN
-    IF of_task IS NULL THEN
-        RETURN QUERY SELECT e.task_id, e.position, e.version, e.type, e.schema_version, e.data::text, e.recorded_at
-        FROM tasklog.events e WHERE e.user_id = owner AND e.position > after AND e.position <= until
-        ORDER BY e.position LIMIT at_most;
-    ELSE
-        first := tasklog.version_at(owner, of_task, after);
-        last := tasklog.version_at(owner, of_task, until);
-        RETURN QUERY SELECT e.task_id, e.position, e.version, e.type, e.schema_version, e.data::text, e.recorded_at
-        FROM tasklog.events e
-        WHERE e.user_id = owner AND e.task_id = of_task AND e.version > first AND e.version <= last
-        ORDER BY e.version LIMIT at_most;
-    END IF;
 END $$;

@@ -13,6 +13,7 @@ FUNCTIONS: Final = (
     _ROOT / "event_log" / "functions.sql",
     _ROOT / "event_log" / "erase.sql",
     _ROOT / "read_api" / "functions.sql",
+    _ROOT / "read_api" / "past.sql",
 )
 """The SQL functions of the services, in the order in which they are installed."""
 
