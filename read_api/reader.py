@@ -9,10 +9,9 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from hashlib import blake2b
 from typing import Final, TypeAlias
 
+from read_api.etags import entity_tag, is_known
 from read_api.queries import Head, TaskBody, TaskPage, TaskQuery, get_tasks, heads, lists
 from read_api.together import Together
 from runtime.database import Database
@@ -25,6 +24,8 @@ KEPT_SECONDS: Final = 600
 
 LISTS_TOGETHER: Final = 10
 """How many lists one statement reads at most: they may be long."""
+
+_PLAIN: Final = TaskQuery()
 
 _Key: TypeAlias = tuple[str, TaskQuery]
 _TaskKey: TypeAlias = tuple[str, int]
@@ -50,8 +51,8 @@ class Reader:
         kept = self._kept.get((user_id, query))
         if kept is not None or known is not None:
             head = await self._heads.get(user_id)
-            etag = list_etag(head, query)
-            if known is not None and matches(known, etag):
+            etag = _etag(head, query)
+            if known is not None and is_known(etag, known):
                 return etag, None
             if kept is not None and kept.head == head:
                 return etag, kept
@@ -59,7 +60,7 @@ class Reader:
         if isinstance(page, Exception):
             raise page
         self._kept.keep((user_id, query), page)
-        return list_etag(page.head, query), page
+        return _etag(page.head, query), page
 
     async def task(self, user_id: str, task_id: int) -> TaskBody | None:
         """One of the user's tasks, None if there is none.
@@ -117,21 +118,6 @@ def _weight(page: TaskPage) -> int:
     return len(page.body) + 1000
 
 
-def list_etag(head: Head, query: TaskQuery) -> str:
-    """The user's head, which every change moves, and a mark of the query where it is not the plain one."""
-    return f'"{head}{_mark(query)}"'
-
-
-@lru_cache(maxsize=1000)
-def _mark(query: TaskQuery) -> str:
-    if query == TaskQuery():
-        return ""
-    return "-" + blake2b(repr(query).encode(), digest_size=6).hexdigest()
-
-
-def matches(if_none_match: str, etag: str) -> bool:
-    """RFC 9110's weak comparison: gateways that compress mark validators as weak."""
-    if if_none_match == etag:
-        return True
-    known = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-    return etag in known or known == ["*"]
+def _etag(head: Head, query: TaskQuery) -> str:
+    """Of the user's head, which every change moves, and the query where it is not the plain one."""
+    return entity_tag(head, None if query == _PLAIN else query)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import quote, urlencode
 
@@ -16,9 +15,10 @@ from edge.owner import EdgeState, owner, path_task_id, task_not_found
 from edge.problems import invalid
 from edge.service import ReadyRoute, json_response
 from read_api.cursor import encode
+from read_api.etags import entity_tag, is_known
 from read_api.history import history
 from read_api.history_schemas import HISTORY_PARAMETERS, History, history_query
-from read_api.reader import Reader, matches
+from read_api.reader import Reader
 from read_api.schemas import AS_OF, LIST_PARAMETERS, as_of, check_as_of, task_query
 from read_api.time_travel import FutureError, get_task_as_of, list_tasks_as_of, moment
 
@@ -82,7 +82,7 @@ def _reading(*path: str, parameters: tuple[dict[str, Any], ...] = ()) -> dict[st
         **_NOT_MODIFIED,
         **problems(400, 401, 403, 422, 429),
     },
-    openapi_extra=_reading("user_id", parameters=tuple(LIST_PARAMETERS)),
+    openapi_extra=_reading("user_id", parameters=LIST_PARAMETERS),
 )
 async def read_tasks(request: Request) -> Response:
     """All tasks of the user that match, or a page of them; every acknowledged write is in it."""
@@ -99,7 +99,7 @@ async def read_tasks(request: Request) -> Response:
 async def _past_tasks(request: Request, user_id: str, query: TaskQuery, when: int | datetime) -> Response:
     then = await _moment(request, user_id, when)
     check_as_of(query.after, then.position)
-    etag = _etag(str(then), (query.status, query.sort, query.limit, query.after))
+    etag = entity_tag(then, (query.status, query.sort, query.limit, query.after))
     unchanged = _unchanged(request, {"ETag": etag, "Cache-Control": _CACHING, _POSITION: str(then.position)})
     if unchanged is not None:
         return unchanged
@@ -125,15 +125,15 @@ async def read_task(request: Request) -> Response:
     headers = {"Cache-Control": _CACHING}
     if when is None:
         task = await _reader(request).task(user_id, task_id)
-        mark = ""
+        at = ""
     else:
         then = await _moment(request, user_id, when)
         task = await get_task_as_of(_database(request), user_id, task_id, then.position)
         headers[_POSITION] = str(then.position)
-        mark = f"@{then}"
+        at = f"@{then}"
     if task is None:
         raise task_not_found(request)
-    return _validated(request, task.body, {"ETag": f'"{task.version}{mark}"', **headers})
+    return _validated(request, task.body, {"ETag": entity_tag(f"{task.version}{at}"), **headers})
 
 
 @router.get(
@@ -180,7 +180,7 @@ async def read_history(request: Request) -> Response:
 
 
 def _history(request: Request, user_id: str, query: HistoryQuery, page: HistoryPage) -> Response:
-    headers = {"ETag": _etag(str(page.head), query), "Cache-Control": _CACHING}
+    headers = {"ETag": entity_tag(page.head, query), "Cache-Control": _CACHING}
     if page.next is not None:
         asked = {"after": page.next, "limit": query.limit} | ({"type": query.type} if query.type else {})
         path = "history" if query.task_id is None else f"tasks/{query.task_id}/history"
@@ -214,11 +214,6 @@ def _list_headers(user_id: str, query: TaskQuery, page: TaskPage, etag: str) -> 
     return headers
 
 
-def _etag(state: str, asked: object) -> str:
-    """A mark of what the answer shows and of what was asked."""
-    return f'"{state}-{blake2b(repr(asked).encode(), digest_size=6).hexdigest()}"'
-
-
 def _next_link(user_id: str, path: str, asked: dict[str, Any]) -> str:
     """A path-absolute reference: right behind any gateway, whatever host it is called by."""
     return f'</api/{quote(user_id, safe="")}/{path}?{urlencode(asked)}>; rel="next"'
@@ -232,4 +227,4 @@ def _validated(request: Request, body: bytes, headers: dict[str, str]) -> Respon
 def _unchanged(request: Request, headers: dict[str, str]) -> Response | None:
     """304 where the client has what the ETag of `headers` stands for, else None."""
     known = request.headers.get("if-none-match")
-    return Response(status_code=304, headers=headers) if known and matches(known, headers["ETag"]) else None
+    return Response(status_code=304, headers=headers) if known and is_known(headers["ETag"], known) else None
