@@ -10,7 +10,8 @@ from typing import NamedTuple, TypeAlias
 TITLE_LENGTH = 200
 """The longest title, in code points."""
 
-_TITLE_KEY_LENGTH = 200
+TITLE_KEY_LENGTH = 200
+"""The longest key that titles are sorted by, in code points."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,8 +49,8 @@ TaskState: TypeAlias = NoTask | Task | DeletedTask
 
 
 def title_key(title: str) -> str:
-    """The key that titles are sorted by, compared by code point: NFKC, casefolded, at most 200 code points.
+    """The key that titles are sorted by, compared by code point: NFKC, casefolded, cut.
 
     The cut keeps the key within what a database index takes; titles alike up to there are sorted by id.
     """
-    return unicodedata.normalize("NFKC", title).casefold()[:_TITLE_KEY_LENGTH]
+    return unicodedata.normalize("NFKC", title).casefold()[:TITLE_KEY_LENGTH]

@@ -10,11 +10,12 @@ from typing import Final, Literal, TypeAlias
 
 import orjson
 
+from domain.task import TITLE_KEY_LENGTH
+
 Status: TypeAlias = Literal["all", "pending", "completed"]
 Sort: TypeAlias = Literal["created", "title"]
 
 _TEXT: Final = re.compile(r"[A-Za-z0-9_-]{1,2048}")
-_KEY_LENGTH: Final = 200
 _BIGINT: Final = 2**63
 
 
@@ -73,7 +74,7 @@ def _fits(cursor: Cursor) -> bool:
         return False
     if cursor.sort == "created":
         return _is_bigint(cursor.key)
-    return isinstance(cursor.key, str) and len(cursor.key) <= _KEY_LENGTH and "\0" not in cursor.key
+    return isinstance(cursor.key, str) and len(cursor.key) <= TITLE_KEY_LENGTH and "\0" not in cursor.key
 
 
 def _is_bigint(value: object) -> bool:

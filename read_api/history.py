@@ -1,9 +1,4 @@
-"""History: a user's events as they are stored, each with what it changed from what to what.
-
-How an event's `hash` is computed: sha256, in hexadecimal, over ten lines joined by line feeds, without one at the end:
-the hash before it (64 zeros for the first), user_id, position, task_id (empty where null), version, event_id, type,
-schema_version, recorded_at and content_digest, which is the sha256 over `metadata`, a line feed and `data`.
-"""
+"""History: a user's events as they are stored, each with what it changed from what to what."""
 
 from __future__ import annotations
 

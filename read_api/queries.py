@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -18,7 +18,7 @@ from edge.task_body import task_body
 from event_log.codec import UnreadableEventError
 from event_log.read import recorded
 from projector.project import task_of
-from read_api.cursor import Cursor
+from read_api.cursor import Cursor, Sort, Status
 from runtime.database import Database
 
 LISTS: Final = """
@@ -39,15 +39,15 @@ HEADS: Final = "SELECT user_id, head, mark FROM tasklog.heads($1)"
 MARK_DIGITS: Final = 12
 """How much of a hash, in hex, the function tasklog.mark gives."""
 
-_WANTED: Final = {"all": None, "pending": False, "completed": True}
+_WANTED: Final[Mapping[Status, bool | None]] = {"all": None, "pending": False, "completed": True}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskQuery:
     """Which of a user's tasks, in which order, as of which position or time; `limit` and `after` for a page."""
 
-    status: Literal["all", "pending", "completed"] = "all"
-    sort: Literal["created", "title"] = "created"
+    status: Status = "all"
+    sort: Sort = "created"
     limit: int | None = None
     after: Cursor | None = None
     as_of: int | datetime | None = None

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
 from edge.problems import ProblemError, invalid
-from read_api.cursor import CursorError, decode
+from read_api.cursor import CursorError, Sort, Status, decode
 from read_api.queries import TaskQuery
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from read_api.cursor import Cursor, Sort, Status
+    from read_api.cursor import Cursor
 
 LIMIT: Final = 1000
 """The longest page."""
@@ -23,9 +23,9 @@ BIGINT_DIGITS: Final = 18
 
 # A "+" that was not percent-encoded arrives as a space.
 _RFC_3339: Final = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?)([Zz]|[-+ ]\d\d:\d\d)", re.ASCII)
-_STATUSES: Final = ("all", "pending", "completed")
-_SORTS: Final = ("created", "title")
-_DEFAULT: Final = TaskQuery(status="all", sort="created", limit=None, after=None)
+_STATUSES: Final = get_args(Status)
+_SORTS: Final = get_args(Sort)
+_DEFAULT: Final = TaskQuery()
 
 AS_OF: Final[dict[str, Any]] = {
     "name": "as_of",
@@ -33,7 +33,7 @@ AS_OF: Final[dict[str, Any]] = {
     "description": "The answer as it was: at a position of the user's history (digits), or at a time (RFC 3339)",
     "schema": {"oneOf": [{"type": "integer", "minimum": 0}, {"type": "string", "format": "date-time"}]},
 }
-LIST_PARAMETERS: Final[list[dict[str, Any]]] = [
+LIST_PARAMETERS: Final[tuple[dict[str, Any], ...]] = (
     {
         "name": "status",
         "in": "query",
@@ -59,7 +59,7 @@ LIST_PARAMETERS: Final[list[dict[str, Any]]] = [
         "schema": {"type": "string", "format": "task-cursor", "minLength": 1},
     },
     AS_OF,
-]
+)
 
 
 def task_query(parameters: Mapping[str, str]) -> TaskQuery:
