@@ -32,9 +32,6 @@ class KnownStates:
         self._seconds = seconds
         self._forgetting: asyncio.TimerHandle | None = None
 
-    def __len__(self) -> int:
-        return len(self._kept)
-
     def get(self, key: TaskKey) -> TaskState | None:
         """The state that was kept last, if any."""
         kept = self._kept.get(key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NotRequired, TypedDict, cast
+from typing import TYPE_CHECKING, Final, TypedDict, cast
 
 from edge.problems import ProblemError, invalid
 from edge.requests import record_of
@@ -22,7 +22,7 @@ class EdgeState(TypedDict):
     """What the lifespan of each service opens for the edge."""
 
     verifier: TokenVerifier
-    limiter: NotRequired[RateLimiter | None]
+    limiter: RateLimiter | None
 
 
 async def owner(request: Request) -> str:
@@ -38,7 +38,7 @@ async def owner(request: Request) -> str:
     user_id = await state["verifier"].user_id(given)
     record = record_of(request)
     record.user_id = user_id
-    if (limiter := state.get("limiter")) is not None:
+    if (limiter := state["limiter"]) is not None:
         limiter.count(user_id)
     path_user_id: str = request.path_params["user_id"]
     if path_user_id != user_id:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+_AT_ONCE: Final = 2
+"""How many fetches are under way at a time."""
 
 
 class Together(Generic[K, V]):
@@ -16,13 +19,11 @@ class Together(Generic[K, V]):
     A fetch begins after each of its askers asked, so what it sees is never older than the question.
     """
 
-    def __init__(
-        self, fetch: Callable[[Sequence[K]], Awaitable[Sequence[V]]], *, at_once: int = 2, at_most: int = 500
-    ) -> None:
-        """`fetch` gives a value for each of `at_most` keys, in their order; up to `at_once` of it are under way."""
+    def __init__(self, fetch: Callable[[Sequence[K]], Awaitable[Sequence[V]]], *, at_most: int = 500) -> None:
+        """`fetch` gives a value for each of up to `at_most` keys, in their order."""
         self._fetch = fetch
         self._at_most = at_most
-        self._free = at_once
+        self._free = _AT_ONCE
         self._asked: list[tuple[K, asyncio.Future[V]]] = []
         self._running: set[asyncio.Task[None]] = set()
 

@@ -20,6 +20,7 @@ _LOGIN: Final = """
     SELECT current_user = session_user AS alone, bool_or(rolsuper) AS superuser
     FROM pg_roles WHERE rolname IN (current_user, session_user)
 """
+_CONNECTIONS: Final = 8
 _CHUNK: Final = 500
 _WAITING: Final = 1000
 _UNAVAILABLE: Final = (
@@ -163,22 +164,20 @@ async def chunks(connection: Any, query: str, *args: object) -> AsyncIterator[li
 
 
 @asynccontextmanager
-async def open_database(
-    settings: Settings, role: Role, *, connections: int = 8, seconds: float = 10
-) -> AsyncIterator[Database]:
+async def open_database(settings: Settings, role: Role, *, seconds: float = 10) -> AsyncIterator[Database]:
     """A service's database, checked to be there and to have the schema that this code needs.
 
     Raises:
         SettingsError: it is not there, refuses the login, or has another schema.
     """
     where = service_address(settings, role)
-    limits = Limits(connections=connections, seconds=seconds)
+    limits = Limits(connections=_CONNECTIONS, seconds=seconds)
     taken = {"role": where.role} if where.role else {}
     session = limits.on_server() | _SESSION.get(role, {})
     pool = asyncpg.create_pool(
         where.url,
         min_size=0,
-        max_size=connections,
+        max_size=limits.connections,
         command_timeout=seconds,
         timeout=seconds,
         statement_cache_size=0 if where.pooled else 100,

@@ -172,11 +172,12 @@ def eventually(predicate: Callable[[], T], timeout: float = 10) -> T:
     return answer
 
 
-async def eventually_async(predicate: Callable[[], Awaitable[T]], timeout: float = 10) -> T:  # noqa: ASYNC109 - as above
-    """The same for a predicate that is awaited."""
+async def eventually_async(predicate: Callable[[], Awaitable[T] | T], timeout: float = 10) -> T:  # noqa: ASYNC109 - as above
+    """The same in a running loop; what the predicate gives may have to be awaited."""
     async with asyncio.timeout(timeout):
         while True:
-            if answer := await predicate():
+            given = predicate()
+            if answer := await given if isinstance(given, Awaitable) else given:
                 return answer
             await asyncio.sleep(0.02)
 

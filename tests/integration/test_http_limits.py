@@ -51,7 +51,7 @@ async def serving(endpoint: Any = echo) -> AsyncIterator[int]:
 
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[dict[str, object]]:
-        yield {"verifier": verifier("secret")}
+        yield {"verifier": verifier("secret"), "limiter": None}
 
     route = ReadyRoute("/api/{user_id}/tasks", endpoint, methods=["POST"], response_class=Response)
     app = service(Settings(_env_file=None), [route], lifespan)

@@ -5,6 +5,8 @@ Seen to fail: with the timer not set again after states were forgotten, and with
 
 from __future__ import annotations
 
+from functools import partial
+
 from command_api.known_states import KnownStates
 from domain.task import DeletedTask
 from tests.servers import eventually_async
@@ -15,12 +17,11 @@ async def test_a_state_is_forgotten_after_its_time_though_nobody_asks() -> None:
     for task in (1, 2):
         known.keep(("alice", task), DeletedTask(version=1))
         assert known.get(("alice", task)) is not None
-        await eventually_async(lambda: _empty(known), timeout=2)
-        assert known.get(("alice", task)) is None
+        await eventually_async(partial(_is_forgotten, known, task), timeout=2)
 
 
-async def _empty(known: KnownStates) -> bool:
-    return len(known) == 0
+def _is_forgotten(known: KnownStates, task: int) -> bool:
+    return known.get(("alice", task)) is None
 
 
 async def test_the_state_kept_longest_ago_makes_room() -> None:
