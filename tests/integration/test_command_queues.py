@@ -26,7 +26,7 @@ from tests.servers import eventually_async
 HOLD = "SELECT FROM tasklog.streams WHERE user_id = 'alice' FOR UPDATE"
 
 
-async def in_a_lane(queue: CommandQueues, commands: int) -> bool:
+def in_a_lane(queue: CommandQueues, commands: int) -> bool:
     """Whether so many commands wait for alice's stream."""
     return len(queue.of("alice")._lanes.get("alice", ())) == commands
 
@@ -79,17 +79,13 @@ async def test_whom_a_moments_hold_passed_over_is_first_in_the_next_batch(
     held: Any = HeldOnce(writer, owner)
     async with command_queues(held, Wake(None)) as queue:
         early = [asyncio.create_task(run(queue, ToggleTask(), task)) for _ in range(3)]
-        await eventually_async(lambda: _is(held.appends == 1))
+        await eventually_async(lambda: held.appends == 1)
         late = [asyncio.create_task(run(queue, ToggleTask(), task)) for _ in range(3)]
         await asyncio.sleep(0)
         held.others_came.set()
         answers = await together(*early, *late)
     assert [answer.version for answer in answers] == [2, 3, 4, 5, 6, 7]
     assert held.appends == 2
-
-
-async def _is(true: bool) -> bool:
-    return true
 
 
 async def test_two_batches_of_different_users_are_under_way_at_once(

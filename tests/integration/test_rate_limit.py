@@ -25,12 +25,8 @@ async def limiters(redis_url: str) -> AsyncIterator[list[RateLimiter]]:
     settings = Settings(_env_file=None, redis_url=redis_url, rate_limit="10/minute")
     async with AsyncExitStack() as stack:
         made = [await stack.enter_async_context(rate_limiter(settings)) for _ in range(2)]
-        await eventually_async(lambda: _all_reachable(made))
+        await eventually_async(lambda: all(limiter is not None and limiter._reachable for limiter in made))
         yield [limiter for limiter in made if limiter is not None]
-
-
-async def _all_reachable(limiters: list[RateLimiter | None]) -> bool:
-    return all(limiter is not None and limiter._reachable for limiter in limiters)
 
 
 def allowed(limiter: RateLimiter, user: str, tries: int) -> int:
@@ -57,10 +53,7 @@ async def test_what_another_service_counted_counts_here(limiters: list[RateLimit
     assert allowed(one, "alice", 8) == 8
     two.count("alice")
 
-    async def told() -> bool:
-        return two._windows["alice"].known == 9
-
-    await eventually_async(told)
+    await eventually_async(lambda: two._windows["alice"].known == 9)
     assert allowed(two, "alice", 5) == 1
 
 
@@ -97,21 +90,16 @@ async def test_without_redis_nobody_is_refused_and_with_it_again_the_limit_holds
     with capture_logs() as lines:
         async with rate_limiter(settings) as limiter:
             assert limiter is not None
-            await asyncio.sleep(0.1)
+            await eventually_async(lambda: lines)  # Redis was looked for
             assert allowed(limiter, "alice", 50) == 50
             await asyncio.to_thread(own_valkey.start)
-            await eventually_async(lambda: _all_reachable([limiter]))
+            await eventually_async(lambda: limiter._reachable)
             assert allowed(limiter, "alice", 50) == 10
             own_valkey.stop(timeout=2)
-            await asyncio.sleep(0.2)
             limiter.count("bob")  # is told to Redis, which is found to be away
-            await eventually_async(lambda: _none_reachable(limiter))
+            await eventually_async(lambda: not limiter._reachable)
             assert allowed(limiter, "alice", 50) == 50
     assert {line["event"] for line in lines} == {"redis is away: requests are not limited"}
-
-
-async def _none_reachable(limiter: RateLimiter) -> bool:
-    return not limiter._reachable
 
 
 @pytest.mark.parametrize(("rate", "redis"), [("many", "redis://x"), ("600", "redis://x"), ("5/minute", None)])
