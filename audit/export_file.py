@@ -132,16 +132,19 @@ def verify_file(path: Path, *, anchors: Anchors | None = None, progress: Progres
     """
     anchors = anchors or {}
     report, chain, file, anchored = Report(), Chain(anchors=anchors), ExportFile(path=path), set[str]()
+
+    def end_streams(current: str | None) -> None:
+        for user_id, _ in complete(chain, current):
+            report.streams += 1
+            if user_id in anchors:
+                anchored.add(user_id)
+
     for events in file.events():
         chain.feed([event.link() for event in events])
         report.events += len(events)
-        for user_id, _ in complete(chain, events[-1].user_id):
-            report.streams += 1
-            anchored |= {user_id} & anchors.keys()
+        end_streams(events[-1].user_id)
         progress(len(events))
-    for user_id, _ in complete(chain, None):
-        report.streams += 1
-        anchored |= {user_id} & anchors.keys()
+    end_streams(None)
     report.faults += chain.faults.values()
     wanted = {user: heads for user, heads in anchors.items() if file.user_id in {None, user}}
     report.faults += gone(wanted, anchored)

@@ -47,20 +47,26 @@ class Stream:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Range:
-    """Some streams in one snapshot, and whatever else the tables have of users between them."""
+    """Some streams in one snapshot, and whatever else the tables have of `user_id`, or of all users in the range."""
 
     streams: list[Stream]
-    last: str
     connection: Any
-    _bounds: tuple[str, ...]
+    user_id: str | None
+    behind: str
+    last: str
 
     def events(self) -> AsyncIterator[list[Any]]:
         """The events, in chunks; see event_log.chain."""
-        return chunks(self.connection, SCAN_USER if len(self._bounds) == 1 else SCAN_RANGE, *self._bounds)
+        return self._read(SCAN_USER, SCAN_RANGE)
 
     def rows(self) -> AsyncIterator[list[Any]]:
         """The projected rows, in chunks."""
-        return chunks(self.connection, ROWS_USER if len(self._bounds) == 1 else ROWS_RANGE, *self._bounds)
+        return self._read(ROWS_USER, ROWS_RANGE)
+
+    def _read(self, of_user: str, of_range: str) -> AsyncIterator[list[Any]]:
+        if self.user_id is not None:
+            return chunks(self.connection, of_user, self.user_id)
+        return chunks(self.connection, of_range, self.behind, self.last)
 
 
 async def ranges(database: Database, user_id: str | None = None) -> AsyncGenerator[Range, None]:
@@ -72,6 +78,5 @@ async def ranges(database: Database, user_id: str | None = None) -> AsyncGenerat
             found = await connection.fetch(STREAMS, behind, RANGE_EVENTS, user_id)
             streams = [Stream(**row) for row in found]
             last = streams[-1].user_id if streams and user_id is None else LAST
-            bounds = (behind, last) if user_id is None else (user_id,)
-            yield Range(streams=streams, last=last, connection=connection, _bounds=bounds)
+            yield Range(streams=streams, connection=connection, user_id=user_id, behind=behind, last=last)
         behind = last

@@ -13,6 +13,7 @@ from projector.replay import Replay
 from runtime.database import Database
 
 _link: Final = itemgetter(*Link._fields)
+"""What a stored event has of a Link, as a plain tuple: at millions of events, making Links would show."""
 
 
 async def verify(

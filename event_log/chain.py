@@ -69,7 +69,7 @@ class Chain:
     _textless: dict[str, list[int]] = field(default_factory=dict)
 
     def feed(self, links: Iterable[Link]) -> None:
-        """Check further links."""
+        """Check further links, or plain tuples like them."""
         user, position, digest = "", 0, GENESIS
         for link in links:
             if link[0] != user:
