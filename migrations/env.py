@@ -7,7 +7,7 @@ from alembic import context
 from event_log.tables import SCHEMA, metadata
 from projector import read_model
 
-assert read_model.tasks.metadata is metadata
+assert read_model.tasks.metadata is metadata  # imported for its tables, which are part of the same schema
 
 connection = context.config.attributes["connection"]
 connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")

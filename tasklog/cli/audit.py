@@ -203,8 +203,10 @@ def _absolute(path: Path | None) -> str | None:
 
 
 def _moment(as_of: str | None) -> int | datetime | None:
-    if as_of is None or as_of.isdecimal():
-        return None if as_of is None else int(as_of)
+    if as_of is None:
+        return None
+    if as_of.isdecimal():
+        return int(as_of)
     try:
         at = datetime.fromisoformat(as_of)
     except ValueError:

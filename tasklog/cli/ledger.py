@@ -34,8 +34,7 @@ def rebuild(user: OptionalUser = None, *, background: Background = False, json: 
             return
         users, done = on_database("projector", lambda database: _rebuild(database, user), settings)
     failed = [{"user_id": user, "position": at, "reason": reason} for user, (at, reason) in done.failed.items()]
-    value = {"users": users, **asdict(done), "failed": failed}
-    value |= {"users": users, "shared": users - done.users}
+    value = {**asdict(done), "users": users, "failed": failed, "shared": users - done.users}
     lines = [fault_text(fault) for fault in failed]
     lines.append(f"Rebuilt {count(users, 'user')}, {max(0, users - done.users):,} of them by other processes.")
     lines.append(f"Here {count(done.written, 'task')} differed and were written, {done.removed:,} were removed.")
