@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import asyncpg
 
-from bench.ledger import Ledger
+from bench.ledger import TITLE, Ledger
 from bench.wrk import SECRET
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 Tasks = dict[str, list[int]]
 """The ids of the tasks of each user."""
 
-TITLE: Final = "A title of an ordinary length"
 _COUNT_CHANGES: Final = """
     CREATE SEQUENCE IF NOT EXISTS changes;
     CREATE OR REPLACE FUNCTION count_change() RETURNS trigger LANGUAGE plpgsql AS

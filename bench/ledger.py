@@ -16,7 +16,7 @@ from event_log.append import Append, Refused, append
 from runtime.wakeup import CHANNEL
 
 _BATCH: Final = 400
-_TITLE: Final = "A title of an ordinary length"
+TITLE: Final = "A title of an ordinary length"
 
 
 @dataclass(kw_only=True)
@@ -55,9 +55,9 @@ class Ledger:
         """Give each user so many tasks, each edited so often."""
         made: dict[str, list[int]] = defaultdict(list)
         for part in batches(list(product(users, range(1, tasks + 1))), _BATCH):
-            events: list[TaskEvent] = [TaskEdited(title=f"{_TITLE} {n}") for n in range(edits)]
+            events: list[TaskEvent] = [TaskEdited(title=f"{TITLE} {n}") for n in range(edits)]
             commands = [
-                of(user, None, TaskCreated(title=f"{_TITLE} {n}", description=None), *events) for user, n in part
+                of(user, None, TaskCreated(title=f"{TITLE} {n}", description=None), *events) for user, n in part
             ]
             for (user, _), task in zip(part, await self.append(commands), strict=True):
                 made[user].append(task)
@@ -66,7 +66,7 @@ class Ledger:
 
     async def change(self, tasks: dict[str, int], number: int) -> None:
         """Edit a task of each user, in one commit."""
-        event = TaskEdited(title=f"{_TITLE} {number}")
+        event = TaskEdited(title=f"{TITLE} {number}")
         await self.append([of(user, task, event, version=self.known[user, task]) for user, task in tasks.items()])
         await self.wake()
 

@@ -69,22 +69,11 @@ def _cpu(before: Mapping[int, float]) -> list[str]:
 
 
 async def _spy(pid: int, output: Path, seconds: float) -> None:
-    spy = Path(sys.executable).with_name("py-spy")
+    how = f"record --pid {pid} --duration {round(seconds + 3)} --rate 200 --format raw --output"
     process = await asyncio.create_subprocess_exec(
-        *(
-            str(spy),
-            "record",
-            "-p",
-            str(pid),
-            "-d",
-            str(round(seconds + 3)),
-            "-r",
-            "200",
-            "-f",
-            "raw",
-            "-o",
-            str(output),
-        ),
+        Path(sys.executable).with_name("py-spy"),
+        *how.split(),
+        output,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
     )
