@@ -1,1 +1,1 @@
-"""The ledger: one append-only stream of events per user. The only code that touches events."""
+"""The ledger: one append-only stream of events per user. What appends, decodes and chains events is here."""
