@@ -8,9 +8,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from redis import Redis
 
-import migrations
 from runtime.settings import Settings
 from tests.pgbouncer import PgBouncer, running_pgbouncer
 from tests.servers import SECRET, Database, RunningService, Servers, running_service, started_servers
@@ -18,8 +16,7 @@ from tests.servers import SECRET, Database, RunningService, Servers, running_ser
 for _name in Settings.model_fields:  # the developer's own settings are none of the tests'
     os.environ.pop(_name.upper(), None)
 
-_TEMPLATE = f"tasklog_template_{os.getpid()}"
-_numbers = count(1)
+_users = count(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,12 +27,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """Postgres and Redis, with a migrated database to copy."""
-    with started_servers(tmp_path_factory.mktemp("servers")) as servers:
-        template = servers.database(_TEMPLATE)
-        servers.execute(f"CREATE DATABASE {_TEMPLATE}")
-        migrations.upgrade(template.owner, list(template.service_urls.values()))
+    with started_servers(tmp_path_factory.mktemp("servers")) as servers, servers.migrated_template():
         yield servers
-        servers.execute(f"DROP DATABASE {_TEMPLATE} WITH (FORCE)")
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +41,7 @@ def pgbouncer(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Ite
 @pytest.fixture
 def database(servers: Servers, request: pytest.FixtureRequest) -> Iterator[Database]:
     """A migrated, empty database; with --pgbouncer the services reach it through one."""
-    for cloned in _cloned(servers):
+    with servers.cloned() as cloned:
         pooled = request.config.getoption("--pgbouncer")
         yield request.getfixturevalue("pgbouncer").through(cloned) if pooled else cloned
 
@@ -56,7 +49,7 @@ def database(servers: Servers, request: pytest.FixtureRequest) -> Iterator[Datab
 @pytest.fixture
 def redis_url(servers: Servers) -> str:
     """An empty logical Redis database."""
-    return _emptied(servers)
+    return servers.emptied_redis()
 
 
 @pytest.fixture
@@ -83,28 +76,12 @@ def service(database: Database, redis_url: str, tmp_path: Path) -> Iterator[Runn
 @pytest.fixture(scope="session")
 def shared_service(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """Gateway and projector of the whole session: for tests whose users are their own."""
-    for database in _cloned(servers):
-        log = tmp_path_factory.mktemp("service") / "service.log"
-        with running_service(database, _emptied(servers), log) as running:
-            yield running
+    log = tmp_path_factory.mktemp("service") / "service.log"
+    with servers.cloned() as database, running_service(database, servers.emptied_redis(), log) as running:
+        yield running
 
 
 @pytest.fixture
 def user() -> str:
     """A user that no other test has."""
-    return f"user-{next(_numbers)}"
-
-
-def _cloned(servers: Servers) -> Iterator[Database]:
-    name = f"tasklog_test_{os.getpid()}_{next(_numbers)}"
-    # Measured: 13 ms to copy files and drop, 25 ms with WAL_LOG.
-    servers.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE} STRATEGY FILE_COPY")
-    yield servers.database(name)
-    servers.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def _emptied(servers: Servers) -> str:
-    url = servers.redis(next(_numbers))
-    with Redis.from_url(url) as redis:
-        redis.flushdb()
-    return url
+    return f"user-{next(_users)}"

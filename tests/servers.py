@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -16,7 +17,9 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import httpx
 import jwt
+from redis import Redis
 
+import migrations
 from tasklog.embedded.data_dir import open_data_dir, socket_dir
 from tasklog.embedded.postgres import Postgres
 from tasklog.embedded.valkey import Valkey
@@ -29,6 +32,8 @@ T = TypeVar("T")
 SECRET = "a secret of the tests, long enough for HS256"
 _ROLE_PASSWORD = "password-of-the-tests"
 _REDIS_DATABASES = 16
+_TEMPLATE = f"tasklog_template_{os.getpid()}"
+_numbers = count(1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +54,10 @@ class Database:
             "PROJECTOR_DATABASE_URL": self.projector,
             "READ_DATABASE_URL": self.reader,
         }
+
+    def execute(self, statement: str, *args: object) -> list[asyncpg.Record]:
+        """The rows of a statement of the owner, who may look at everything, and change it as nobody else may."""
+        return run_async(_execute(self.owner, statement, *args))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,18 +83,46 @@ class Servers:
             return f"{self.redis_url}?db={database}"
         return urlunsplit(urlsplit(self.redis_url)._replace(path=f"/{database}"))
 
-    def execute(self, *statements: str) -> None:
-        """Run statements as the superuser, each in a transaction of its own."""
+    def execute(self, statement: str) -> None:
+        """Run a statement as the superuser, in no database of a test."""
+        run_async(_execute(self.postgres_url, statement))
 
-        async def run() -> None:
-            connection = await asyncpg.connect(self.postgres_url)
-            try:
-                for statement in statements:
-                    await connection.execute(statement)
-            finally:
-                await connection.close()
+    @contextmanager
+    def migrated_template(self) -> Iterator[None]:
+        """Make the migrated database that `cloned` copies."""
+        self.execute(f"CREATE DATABASE {_TEMPLATE}")
+        template = self.database(_TEMPLATE)
+        try:
+            migrations.upgrade(template.owner, list(template.service_urls.values()))
+            yield
+        finally:
+            self.execute(f"DROP DATABASE {_TEMPLATE} WITH (FORCE)")
 
-        run_async(run())
+    @contextmanager
+    def cloned(self) -> Iterator[Database]:
+        """A migrated, empty database."""
+        name = f"tasklog_test_{os.getpid()}_{next(_numbers)}"
+        # Measured: 13 ms to copy files and drop, 25 ms with WAL_LOG.
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE} STRATEGY FILE_COPY")
+        try:
+            yield self.database(name)
+        finally:
+            self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def emptied_redis(self) -> str:
+        """The address of an empty logical Redis database."""
+        url = self.redis(next(_numbers))
+        with Redis.from_url(url) as redis:
+            redis.flushdb()
+        return url
+
+
+async def _execute(url: str, statement: str, *args: object) -> list[asyncpg.Record]:
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetch(statement, *args)
+    finally:
+        await connection.close()
 
 
 @contextmanager

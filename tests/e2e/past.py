@@ -5,10 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import asyncpg
 import httpx
-
-from tests.servers import RunningService, run_async
 
 
 def create(client: httpx.Client, base: str, title: str = "a") -> int:
@@ -32,14 +29,3 @@ def refused(answer: httpx.Response, status: int) -> str:
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     return str(answer.json()["detail"])
-
-
-def damage(service: RunningService, statement: str, *args: Any) -> None:
-    """Change the ledger as nobody may."""
-
-    async def run() -> None:
-        connection = await asyncpg.connect(service.database.owner)
-        await connection.execute(statement, *args)
-        await connection.close()
-
-    run_async(run())

@@ -14,11 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 
-from tests.conftest import _cloned
-from tests.servers import Database, RunningService, Servers, eventually, run_async
+from tests.servers import Database, RunningService, Servers, eventually
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,14 +47,6 @@ class Shell:
         done = self.run(*command, "--json", database=database)
         assert done.returncode == code, done.stderr
         return json.loads(done.stdout)
-
-    def execute(self, statement: str) -> None:
-        async def run() -> None:
-            connection = await asyncpg.connect(self.database.owner)
-            await connection.execute(statement)
-            await connection.close()
-
-        run_async(run())
 
 
 @pytest.fixture
@@ -114,7 +104,9 @@ def test_verify_tells_faults_by_its_exit_code(shell: Shell) -> None:
     report = shell.json("verify")
     assert (report["streams"], report["events"], report["tasks"], report["faults"]) == (2, 5, 3, [])
     assert shell.json("verify", "bob")["events"] == 1
-    shell.execute("""UPDATE tasklog.events SET data = '{"title":"Forged"}' WHERE user_id = 'alice' AND position = 3""")
+    shell.database.execute(
+        """UPDATE tasklog.events SET data = '{"title":"Forged"}' WHERE user_id = 'alice' AND position = 3"""
+    )
     (fault,) = shell.json("verify", code=3)["faults"]
     assert (fault["user_id"], fault["position"]) == ("alice", 3)
     done = shell.run("verify")
@@ -129,10 +121,8 @@ def test_anchors_find_what_was_cut(shell: Shell) -> None:
     assert shell.json("anchor", "--out", anchors)["streams"] == 2
     assert len(anchors.read_text().splitlines()) == 4
     assert shell.run("verify", "--anchors", anchors).returncode == 0
-    shell.execute(
-        "DELETE FROM tasklog.events WHERE user_id = 'bob'; DELETE FROM tasklog.streams WHERE user_id = 'bob';"
-        "DELETE FROM tasklog.tasks WHERE user_id = 'bob'"
-    )
+    for table in ("events", "streams", "tasks"):
+        shell.database.execute(f"DELETE FROM tasklog.{table} WHERE user_id = 'bob'")
     assert shell.run("verify").returncode == 0
     (fault,) = shell.json("verify", "--anchors", anchors, code=3)["faults"]
     assert (fault["user_id"], fault["position"]) == ("bob", 1)
@@ -146,19 +136,20 @@ def test_an_export_is_verified_and_imported_elsewhere(shell: Shell, servers: Ser
     assert shell.run("export", "--out", "-").stdout.splitlines()[:-1] == out.read_text().splitlines()[:-1]
     assert shell.json("verify", "--file", out)["events"] == 5
     assert shell.run("import", out).returncode == 1
-    for empty in _cloned(servers):
+    with servers.cloned() as empty:
         assert shell.json("import", out, database=empty)["events"] == 5
         assert shell.json("status", database=empty)["lag_events"] == 5
         assert shell.run("verify", database=empty).returncode == 0
     out.write_text("".join(out.read_text().splitlines(keepends=True)[1:]))
     assert shell.run("verify", "--file", out).returncode == 3
     assert shell.run("verify", "alice", "--file", out).returncode == 2
-    for empty in _cloned(servers):
+    with servers.cloned() as empty:
         assert shell.run("import", out, database=empty).returncode == 3
 
 
 def test_rebuild_mends_and_tells(shell: Shell) -> None:
-    shell.execute("DELETE FROM tasklog.tasks WHERE title = 'Cheese'; UPDATE tasklog.tasks SET title = 'Forged'")
+    shell.database.execute("DELETE FROM tasklog.tasks WHERE title = 'Cheese'")
+    shell.database.execute("UPDATE tasklog.tasks SET title = 'Forged'")
     assert shell.run("verify").returncode == 3
     done = shell.json("rebuild")
     assert (done["users"], done["failed"]) == (2, [])

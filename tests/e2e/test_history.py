@@ -10,7 +10,7 @@ from hashlib import sha256
 import httpx
 import pytest
 
-from tests.e2e.past import create, damage, following, refused, told
+from tests.e2e.past import create, following, refused, told
 from tests.servers import RunningService
 
 FIELDS = {
@@ -111,15 +111,14 @@ def test_an_event_that_nobody_can_read_is_a_503_of_its_user_alone(
     shared_service: RunningService, client: httpx.Client, base: str, user: str
 ) -> None:
     """Neither side answers 500; the history shows the event, and other users are served."""
-    damage(
-        shared_service,
+    shared_service.database.execute(
         """INSERT INTO tasklog.events (user_id, position, task_id, version, event_id, type, schema_version, data,
                                        metadata, recorded_at, hash)
            VALUES ($1, 1, 5000000000, 1, gen_random_uuid(), 'task.renamed', 1, '{}', '{}', now(), '\\x00')""",
         user,
     )
-    damage(
-        shared_service, "INSERT INTO tasklog.streams VALUES ($1, 1, '\\x00', now(), NULL) ON CONFLICT DO NOTHING", user
+    shared_service.database.execute(
+        "INSERT INTO tasklog.streams VALUES ($1, 1, '\\x00', now(), NULL) ON CONFLICT DO NOTHING", user
     )
     task = f"{base}/tasks/5000000000"
     edits = [("PUT", task), ("PATCH", f"{task}/complete"), ("DELETE", task)]

@@ -20,7 +20,6 @@ import httpx
 import pytest
 
 from tests import token_table as table
-from tests.conftest import _cloned, _emptied
 from tests.integration.better_auth import BetterAuth, running_better_auth
 from tests.servers import RunningService, Servers, running_service
 from tests.signing import NOW, ORIGIN, SECRET, USER, Draft, base64url, good, key_set_body
@@ -59,11 +58,10 @@ def _published_keys() -> Iterator[str]:
 def judging(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """A service that takes the tests' secret and the tests' public keys."""
     log = tmp_path_factory.mktemp("judging") / "service.log"
-    for database in _cloned(servers):
-        with _published_keys() as url:
-            modes = {"BETTER_AUTH_SECRET": SECRET, "JWKS_URL": url, "JWT_ISSUER": ORIGIN, "JWT_AUDIENCE": ORIGIN}
-            with running_service(database, _emptied(servers), log, **modes) as running:
-                yield running
+    with servers.cloned() as database, _published_keys() as url:
+        modes = {"BETTER_AUTH_SECRET": SECRET, "JWKS_URL": url, "JWT_ISSUER": ORIGIN, "JWT_AUDIENCE": ORIGIN}
+        with running_service(database, servers.emptied_redis(), log, **modes) as running:
+            yield running
 
 
 def now_for(changes: dict[str, object]) -> dict[str, object]:
@@ -179,10 +177,12 @@ def beside_better_auth(
 ) -> Iterator[RunningService]:
     """A service that is told nothing but where the keys are, and Better Auth's secret."""
     log: Path = tmp_path_factory.mktemp("auth") / "service.log"
-    for database in _cloned(servers):
-        modes = {"BETTER_AUTH_SECRET": SECRET, "JWKS_URL": auth.jwks_url}
-        with running_service(database, _emptied(servers), log, **modes) as running:
-            yield running
+    modes = {"BETTER_AUTH_SECRET": SECRET, "JWKS_URL": auth.jwks_url}
+    with (
+        servers.cloned() as database,
+        running_service(database, servers.emptied_redis(), log, **modes) as running,
+    ):
+        yield running
 
 
 def test_a_person_of_better_auth_works_before_and_after_a_rotation_of_the_keys(

@@ -7,11 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import httpx
 import pytest
 
-from tests.servers import RunningService, run_async
+from tests.servers import RunningService
 
 
 @pytest.fixture
@@ -102,16 +101,9 @@ def test_a_key_that_is_none_is_refused(client: httpx.Client, tasks: str, text: s
 def test_a_key_counts_for_a_day(shared_service: RunningService, client: httpx.Client, tasks: str, user: str) -> None:
     headers = key()
     first = client.post(tasks, json={"title": "Milk"}, headers=headers).json()["id"]
-
-    async def grow_old() -> None:
-        connection = await asyncpg.connect(shared_service.database.owner)
-        await connection.execute(
-            "UPDATE tasklog.idempotency_keys SET recorded_at = recorded_at - interval '25 hours' WHERE user_id = $1",
-            user,
-        )
-        await connection.close()
-
-    run_async(grow_old())
+    shared_service.database.execute(
+        "UPDATE tasklog.idempotency_keys SET recorded_at = recorded_at - interval '25 hours' WHERE user_id = $1", user
+    )
     second = client.post(tasks, json={"title": "Milk"}, headers=headers).json()["id"]
     third = client.post(tasks, json={"title": "Milk"}, headers=headers).json()["id"]
     assert first != second == third

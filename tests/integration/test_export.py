@@ -26,7 +26,6 @@ from domain.events import TaskCompleted, TaskEdited
 from projector.catch_up import catch_up
 from runtime.database import Database, open_database
 from runtime.settings import Settings
-from tests.conftest import _cloned
 from tests.ledger import Life, appended, copy_of, created, of, tasks_copy
 from tests.servers import Database as Addresses
 from tests.servers import Servers
@@ -51,7 +50,8 @@ async def as_owner(settings: Settings, database: Addresses) -> AsyncIterator[Dat
 @pytest.fixture
 def empty(servers: Servers) -> Iterator[Addresses]:
     """Another database, migrated and empty."""
-    yield from _cloned(servers)
+    with servers.cloned() as cloned:
+        yield cloned
 
 
 @pytest.fixture

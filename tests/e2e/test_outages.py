@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import asyncpg
 import httpx
 import pytest
 from redis import Redis
@@ -23,7 +22,7 @@ from runtime.wakeup import CHANNEL
 from tasklog.embedded.data_dir import open_data_dir, socket_dir
 from tasklog.embedded.postgres import Postgres
 from tasklog.embedded.valkey import Valkey
-from tests.servers import Database, RunningService, Servers, eventually, run_async, running_service
+from tests.servers import Database, RunningService, Servers, eventually, running_service
 
 LAG = """
     SELECT coalesce(sum(s.head - coalesce(c.position, 0)), 0)
@@ -39,18 +38,8 @@ class Machine:
     valkey: Valkey
     service: RunningService
 
-    def query(self, statement: str) -> list[asyncpg.Record]:
-        async def fetch() -> list[asyncpg.Record]:
-            connection = await asyncpg.connect(self.service.database.owner)
-            try:
-                return await connection.fetch(statement)
-            finally:
-                await connection.close()
-
-        return run_async(fetch())
-
     def projected(self) -> bool:
-        return self.query(LAG)[0][0] == 0
+        return self.service.database.execute(LAG)[0][0] == 0
 
     def listens(self) -> bool:
         """Whether the projector is subscribed to the wake-up."""
@@ -62,9 +51,9 @@ class Machine:
         eventually(self.projected)
         for table in ("events WHERE type = 'task.created' AND", "tasks WHERE"):
             column = "data ->> 'title'" if table.startswith("events") else "title"
-            rows = self.query(f"SELECT {column} FROM tasklog.{table} user_id = '{user}'")
+            rows = self.service.database.execute(f"SELECT {column} FROM tasklog.{table} user_id = '{user}'")
             assert sorted(row[0] for row in rows) == sorted(titles)
-        parked = self.query("SELECT user_id FROM tasklog.checkpoints WHERE error IS NOT NULL")
+        parked = self.service.database.execute("SELECT user_id FROM tasklog.checkpoints WHERE error IS NOT NULL")
         assert parked == []
 
 
@@ -194,7 +183,7 @@ def test_postgres_goes_away_under_load_and_comes_back(tmp_path: Path, politely: 
             load.goes_on()
         eventually(running.projected)
         assert load.wrong == []
-        rows = running.query("SELECT title FROM tasklog.tasks")
+        rows = running.service.database.execute("SELECT title FROM tasklog.tasks")
         stored = [row["title"] for row in rows]
         assert len(set(stored)) == len(stored)
         assert set(load.acknowledged) <= set(stored) <= {*load.acknowledged, *load.unknown}
