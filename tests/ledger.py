@@ -79,7 +79,7 @@ async def opened(*wanted: tuple[Settings, str]) -> AsyncIterator[list[Database]]
 
 @asynccontextmanager
 async def connections(url: str, number: int) -> AsyncIterator[list[asyncpg.Connection]]:
-    """Connections of their own."""
+    """Connections of their own, closed afterwards."""
     made = await asyncio.gather(*(asyncpg.connect(url, timeout=20, statement_cache_size=0) for _ in range(number)))
     try:
         yield made

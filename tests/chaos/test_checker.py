@@ -134,11 +134,9 @@ def _stale(operations: list[Operation]) -> Steps:
 
 def _going_back(operations: list[Operation]) -> Steps:
     operations[4].returned = 8.0  # not acknowledged yet, but seen
-    operations.append(operations[3])
-    operations[-1] = Operation(
-        user="anna", kind="list", marker="r", invoked=3.6, returned=3.7, status=200,
-        headers=operations[3].headers, answer=operations[3].answer,
-    )  # fmt: skip
+    again = listing(3.6, 0, {})
+    again.headers, again.answer = operations[3].headers, operations[3].answer
+    operations.append(again)
     return STEPS
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import jwt
 import pytest
-import pytest_asyncio
 from pydantic import SecretStr
 
 from edge.jwks import Timing
@@ -17,8 +16,6 @@ from tests.signing import SECRET, at_once, settings
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-pytestmark = pytest.mark.asyncio
-
 
 @pytest.fixture(scope="module")
 def auth() -> Iterator[BetterAuth]:
@@ -27,7 +24,7 @@ def auth() -> Iterator[BetterAuth]:
         yield server
 
 
-@pytest_asyncio.fixture
+@pytest.fixture
 async def judge(auth: BetterAuth) -> AsyncIterator[TokenVerifier]:
     """A verifier in both modes; an hour's cooldown allows one refetch in a test."""
     both = settings(jwks_url=auth.jwks_url, better_auth_secret=SecretStr(SECRET))

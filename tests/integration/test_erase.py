@@ -24,7 +24,7 @@ from read_api.history import HistoryQuery, history
 from read_api.queries import TaskQuery
 from runtime.database import Database, open_database
 from runtime.settings import Settings
-from tests.ledger import appended, copy_of, created, list_tasks, of, positions, tasks_copy, within
+from tests.ledger import appended, connections, copy_of, created, list_tasks, of, positions, tasks_copy, within
 from tests.servers import Database as Addresses
 
 TEXT = "Zyxomma"
@@ -200,9 +200,6 @@ async def test_the_eraser_may_call_no_other_function(owner: asyncpg.Connection) 
 
 @pytest.mark.parametrize("role", ["writer", "projector", "reader"])
 async def test_no_service_may_erase(database: Addresses, role: str) -> None:
-    connection = await asyncpg.connect(getattr(database, role))
-    try:
+    async with connections(getattr(database, role), 1) as (connection,):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection.fetch(ERASE, "alice", "a", "r")
-    finally:
-        await connection.close()

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
     from tests.integration.jwks_endpoint import Behaviour
 
-pytestmark = pytest.mark.asyncio
-
 QUICK = Timing(timeout=0.3, cooldown=0.000_001, refresh=1000)
 NEW_KEY = Ed25519PrivateKey.generate()
 OLD, NEW = public_jwk("EdDSA", PRIVATE_KEYS["EdDSA"], "EdDSA"), public_jwk("new", NEW_KEY, "EdDSA")

@@ -21,7 +21,7 @@ from event_log.tables import SCHEMA, metadata
 from projector.read_model import tasks
 from runtime.database import open_database
 from runtime.settings import Settings, SettingsError
-from tests.ledger import created
+from tests.ledger import connections, created
 from tests.servers import Database as Addresses
 from tests.servers import Servers, run_async
 
@@ -114,34 +114,27 @@ def test_a_second_upgrade_changes_nothing(database: Addresses) -> None:
 
 async def _kept(database: Addresses) -> list[Any]:
     """An event made before, and what there is."""
-    connection = await asyncpg.connect(database.owner)
-    try:
+    async with connections(database.owner, 1) as (connection,):
         if not await connection.fetchval("SELECT count(*) FROM tasklog.events"):
             await created(connection, "alice")
         kept: list[Any] = [await connection.fetch(query, SCHEMA) for query in (COLUMNS, INDEXES, OPTIONS)]
         return [*kept, await connection.fetch(LEFT + " ORDER BY 1"), await connection.fetch("TABLE tasklog.events")]
-    finally:
-        await connection.close()
 
 
 def test_a_downgrade_leaves_nothing_and_an_upgrade_brings_it_back(empty: Addresses) -> None:
     migrations.upgrade(empty.owner)
-    assert "append" in run_async(_names(empty))
+    assert "append" in _names(empty)
     migrations.downgrade(empty.owner)
-    assert run_async(_names(empty)) == set()
+    assert _names(empty) == set()
     with pytest.raises(SettingsError, match=r"\./run migrate"):
         run_async(_open(empty.writer))
     migrations.upgrade(empty.owner, list(empty.service_urls.values()))
-    assert {"append", "events", "tasks_by_title"} <= run_async(_names(empty))
+    assert {"append", "events", "tasks_by_title"} <= _names(empty)
     run_async(_open(empty.writer))
 
 
-async def _names(database: Addresses) -> set[str]:
-    connection = await asyncpg.connect(database.owner)
-    try:
-        return {row[0] for row in await connection.fetch(LEFT)}
-    finally:
-        await connection.close()
+def _names(database: Addresses) -> set[str]:
+    return {row[0] for row in database.execute(LEFT)}
 
 
 async def _open(url: str) -> None:

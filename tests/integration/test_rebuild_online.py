@@ -6,8 +6,8 @@ How it was seen to fail: test_rebuild.py.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -39,8 +39,8 @@ class _KilledError(Exception):
     """Stands for the end of the process at a statement."""
 
 
-@asynccontextmanager
-async def _killed_after(database: Database, statements: int) -> AsyncIterator[list[int]]:
+@contextmanager
+def _killed_after(statements: int) -> Iterator[list[int]]:
     """Let every connection break at its statement of that number; says how many there were."""
     counted = [0]
     wrapped = ("execute", "fetch", "cursor")
@@ -74,9 +74,8 @@ async def test_killed_at_any_statement_it_leaves_the_table_right_and_can_start_a
     await mark(projector)
     for statement in range(100):
         async with opened((settings, "projector")) as (victim,):
-            async with _killed_after(victim, statement) as counted:
-                with suppress(_KilledError, UnavailableError):
-                    await rebuild_batch(victim, USERS)
+            with _killed_after(statement) as counted, suppress(_KilledError, UnavailableError):
+                await rebuild_batch(victim, USERS)
             if counted[0] <= statement:
                 break
             assert await tasks_copy(owner) == damaged

@@ -16,7 +16,7 @@ from domain.task import Task
 from projector.catch_up import catch_up
 from read_api.queries import TaskQuery, get_tasks
 from runtime.database import Database
-from tests.ledger import created, list_tasks
+from tests.ledger import connections, created, list_tasks
 from tests.servers import Database as Addresses
 
 ROLES = ("writer", "projector", "reader")
@@ -85,27 +85,21 @@ def _request(task: int | None, command: CreateTask | ToggleTask) -> CommandReque
 @pytest.mark.parametrize("role", ROLES)
 async def test_a_role_has_no_right_to_a_table_but_those_it_needs(database: Addresses, role: str) -> None:
     """Each statement is tried as the role; only a refusal for want of rights counts as refused."""
-    connection = await asyncpg.connect(getattr(database, role))
     done = set()
-    try:
+    async with connections(getattr(database, role), 1) as (connection,):
         for verb, statement in STATEMENTS.items():
             for table in TABLES:
                 column = "version_num" if table == "alembic_version" else "user_id"
                 if not await _refused(connection, statement.format(table, table, column=column)):
                     done.add((verb, table))
-    finally:
-        await connection.close()
     assert done == ALLOWED[role]
 
 
 async def test_of_the_ledger_the_projector_may_change_its_mark_alone(database: Addresses) -> None:
-    connection = await asyncpg.connect(database.projector)
-    try:
+    async with connections(database.projector, 1) as (connection,):
         for change in ("head = head + 1", "hash = hash", "recorded_at = now()", "user_id = 'mallory'"):
             assert await _refused(connection, f"UPDATE tasklog.streams SET {change}")
         await connection.execute("UPDATE tasklog.streams SET unprojected_since = NULL")
-    finally:
-        await connection.close()
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -124,11 +118,8 @@ async def test_a_role_can_call_its_own_functions_and_no_other(
 
 @pytest.mark.parametrize("role", ROLES)
 async def test_a_role_can_neither_change_the_schema_nor_reach_inside(database: Addresses, role: str) -> None:
-    connection = await asyncpg.connect(getattr(database, role))
-    try:
+    async with connections(getattr(database, role), 1) as (connection,):
         assert [statement for statement in FORBIDDEN if not await _refused(connection, statement)] == []
-    finally:
-        await connection.close()
 
 
 async def test_no_role_has_a_power_over_the_server(owner: asyncpg.Connection) -> None:
