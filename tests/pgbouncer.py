@@ -10,13 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import pytest
-
 from tasklog.embedded.child import RunAs, spawn
-from tests.servers import Database, eventually
+from tests.servers import Database, eventually, go_without
 
 _CONFIGURATION = """
 [databases]
@@ -62,7 +59,7 @@ def running_pgbouncer(postgres_url: str, directory: Path) -> Iterator[PgBouncer]
     """Run Debian's PgBouncer; without it the test is skipped, or fails where `CI` is set."""
     program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
     if program is None:
-        _go_without("pgbouncer is not installed")
+        go_without("PgBouncer", "pgbouncer is not installed")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     parts = urlsplit(postgres_url)
@@ -93,9 +90,3 @@ def _answers(port: int) -> bool:
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
     return False
-
-
-def _go_without(reason: str) -> NoReturn:
-    if os.environ.get("CI"):
-        pytest.fail(f"no PgBouncer: {reason}")
-    pytest.skip(f"no PgBouncer: {reason}")

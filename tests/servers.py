@@ -11,12 +11,13 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import httpx
 import jwt
+import pytest
 from redis import Redis
 
 import migrations
@@ -217,6 +218,13 @@ async def eventually_async(predicate: Callable[[], Awaitable[T] | T], timeout: f
             if answer := await given if isinstance(given, Awaitable) else given:
                 return answer
             await asyncio.sleep(0.02)
+
+
+def go_without(what: str, reason: str) -> NoReturn:
+    """Skip what this machine has not the means for; where `CI` is set, all of them have to be there."""
+    if os.environ.get("CI"):
+        pytest.fail(f"no {what}: {reason}")
+    pytest.skip(f"no {what}: {reason}")
 
 
 def run_async(coroutine: Coroutine[Any, Any, T]) -> T:

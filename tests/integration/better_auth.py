@@ -10,16 +10,17 @@ import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import httpx
-import pytest
 
+from tests.servers import go_without
 from tests.signing import SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_WHAT = "Better Auth server"
 FOLDER = Path(__file__).parents[1] / "better_auth"
 PATIENCE = 30.0  # seconds for an answer
 
@@ -73,7 +74,7 @@ def running_better_auth() -> Iterator[BetterAuth]:
     """
     node = shutil.which("node")
     if node is None:
-        _go_without("node is not installed")
+        go_without(_WHAT, "node is not installed")
     _install()
     environment = {**os.environ, "BETTER_AUTH_SECRET": SECRET}
     with subprocess.Popen(
@@ -94,7 +95,7 @@ def _install() -> None:
     """Install the locked packages, once for all test runs that share this folder."""
     npm = shutil.which("npm")
     if npm is None:
-        _go_without("npm is not installed")
+        go_without(_WHAT, "npm is not installed")
     with (FOLDER / ".gitignore").open("rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         locked, installed = FOLDER / "package-lock.json", FOLDER / "node_modules" / ".locked"
@@ -103,11 +104,5 @@ def _install() -> None:
         command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
         done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=300, check=False)
         if done.returncode != 0:
-            _go_without(f"its packages cannot be installed: {done.stderr[-300:]}")
+            go_without(_WHAT, f"its packages cannot be installed: {done.stderr[-300:]}")
         installed.write_bytes(locked.read_bytes())
-
-
-def _go_without(reason: str) -> NoReturn:
-    if os.environ.get("CI"):
-        pytest.fail(f"no Better Auth server: {reason}")
-    pytest.skip(f"no Better Auth server: {reason}")

@@ -1,4 +1,4 @@
-"""What the tests of the command queues share: commands as they come in."""
+"""Commands as they come in: into the queues, or one after the other on the ledger and on a model of it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import asyncio
 from typing import Any
 
 from command_api.group_commit import CommandQueues
-from command_api.handle import CommandRequest
+from command_api.handle import CommandRequest, handle
+from command_api.known_states import KnownStates
 from domain.commands import Command, CreateTask
-from domain.task import TaskState
+from domain.task import Task, TaskState
+from runtime.database import Database
 from tests.ledger import within
+from tests.model import Model
 
 CREATE = CreateTask(title="Milk")
 
@@ -20,3 +23,19 @@ async def run(queue: CommandQueues, command: Command, task: int | None = None, u
 
 async def together(*commands: Any) -> list[Any]:
     return await within(20, asyncio.gather(*commands, return_exceptions=True))
+
+
+async def happen(model: Model, writer: Database, known: KnownStates, command: Command, number: int) -> None:
+    """Carry a command out, on the ledger and on the model; `number` picks one of the tasks there have been."""
+    if isinstance(command, CreateTask):
+        (task,) = await handle(writer, known, [_request(model.user, None, command)])
+        assert isinstance(task, Task)
+        model.created(task.id, command.title, command.description)
+    elif model.ids:
+        task_id = model.ids[number % len(model.ids)]
+        await handle(writer, known, [_request(model.user, task_id, command)])
+        model.apply(task_id, command)
+
+
+def _request(user: str, task_id: int | None, command: Command) -> CommandRequest:
+    return CommandRequest(user_id=user, task_id=task_id, command=command, request_id="test", reload=True)

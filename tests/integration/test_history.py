@@ -17,15 +17,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from command_api.handle import CommandRequest, handle
 from command_api.known_states import KnownStates
 from domain.commands import Command, CreateTask, DeleteTask, EditTask, ToggleTask
 from domain.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskReopened
-from domain.task import Task
 from event_log.codec import EVENT_TYPES
 from read_api.history import Change, HistoryQuery, changes, history
 from runtime.database import Database
+from tests.integration.commands import happen
 from tests.ledger import TITLES, appended, created, of
+from tests.model import Model
 
 FIELDS = ("title", "description", "completed")
 _users = count(1)
@@ -59,16 +59,11 @@ async def walk(reader: Database, user: str, **asked: Any) -> list[dict[str, Any]
 
 
 async def live(writer: Database, user: str, drawn: list[tuple[Command, int]]) -> list[int]:
-    """Carry commands out; a number picks one of the tasks there have been. The ids of the tasks."""
-    ids: list[int] = []
+    """Carry commands out; the ids of the tasks that there have been."""
+    model = Model(user)
     for command, number in drawn:
-        new = isinstance(command, CreateTask)
-        if new or ids:
-            task_id = None if new else ids[number % len(ids)]
-            request = CommandRequest(user_id=user, task_id=task_id, command=command, request_id="r", reload=True)
-            (task,) = await handle(writer, KnownStates(), [request])
-            ids += [task.id] if new and isinstance(task, Task) else []
-    return ids
+        await happen(model, writer, KnownStates(), command, number)
+    return model.ids
 
 
 async def stored_changes(owner: asyncpg.Connection, user: str) -> dict[int, list[dict[str, Any]]]:

@@ -20,14 +20,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from command_api.handle import CommandRequest, handle
 from command_api.known_states import KnownStates
 from domain.commands import Command, CompleteTask, CreateTask, DeleteTask, EditTask, ReopenTask, ToggleTask
-from domain.task import Task
 from projector.catch_up import catch_up
 from read_api.queries import TaskQuery, get_tasks
 from runtime.database import Database
 from runtime.settings import Settings
+from tests.integration.commands import happen
 from tests.ledger import TITLES, appended, created, list_tasks, of, opened
 from tests.model import LISTS, Model, Sort, Status
 
@@ -65,20 +64,8 @@ def _utc(at: datetime) -> str:
 
 
 async def live(model: Model, writer: Database, known: KnownStates, history: list[tuple[Command, int]]) -> None:
-    """Carry a history out, on the ledger and on the model; a number picks one of the tasks there have been."""
     for command, number in history:
-        if isinstance(command, CreateTask):
-            (task,) = await handle(writer, known, [_request(model.user, None, command)])
-            assert isinstance(task, Task)
-            model.created(task.id, command.title, command.description)
-        elif model.ids:
-            task_id = model.ids[number % len(model.ids)]
-            await handle(writer, known, [_request(model.user, task_id, command)])
-            model.apply(task_id, command)
-
-
-def _request(user: str, task_id: int | None, command: Command) -> CommandRequest:
-    return CommandRequest(user_id=user, task_id=task_id, command=command, request_id="test", reload=True)
+        await happen(model, writer, known, command, number)
 
 
 async def walk(reader: Database, user: str, status: Status, sort: Sort, limit: int) -> Iterator[tuple[bytes, int]]:

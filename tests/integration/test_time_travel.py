@@ -19,17 +19,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from command_api.handle import CommandRequest, handle
 from command_api.known_states import KnownStates
 from domain.commands import Command, CompleteTask, CreateTask, DeleteTask, EditTask, ReopenTask, ToggleTask
 from domain.events import TaskCompleted, TaskEdited, TaskReopened
 from domain.evolve import HistoryError
-from domain.task import Task
 from event_log.codec import ERASED_TITLE, UnreadableEventError
 from read_api import time_travel
 from read_api.queries import TaskQuery
 from read_api.time_travel import FutureError, get_task_as_of, list_tasks_as_of, moment
 from runtime.database import Database
+from tests.integration.commands import happen
 from tests.ledger import TITLES, appended, created, list_tasks, of
 from tests.model import LISTS, Model
 
@@ -47,23 +46,10 @@ histories = st.lists(st.tuples(commands, st.integers(0, 5)), max_size=20)
 async def live(model: Model, writer: Database, history: list[tuple[Command, int]]) -> dict[int, Model]:
     """Carry a history out; the model as it was at each position that a command led to."""
     past = {0: copy.deepcopy(model)}
-    head = 0
     for command, number in history:
-        task_id = None
-        if not isinstance(command, CreateTask):
-            if not model.ids:
-                continue
-            task_id = model.ids[number % len(model.ids)]
-        request = CommandRequest(user_id=model.user, task_id=task_id, command=command, request_id="t", reload=True)
-        (task,) = await handle(writer, KnownStates(), [request])
-        if isinstance(command, CreateTask):
-            assert isinstance(task, Task)
-            model.created(task.id, command.title, command.description)
-        elif task_id is not None:
-            model.apply(task_id, command)
-        (row,) = await writer.fetch("SELECT count(*) FROM tasklog.task_events($1, $2, $3)", *_all(model))
-        head = row["count"]
-        past[head] = copy.deepcopy(model)
+        await happen(model, writer, KnownStates(), command, number)
+        (row,) = await writer.fetch("SELECT count(*) AS head FROM tasklog.task_events($1, $2, $3)", *_all(model))
+        past[row["head"]] = copy.deepcopy(model)
     return past
 
 
