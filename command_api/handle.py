@@ -75,9 +75,12 @@ async def handle(database: Fetching, known: KnownStates, requests: Sequence[Comm
         LoadError, asyncpg.PostgresError: none of `requests` was carried out.
         UnavailableError: they may or may not have been.
     """
-    states, proved = await _load(database, known, requests)
-    # After the states: a command that shows in them shows here.
-    before = await repeated(database, [(request.user_id, request.once) for request in requests if request.once])
+    try:
+        states, proved = await _load(database, known, requests)
+        # After the states: a command that shows in them shows here.
+        before = await repeated(database, [(request.user_id, request.once) for request in requests if request.once])
+    except (HistoryError, UnreadableEventError) as error:
+        raise LoadError from error
     decisions = _decide_all(requests, states, before)
     appends = [
         _append(request, decision)
@@ -105,11 +108,8 @@ async def _load(
             if state is None or request.reload:
                 loaded.add(key)
     if loaded:
-        try:
-            histories = await task_events(database, {key: states[key].version for key in loaded})
-            states.update({key: fold(states[key], history) for key, history in histories.items()})
-        except (HistoryError, UnreadableEventError) as error:
-            raise LoadError from error
+        histories = await task_events(database, {key: states[key].version for key in loaded})
+        states.update({key: fold(states[key], history) for key, history in histories.items()})
     return states, loaded
 
 

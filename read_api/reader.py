@@ -6,9 +6,10 @@ head is read, for many users in one small statement.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from read_api.etags import entity_tag, is_known
@@ -87,17 +88,18 @@ class Reader:
 class KeptPages:
     """Rendered lists by user and query: the least recently used go first, for want of room or after ten minutes."""
 
-    def __init__(self, limit: int = KEPT_BYTES, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, limit: int = KEPT_BYTES, seconds: float = KEPT_SECONDS) -> None:
         self._pages: OrderedDict[_Key, tuple[TaskPage, float]] = OrderedDict()
         self._limit = limit
-        self._clock = clock
+        self._seconds = seconds
         self._bytes = 0
+        self._forgetting: asyncio.TimerHandle | None = None
 
     def get(self, key: _Key) -> TaskPage | None:
         """The page that was kept last, of whatever head."""
         if (kept := self._pages.get(key)) is None:
             return None
-        self._pages[key] = kept[0], self._clock()
+        self._pages[key] = kept[0], time.monotonic()
         self._pages.move_to_end(key)
         return kept[0]
 
@@ -105,13 +107,26 @@ class KeptPages:
         """Keep `page` in place of an older one, unless it alone is a large part of the limit."""
         if (old := self._pages.pop(key, None)) is not None:
             self._bytes -= _weight(old[0])
-        now = self._clock()
         if _weight(page) <= self._limit // 8:
-            self._pages[key] = page, now
+            self._pages[key] = page, time.monotonic()
             self._bytes += _weight(page)
-        while self._pages and (self._bytes > self._limit or next(iter(self._pages.values()))[1] < now - KEPT_SECONDS):
-            _, (oldest, _) = self._pages.popitem(last=False)
-            self._bytes -= _weight(oldest)
+        while self._bytes > self._limit:
+            self._forget_first()
+        if self._forgetting is None:
+            self._forget_old()
+
+    def _forget_first(self) -> None:
+        _, (page, _) = self._pages.popitem(last=False)
+        self._bytes -= _weight(page)
+
+    def _forget_old(self) -> None:
+        """Forget what nobody asked for in time, and come back when that will be so of the next."""
+        now = time.monotonic()
+        while self._pages and (age := now - next(iter(self._pages.values()))[1]) >= self._seconds:
+            self._forget_first()
+        self._forgetting = (
+            asyncio.get_running_loop().call_later(self._seconds - age, self._forget_old) if self._pages else None
+        )
 
 
 def _weight(page: TaskPage) -> int:

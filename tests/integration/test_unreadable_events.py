@@ -1,20 +1,28 @@
-"""An event that nobody can read stops its own user's reads, with an error of its own, and nobody else's.
+"""An event that nobody can read stops its own user's reads and writes, with an error of its own, and nobody else's.
 
-Seen to fail: with one error for all tasks that were asked for together.
+Seen to fail: with one error for all tasks that were asked for together, and with what a key remembers loaded outside
+of what `handle` takes for a failure to load.
 """
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import asyncpg
 import pytest
 
+from command_api.group_commit import CommandQueues
+from command_api.handle import CommandRequest
+from domain.commands import ToggleTask
 from domain.evolve import HistoryError
+from domain.task import Task
+from event_log.append import Once
 from event_log.codec import UnreadableEventError
 from read_api.queries import TaskQuery
 from read_api.reader import Reader
 from runtime.database import Database
+from tests.integration.commands import CREATE, together
 from tests.ledger import created
 
 
@@ -38,3 +46,19 @@ async def test_who_asks_together_with_a_damaged_user_is_answered(
     with pytest.raises(error):
         await reads.list("mallory", TaskQuery())
     assert (await reads.list("alice", TaskQuery()))[1] is not None
+
+
+@pytest.mark.parametrize("once", [None, Once(key="k", fingerprint=b"f" * 32)], ids=["a command", "a repeated command"])
+async def test_who_writes_together_with_a_damaged_user_is_answered(
+    queue: CommandQueues, owner: asyncpg.Connection, once: Once | None
+) -> None:
+    def create(user: str) -> CommandRequest:
+        return CommandRequest(user_id=user, task_id=None, command=CREATE, request_id="r", once=once)
+
+    made = await queue.execute(create("mallory"))
+    assert isinstance(made, Task)
+    await owner.execute("UPDATE tasklog.events SET type = 'task.renamed' WHERE user_id = 'mallory'")
+    damaged = create("mallory") if once else replace(create("mallory"), task_id=made.id, command=ToggleTask())
+    others = [create(user) for user in ("alice", "bob", "carol", "dave")]
+    answers = await together(*map(queue.execute, [damaged, *others]))
+    assert [type(answer) for answer in answers] == [UnreadableEventError, Task, Task, Task, Task]

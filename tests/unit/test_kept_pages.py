@@ -1,9 +1,15 @@
-"""Rendered lists are kept within a size, and not for long once nobody asks for them."""
+"""Rendered lists are kept within a size, and not for long once nobody asks for them.
+
+Seen to fail: with the timer not set again after pages were forgotten, and with `get` not renewing a page's time.
+"""
 
 from __future__ import annotations
 
+import pytest
+
 from read_api.queries import Head, TaskPage, TaskQuery
 from read_api.reader import KEPT_SECONDS, KeptPages
+from tests.servers import eventually_async
 
 QUERY = TaskQuery()
 
@@ -12,14 +18,7 @@ def page(head: int, size: int = 10) -> TaskPage:
     return TaskPage(body=b"x" * size, head=Head(head))
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def test_the_newest_page_of_a_list_takes_the_place_of_the_older() -> None:
+async def test_the_newest_page_of_a_list_takes_the_place_of_the_older() -> None:
     kept = KeptPages()
     kept.keep(("alice", QUERY), page(1))
     kept.keep(("alice", QUERY), page(2))
@@ -27,7 +26,7 @@ def test_the_newest_page_of_a_list_takes_the_place_of_the_older() -> None:
     assert kept.get(("alice", TaskQuery(sort="title"))) is None
 
 
-def test_the_least_recently_asked_for_go_first_when_there_is_no_room() -> None:
+async def test_the_least_recently_asked_for_go_first_when_there_is_no_room() -> None:
     kept = KeptPages(limit=20_000)
     for user in ("a", "b", "c"):
         kept.keep((user, QUERY), page(1))
@@ -37,7 +36,7 @@ def test_the_least_recently_asked_for_go_first_when_there_is_no_room() -> None:
     assert [bool(kept.get((user, QUERY))) for user in ("a", "b", "c")] == [True, False, True]
 
 
-def test_a_page_that_is_large_beside_the_limit_is_not_kept_and_displaces_its_older_one() -> None:
+async def test_a_page_that_is_large_beside_the_limit_is_not_kept_and_displaces_its_older_one() -> None:
     kept = KeptPages(limit=20_000)
     kept.keep(("a", QUERY), page(1))
     kept.keep(("b", QUERY), page(1))
@@ -45,13 +44,22 @@ def test_a_page_that_is_large_beside_the_limit_is_not_kept_and_displaces_its_old
     assert [bool(kept.get((user, QUERY))) for user in ("a", "b")] == [False, True]
 
 
-def test_what_nobody_asks_for_is_gone_after_ten_minutes() -> None:
-    clock = Clock()
-    kept = KeptPages(clock=clock)
-    kept.keep(("forgotten", QUERY), page(1))
+async def test_a_page_is_forgotten_after_its_time_though_nothing_else_is_kept() -> None:
+    kept = KeptPages(seconds=0.05)
+    for user in ("a", "b"):
+        kept.keep((user, QUERY), page(1))
+        await eventually_async(lambda: not kept._pages)
+    assert kept._bytes == 0
+
+
+async def test_who_is_asked_for_in_time_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("read_api.reader.time.monotonic", lambda: now)
+    kept = KeptPages()
     kept.keep(("asked for", QUERY), page(1))
-    clock.now = KEPT_SECONDS - 1
-    kept.get(("asked for", QUERY))
-    clock.now = KEPT_SECONDS + 1
-    kept.keep(("another", QUERY), page(1))
-    assert [bool(kept.get((user, QUERY))) for user in ("forgotten", "asked for", "another")] == [False, True, True]
+    kept.keep(("forgotten", QUERY), page(1))
+    now = KEPT_SECONDS - 1
+    assert kept.get(("asked for", QUERY))
+    now = KEPT_SECONDS + 1
+    kept._forget_old()
+    assert [bool(kept.get((user, QUERY))) for user in ("asked for", "forgotten")] == [True, False]
