@@ -45,7 +45,7 @@ class Parked:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Status:
-    """The ledger in numbers; `lag_seconds` is how long the oldest unprojected event has waited."""
+    """The ledger in numbers; `lag_seconds` is how long the stream that waits longest was not worked on."""
 
     streams: int
     events: int

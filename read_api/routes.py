@@ -13,7 +13,8 @@ from edge.openapi import Task as TaskObject
 from edge.openapi import problems, task_route
 from edge.owner import EdgeState, owner, path_task_id, task_not_found
 from edge.problems import invalid
-from edge.service import ReadyRoute, json_response
+from edge.service import ReadyRoute
+from read_api.compression import json_answer
 from read_api.cursor import encode
 from read_api.etags import entity_tag, is_known
 from read_api.history import history
@@ -34,9 +35,11 @@ _CACHING: Final = "private, no-cache"
 _POSITION: Final = "Tasklog-Position"
 _TEXT: Final = {"schema": {"type": "string"}}
 _NEXT: Final = {"Link": {"description": 'Where there may be more: the next page, rel="next"', **_TEXT}}
+_LONG: Final = {"Content-Encoding": {"description": "gzip where the answer is long and that is accepted", **_TEXT}}
 _LIST_HEADERS: Final[dict[str, Any]] = {
     **_NEXT,
     "ETag": {"description": "Of the user's last change, or of the moment, and the query", **_TEXT},
+    **_LONG,
     "X-Total-Count": {"description": "With a limit: the tasks on all pages", "schema": {"type": "integer"}},
     _POSITION: {"description": "The position in the user's history that is shown", "schema": {"type": "integer"}},
 }
@@ -47,6 +50,7 @@ _TASK_HEADERS: Final[dict[str, Any]] = {
 _HISTORY_HEADERS: Final[dict[str, Any]] = {
     **_NEXT,
     "ETag": {"description": "Of the user's last change and the query", **_TEXT},
+    **_LONG,
 }
 _NOT_MODIFIED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "Unchanged since If-None-Match"}}
 _IF_NONE_MATCH: Final = {
@@ -93,7 +97,7 @@ async def read_tasks(request: Request) -> Response:
     etag, page = await _reader(request).list(user_id, query, request.headers.get("if-none-match"))
     if page is None:
         return Response(status_code=304, headers={"ETag": etag, "Cache-Control": _CACHING})
-    return json_response(page.body, headers=_list_headers(user_id, query, page, etag))
+    return await json_answer(request, page.body, _list_headers(user_id, query, page, etag))
 
 
 async def _past_tasks(request: Request, user_id: str, query: TaskQuery, when: int | datetime) -> Response:
@@ -104,7 +108,7 @@ async def _past_tasks(request: Request, user_id: str, query: TaskQuery, when: in
     if unchanged is not None:
         return unchanged
     page = await list_tasks_as_of(_database(request), user_id, query, then.position)
-    return json_response(page.body, headers=_list_headers(user_id, query, page, etag))
+    return await json_answer(request, page.body, _list_headers(user_id, query, page, etag))
 
 
 @router.get(
@@ -133,7 +137,7 @@ async def read_task(request: Request) -> Response:
         at = f"@{then}"
     if task is None:
         raise task_not_found(request)
-    return _validated(request, task.body, {"ETag": entity_tag(f"{task.version}{at}"), **headers})
+    return await _validated(request, task.body, {"ETag": entity_tag(f"{task.version}{at}"), **headers})
 
 
 @router.get(
@@ -155,7 +159,7 @@ async def read_task_history(request: Request) -> Response:
     page = await history(_database(request), user_id, query)
     if page is None:
         raise task_not_found(request)
-    return _history(request, user_id, query, page)
+    return await _history(request, user_id, query, page)
 
 
 @router.get(
@@ -176,16 +180,16 @@ async def read_history(request: Request) -> Response:
     query = history_query(request.query_params)
     page = await history(_database(request), user_id, query)
     assert page is not None
-    return _history(request, user_id, query, page)
+    return await _history(request, user_id, query, page)
 
 
-def _history(request: Request, user_id: str, query: HistoryQuery, page: HistoryPage) -> Response:
+async def _history(request: Request, user_id: str, query: HistoryQuery, page: HistoryPage) -> Response:
     headers = {"ETag": entity_tag(page.head, query), "Cache-Control": _CACHING}
     if page.next is not None:
         asked = {"after": page.next, "limit": query.limit} | ({"type": query.type} if query.type else {})
         path = "history" if query.task_id is None else f"tasks/{query.task_id}/history"
         headers["Link"] = _next_link(user_id, path, asked)
-    return _validated(request, page.body, headers)
+    return await _validated(request, page.body, headers)
 
 
 def _database(request: Request) -> Database:
@@ -219,9 +223,9 @@ def _next_link(user_id: str, path: str, asked: dict[str, Any]) -> str:
     return f'</api/{quote(user_id, safe="")}/{path}?{urlencode(asked)}>; rel="next"'
 
 
-def _validated(request: Request, body: bytes, headers: dict[str, str]) -> Response:
+async def _validated(request: Request, body: bytes, headers: dict[str, str]) -> Response:
     """The body, or 304 where the client has it already."""
-    return _unchanged(request, headers) or json_response(body, headers=headers)
+    return _unchanged(request, headers) or await json_answer(request, body, headers)
 
 
 def _unchanged(request: Request, headers: dict[str, str]) -> Response | None:

@@ -63,7 +63,7 @@ class Operation:
     @property
     def number(self) -> int | None:
         """What the ETag says: a list's position, a task's version."""
-        digits = (self.etag or "").strip('"').partition("-")[0]
+        digits = (self.etag or "").removeprefix("W/").strip('"').partition("-")[0]
         return int(digits) if digits.isdigit() else None
 
     def json(self) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.e2e.contract import create
 from tests.servers import RunningService
 
 ORIGIN = "http://localhost:3000"
@@ -86,3 +87,24 @@ def test_filters_are_sent_as_the_plan_names_them(browser: httpx.Client, tasks: s
     for status, ids in (("all", [task["id"]]), ("pending", [task["id"]]), ("completed", [])):
         answer = browser.get(tasks, params={"status": status, "sort": "title", "search": "", "priority": "all"})
         assert [found["id"] for found in answer.json()] == ids
+
+
+def test_an_answer_that_takes_more_than_one_trip_is_compressed_for_who_takes_gzip(
+    client: httpx.Client, tasks: str
+) -> None:
+    """Seen to fail: with the strong tag on the compressed answer, and without Vary."""
+    for _ in range(20):
+        create(client, tasks, description="long " * 200)
+    for path in (tasks, tasks.replace("/tasks", "/history"), f"{tasks}?as_of=20"):
+        plain = client.get(path, headers={"Accept-Encoding": "identity"})
+        packed = client.get(path, headers={"Accept-Encoding": "gzip, br"})
+        assert plain.json() == packed.json()
+        assert "content-encoding" not in plain.headers
+        assert packed.headers["content-encoding"] == "gzip"
+        assert int(packed.headers["content-length"]) < len(plain.content) / 10
+        assert packed.headers["etag"] == f"W/{plain.headers['etag']}"
+        for answer in (plain, packed):
+            assert "Accept-Encoding" in answer.headers["vary"]
+            assert client.get(path, headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
+    short = client.get(f"{tasks}?limit=2", headers={"Accept-Encoding": "gzip"})
+    assert "content-encoding" not in short.headers

