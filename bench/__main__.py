@@ -18,7 +18,7 @@ from bench.lab import Lab, running, servers
 from bench.measure import Figures, Round, Rounds, measure
 from bench.profile import profile
 from bench.projection import backlog, delay
-from bench.report import RESULTS, Report, facts, plain
+from bench.report import Report, facts, plain
 from bench.works import WORKS, Work
 from bench.wrk import Call, find_wrk, load
 
@@ -43,7 +43,7 @@ def main(
     alone: Annotated[bool, typer.Option(help="Measure Tasklog without the peer.")] = False,
     profiled: Annotated[bool, typer.Option("--profile", help="Show where Tasklog's time goes instead.")] = False,
 ) -> None:
-    """Measure Tasklog beside a plain CRUD backend on the same Postgres, and write bench/RESULTS.md."""
+    """Measure Tasklog beside a plain CRUD backend on the same Postgres. All, and growth, go to bench/RESULTS.md."""
     find_wrk()
     known = {work.name: work for work in WORKS}
     wanted = works or [*known, *_FURTHER]
@@ -56,8 +56,8 @@ def main(
             return
         report = asyncio.run(_Run(lab, set(wanted), Rounds(number=rounds, seconds=seconds), alone=alone).all(chosen))
     print(plain(report.text()))
-    if not works:
-        RESULTS.write_text(report.text())
+    if wanted == ["growth"] or not (works or alone):
+        report.save()
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ _COUNT_CHANGES: Final = """
     CREATE OR REPLACE FUNCTION count_change() RETURNS trigger LANGUAGE plpgsql AS
         'BEGIN PERFORM nextval(''changes''); RETURN NULL; END';
     CREATE OR REPLACE TRIGGER count_changes AFTER UPDATE ON tasks FOR EACH ROW
-        WHEN (OLD.completed IS DISTINCT FROM NEW.completed) EXECUTE FUNCTION count_change();
+        WHEN ((OLD.completed, OLD.title) IS DISTINCT FROM (NEW.completed, NEW.title)) EXECUTE FUNCTION count_change();
 """
 
 
@@ -53,9 +53,9 @@ class Contender(Protocol):
         """How many tasks the users have."""
 
     async def watch_changes(self) -> None:
-        """Begin to count how often a task was completed or reopened."""
+        """Begin to count how often a task was edited, completed or reopened."""
 
-    async def changes(self, user: str, task: int) -> int:
+    async def changes(self, users: Sequence[str]) -> int:
         """How often the task was completed or reopened since."""
 
 
@@ -109,7 +109,7 @@ class Peer:
         await self.owner.execute(_COUNT_CHANGES)
         await self.owner.fetchval("SELECT setval('changes', 1, false)")
 
-    async def changes(self, _user: str, _task: int) -> int:
+    async def changes(self, _users: Sequence[str]) -> int:
         """How many numbers were drawn."""
         drawn: Any = await self.owner.fetchrow("SELECT last_value, is_called FROM changes")
         return int(drawn["last_value"]) if drawn["is_called"] else 0
@@ -158,9 +158,9 @@ class Tasklog:
     async def watch_changes(self) -> None:
         """The ledger has them all."""
 
-    async def changes(self, user: str, task: int) -> int:
-        """The task's events after the first."""
-        return await self.ledger.versions(user, task) - 1
+    async def changes(self, users: Sequence[str]) -> int:
+        """The events of tasks after their first."""
+        return await self.ledger.changes(users)
 
 
 async def start_peer(lab: Lab) -> Peer:

@@ -93,10 +93,10 @@ class Ledger:
         )
         return row[0], row[1]
 
-    async def versions(self, user: str, task: int) -> int:
-        """The task's version in the ledger."""
-        query = "SELECT max(version) FROM tasklog.events WHERE user_id = $1 AND task_id = $2"
-        return int(await self.owner.fetchval(query, user, task))
+    async def changes(self, users: Sequence[str]) -> int:
+        """The users' events in the ledger that are not creations."""
+        query = "SELECT count(*) FROM tasklog.events WHERE user_id = ANY ($1) AND version > 1"
+        return int(await self.owner.fetchval(query, list(users)))
 
     async def holes(self) -> int:
         """How many streams are not dense: it must be none."""

@@ -36,18 +36,23 @@ class Round:
 
     measured: Measured
     lost: int = 0
+    changes: int = 0
     cpu: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figures:
-    """The medians of some rounds: answers a second, latencies in ms, CPU per answer; `lost` toggles of all rounds."""
+    """The medians of some rounds: answers a second, latencies in ms, CPU and background changes for each answer.
+
+    `lost` are the toggles of all rounds.
+    """
 
     rate: float
     p50: float
     p95: float
     p99: float
     lost: int
+    changes: float
     cpu: dict[str, float]
     rounds: tuple[float, ...]
 
@@ -61,6 +66,7 @@ class Figures:
             p95=median(one.p95 for one in measured),
             p99=median(one.p99 for one in measured),
             lost=sum(one.lost for one in results),
+            changes=median(one.changes / one.measured.requests for one in results),
             cpu={name: median(one.cpu[name] for one in results) for name in results[0].cpu},
             rounds=tuple(one.rate for one in measured),
         )
@@ -79,7 +85,7 @@ async def one_round(lab: Lab, work: Work, contender: Contender, n: int, seconds:
     """Seed users, load, and prove."""
     users = [f"{work.name}-{n}-{number}" for number in range(work.users)]
     tasks = await contender.seed(users, work.tasks) if work.tasks else {user: [] for user in users}
-    if work.check == "toggled":
+    if work.check in ("toggled", "changed"):
         await contender.watch_changes()
     calls = work.calls(tasks)
     if work.check == "unchanged":
@@ -87,13 +93,15 @@ async def one_round(lab: Lab, work: Work, contender: Contender, n: int, seconds:
     size = await _size(contender.url, calls[0]) if work.check == "listed" else 0
     if work.name in ("list", "long", "list-304"):  # a cache, where there is one, is filled
         await load(contender.url, calls, connections=work.connections, seconds=1)
+    pace = await _pace(contender, work, tasks, calls) if work.changes else 0.0
     await lab.execute("CHECKPOINT")
     before = _cpu(lab, contender)
-    async with _changing(contender, tasks, work.changes):
+    async with _changing(contender, tasks, pace) as changed:
         result = await load(contender.url, calls, connections=work.connections, seconds=seconds)
     await contender.settle()
     cpu = {name: 1e6 * (spent - before[name]) / max(1, result.requests) for name, spent in _cpu(lab, contender).items()}
-    return Round(measured=result, cpu=cpu, lost=await _prove(work, contender, tasks, result, size))
+    lost = await _prove(work, contender, calls, result, size)
+    return Round(measured=result, cpu=cpu, changes=len(changed) * len(tasks), lost=lost)
 
 
 def _cpu(lab: Lab, contender: Contender) -> dict[str, float]:
@@ -103,23 +111,44 @@ def _cpu(lab: Lab, contender: Contender) -> dict[str, float]:
     return spent | {"postgres": cpu_seconds_below(lab.postgres.process.pid)}
 
 
-async def _prove(work: Work, contender: Contender, tasks: Tasks, result: Measured, size: int) -> int:
+async def _prove(work: Work, contender: Contender, calls: Sequence[Call], result: Measured, size: int) -> int:
     """End the run if an answer was not what it must be; the number of toggles that were acknowledged and lost."""
-    under_way = work.connections  # requests that wrk cut off at its end may have been carried out
+    users = list({call.user: None for call in calls})
     if result.refused or result.broken or not result.requests:
         raise SystemExit(f"{work.title}, {contender.name}: {result.refused} refused and {result.broken} broken answers")
-    if work.check == "created":
-        stored = await contender.stored(list(tasks))
-        if not result.requests <= stored <= result.requests + under_way:
-            raise SystemExit(f"{work.title}, {contender.name}: {result.requests} created, {stored} stored")
+    if work.check in ("created", "changed", "mixed"):
+        changed, mixed = work.check == "changed", work.check == "mixed"
+        stored = await (contender.changes(users) if changed else contender.stored(users))
+        written = _writes(work, calls, result.requests) + (0 if changed else work.tasks * work.users)
+        # What wrk cut off at its end may have been carried out; in a mixture, in the place of something else.
+        if not written - mixed * work.connections <= stored <= written + work.connections:
+            raise SystemExit(f"{work.title}, {contender.name}: {written} acknowledged, {stored} stored")
     if work.check == "listed" and result.size < 0.95 * size:
         raise SystemExit(f"{work.title}, {contender.name}: answers of {result.size:.0f} bytes, not {size}")
     if work.check == "unchanged" and contender.name != "peer" and result.size > 600:
         raise SystemExit(f"{work.title}, {contender.name}: answers of {result.size:.0f} bytes are not 304")
     if work.check == "toggled":
-        ((user, (task,)),) = tasks.items()
-        return max(0, result.requests - await contender.changes(user, task))
+        return max(0, result.requests - await contender.changes(users))
     return 0
+
+
+def _writes(work: Work, calls: Sequence[Call], requests: int) -> int:
+    """How many of the first requests are what is counted: new tasks of a mixture, else all."""
+    if work.check != "mixed":
+        return requests
+    creations = [call.method == "POST" for call in calls]
+    rounds, rest = divmod(requests, len(calls))
+    return rounds * sum(creations) + sum(creations[:rest])
+
+
+async def _pace(contender: Contender, work: Work, tasks: Tasks, calls: Sequence[Call]) -> float:
+    """So many changes a second that there are `work.changes` for each answer, as they slow each other: by trying."""
+    pace = 0.0
+    for _ in range(4):
+        async with _changing(contender, tasks, pace):
+            result = await load(contender.url, calls, connections=work.connections, seconds=1)
+        pace = (pace + work.changes * result.rate) / 2
+    return pace
 
 
 async def _size(url: str, call: Call) -> int:
@@ -139,26 +168,26 @@ async def _with_etags(url: str, calls: Sequence[Call]) -> list[Call]:
 
 
 @asynccontextmanager
-async def _changing(contender: Contender, tasks: Tasks, rate: int) -> AsyncIterator[None]:
-    """Change each user's tasks in turn, all users in one commit, `rate` tasks a second."""
+async def _changing(contender: Contender, tasks: Tasks, rate: float) -> AsyncIterator[Sequence[int]]:
+    """Change each user's tasks in turn, all users in one commit, `rate` tasks a second; the commits made."""
+    commits: list[int] = []
     if not rate:
-        yield
+        yield commits
         return
     stop = asyncio.Event()
-    changing = asyncio.create_task(_change(contender, tasks, len(tasks) / rate, stop))
+    changing = asyncio.create_task(_change(contender, tasks, len(tasks) / rate, stop, commits))
     try:
-        yield
+        yield commits
     finally:
         stop.set()
         await changing
 
 
-async def _change(contender: Contender, tasks: Tasks, pause: float, stop: asyncio.Event) -> None:
+async def _change(contender: Contender, tasks: Tasks, pause: float, stop: asyncio.Event, commits: list[int]) -> None:
     clock = asyncio.get_running_loop()
     due = clock.time()
-    number = 0
     while not stop.is_set():
-        number += 1
-        await contender.change(tasks, number)
+        commits.append(len(commits) + 1)
+        await contender.change(tasks, commits[-1])
         due += pause
         await asyncio.sleep(max(0, due - clock.time()))

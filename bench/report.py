@@ -31,6 +31,7 @@ _HEAD: Final = (
 )
 
 
+_GROWTH: Final = "## Growth"
 _CPU_HEAD: Final = ("work", "peer: API", "its Postgres", "Tasklog: API", "projector", "its Postgres", "ratio of all")
 
 
@@ -60,8 +61,15 @@ class Report:
         if self.growth:
             head = ("work", "empty ledger", "grown ledger", "empty : grown (target ≤ 1.3)")
             rows = [(name, _number(a), _number(b), f"{ratio:.2f}") for name, a, b, ratio in self.growth]
-            parts += ["## Growth", "", *_table(head, rows), ""]
+            what = "an empty ledger against one of a million events of 100,000 users, without the peer."
+            parts += [_GROWTH, "", f"{self.facts[0]}: {what}", "", *_table(head, rows), ""]
         return "\n".join(parts)
+
+    def save(self) -> None:
+        """Write RESULTS.md; its growth, which has runs of its own, or all but that stays as it is."""
+        head, _, grown = self.text().partition(_GROWTH)
+        old_head, _, old_grown = RESULTS.read_text().partition(_GROWTH)
+        RESULTS.write_text((head if self.works else old_head) + _GROWTH + (grown or old_grown))
 
     def row(self, work: Work, figures: Mapping[str, Figures]) -> tuple[str, ...]:
         """A work's row: of both contenders, or of one alone."""
@@ -74,8 +82,9 @@ class Report:
             return work.title, *rates, "", "", *spread, *self._near(one.rate)
         ratio = peers.p95 / ours.p95 if work.name == "mixed" else ours.rate / peers.rate
         lost = f" (lost: {peers.lost} and {ours.lost})" if work.check == "toggled" else ""
+        changes = f" ({peers.changes:.1f} and {ours.changes:.1f} changes a read)" if work.changes else ""
         return (
-            work.title + lost,
+            work.title + lost + changes,
             _number(peers.rate),
             _number(ours.rate),
             f"{ratio:.1f} ×" + (" in p95" if work.name == "mixed" else ""),
@@ -118,7 +127,8 @@ def facts(rounds: Rounds, postgres: Mapping[str, str]) -> list[str]:
         f"{os.cpu_count()} cores, {memory:.0f} GB, {platform.system()} {platform.machine()}",
         f"Python {platform.python_version()}; Postgres: {settings}; wrk {wrk}",
         f"One API process each; the medians of {rounds.number} rounds of {rounds.seconds:g} s each, in turn.",
-        "Every answer was 2xx (or 304), and what was acknowledged was found in the database.",
+        "Every answer was 2xx (or 304), and every write that was acknowledged was found in the database.",
+        "Writes wait for the disk; the projector's, which the ledger can give again, do not.",
     ]
 
 

@@ -21,10 +21,10 @@ _EDIT: Final = '{"title":"Another title of some length #########","description":
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Work:
-    """A row of the table. `changes` a second happen to the users in the background; `target` is the ratio wanted.
+    """A row of the table. For each answer there are about so many `changes` behind it; `target` is the ratio wanted.
 
-    `check` names what is proved of the answers: `created` (their number is stored), `toggled` (none is lost),
-    `listed` (each shows all tasks), `unchanged` (each is 304, of Tasklog alone).
+    `check` names what is proved of the answers: `created` or `changed` (so many are stored), `toggled` (none is lost),
+    `mixed` (its new tasks are stored), `listed` (each shows all tasks), `unchanged` (each is 304, of Tasklog alone).
     """
 
     name: str
@@ -35,7 +35,7 @@ class Work:
     users: int = 200
     tasks: int = 20
     connections: int = 100
-    changes: int = 0
+    changes: float = 0
 
 
 def _post(tasks: Tasks) -> list[Call]:
@@ -75,23 +75,23 @@ def _mixed(tasks: Tasks) -> list[Call]:
 WORKS: Final[Sequence[Work]] = (
     Work(name="post", title="POST, 200 users", target=12, calls=_post, check="created", tasks=0),
     Work(name="post-one", title="POST, one user", target=10, calls=_post, check="created", tasks=0, users=1),
-    Work(name="put", title="PUT, 4,000 tasks", target=8, calls=_put),
-    Work(name="patch", title="PATCH, 4,000 tasks", target=8, calls=_toggle),
+    Work(name="put", title="PUT, 4,000 tasks", target=8, calls=_put, check="changed"),
+    Work(name="patch", title="PATCH, 4,000 tasks", target=8, calls=_toggle, check="changed"),
     Work(
         name="toggle", title="toggles of one task", target=3, calls=_toggle, check="toggled",
         users=1, tasks=1, connections=20,
     ),
     Work(name="get", title="GET one task", target=8, calls=_get),
-    Work(name="list-changing", title="list of 20, changing", target=6, calls=_list, check="listed", changes=2000),
+    Work(name="list-changing", title="list of 20, changing", target=6, calls=_list, check="listed", changes=1),
     Work(name="list", title="list of 20, unchanged", target=10, calls=_list, check="listed"),
     Work(name="list-304", title="list of 20, 304", target=12, calls=_list, check="unchanged"),
     Work(
         name="long-changing", title="list of 1,000, changing", target=9, calls=_list, check="listed",
-        users=20, tasks=1000, connections=20, changes=400,
+        users=20, tasks=1000, connections=20, changes=1,
     ),
     Work(
         name="long", title="list of 1,000, unchanged", target=60, calls=_list, check="listed",
         users=20, tasks=1000, connections=20,
     ),
-    Work(name="mixed", title="100 users, 80 % reads", target=5, calls=_mixed, users=100),
+    Work(name="mixed", title="100 users, 80 % reads", target=5, calls=_mixed, users=100, check="mixed"),
 )  # fmt: skip
