@@ -108,7 +108,8 @@ async def project_batch(database: Database, users: int = USERS) -> tuple[int, in
 async def _project(connection: Any, claimed: Mapping[str, int]) -> Batch:
     events = await connection.fetch(UNPROJECTED, [*claimed], [*claimed.values()], EVENTS_OF_A_USER, EVENTS)
     touched = {(row["user_id"], row["task_id"]) for row in events if row["task_id"] is not None}
-    rows = await connection.fetch(TOUCHED, [user for user, _ in touched], [task for _, task in touched])
+    touched -= {(row["user_id"], row["task_id"]) for row in events if row["version"] == 1}  # which have no row yet
+    rows = await connection.fetch(TOUCHED, *zip(*touched, strict=True)) if touched else ()
     batch = fold_batch(claimed, events, {(row["user_id"], row["id"]): task_of(row) for row in rows})
     await _write(connection, claimed, batch)
     return batch
