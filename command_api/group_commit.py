@@ -106,7 +106,10 @@ class CommandQueue:
         while True:
             await self._arrived.wait()
             batch, self._passed_over = self._passed_over, []
-            batch += [self._waiting.popleft() for _ in range(min(_BATCH - len(batch), len(self._waiting)))]
+            while self._waiting and len(batch) < _BATCH:
+                waiting = self._waiting.popleft()
+                lane = self._lanes.get(waiting.request.user_id)  # begun since it came: it is behind those
+                (batch if lane is None else lane).append(waiting)
             if not self._waiting:
                 self._arrived.clear()
             await self._carry_out(batch)

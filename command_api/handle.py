@@ -100,12 +100,14 @@ async def _load(
     """The state of each task, and those that were read from the ledger just now."""
     states: dict[TaskKey, TaskState] = {}
     loaded: set[TaskKey] = set()
+    # Not on what proved wrong: a ledger that was restored, or failed over, may be behind what is known.
+    anew = {(request.user_id, request.task_id) for request in requests if request.reload}
     for request in requests:
         if request.task_id is not None:
             key = (request.user_id, request.task_id)
-            state = known.get(key)
+            state = None if key in anew else known.get(key)
             states[key] = state or NoTask()
-            if state is None or request.reload:
+            if state is None:
                 loaded.add(key)
     if loaded:
         histories = await task_events(database, {key: states[key].version for key in loaded})

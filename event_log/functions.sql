@@ -76,6 +76,8 @@ BEGIN
                 outcome := 'busy';
             ELSIF event.key IS NOT NULL AND tasklog.is_remembered(event.user_id, event.key) THEN
                 outcome := 'repeated';
+                -- What was decided on its result in this batch was decided on what did not happen here.
+                refused := refused || coalesce(task_id, 0);
             ELSIF task_id IS NULL THEN
                 task_id := nextval('tasklog.task_ids');
             ELSE

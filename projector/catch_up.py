@@ -7,6 +7,7 @@ what a crash of the server may take back, checkpoint and rows together, is proje
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -49,14 +50,14 @@ class Batch:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-async def catch_up(database: Database) -> int:
+async def catch_up(database: Database, stopping: asyncio.Event | None = None) -> int:
     """Project until nobody who is not parked has unprojected events left; the number of events projected.
 
     Raises:
         UnavailableError: the database went away; nothing is half done.
     """
     total, users = 0, USERS
-    while True:
+    while stopping is None or not stopping.is_set():
         try:
             claimed, events = await project_batch(database, users)
         except RefusedError as refused:
@@ -69,6 +70,7 @@ async def catch_up(database: Database) -> int:
         if (emptied or not events) and not await _enrol(database):
             return total
         users = min(2 * users, USERS)
+    return total
 
 
 async def _park(database: Database, user_id: str, error: str) -> None:

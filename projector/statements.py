@@ -81,8 +81,9 @@ UNMARK: Final = """
     -- Users $1 reached positions $2: who is at the head has no work left. A head that an append holds is passed
     -- over and looked at again, so that the two never wait for each other.
     WITH locked AS (
-        SELECT s.user_id, s.head, reached.position
-        FROM unnest($1::text[], $2::bigint[]) AS reached (user_id, position) JOIN tasklog.streams s USING (user_id)
+        SELECT s.user_id, s.head, least(reached.position, c.position) AS position
+        FROM unnest($1::text[], $2::bigint[]) AS reached (user_id, position)
+        JOIN tasklog.streams s USING (user_id) JOIN tasklog.checkpoints c USING (user_id)
         FOR UPDATE OF s SKIP LOCKED
     )
     UPDATE tasklog.streams s

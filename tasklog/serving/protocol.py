@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+import httptools
 import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -23,6 +24,7 @@ HEADER_BYTES: Final = 64 * 1024
 """The longest request line and header."""
 
 _SWEEP_SECONDS: Final = 1.0
+_FRAMING: Final = (b"content-length", b"transfer-encoding")
 _OWN_FILES: Final = 128  # what else the process opens: its database, Redis, logs
 _most_connections = 1_000_000
 
@@ -35,6 +37,9 @@ class Protocol(HttpToolsProtocol):
     owed_since: float | None = None
     closing_since: float | None = None
     header_bytes: int | None = 0
+    _stuck_since: float | None = None
+    _unsent = 0
+    _reading_on = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection, unless there are more than there can be files."""
@@ -47,18 +52,62 @@ class Protocol(HttpToolsProtocol):
         """Parse what came, while the header is not endless."""
         if self.header_bytes is not None:
             self.header_bytes += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            while data:
+                data = self._feed(data)
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
         if self.header_bytes is not None and self.header_bytes > HEADER_BYTES and not self.transport.is_closing():
             self._refuse(431, "The header of the request is too large")
 
+    def _feed(self, data: bytes) -> bytes:
+        """Parse `data`; what is left of it behind a request that offered an upgrade, which is not taken.
+
+        httptools reads no body there, and would take it for the next request: another parser, to which nothing was
+        offered, reads on.
+        """
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            data = data[offer.args[0] :]
+        else:
+            return b""
+        if self.scope["method"] == "CONNECT":
+            raise httptools.HttpParserError
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        framing = [b"%b: %b\r\n" % h for h in self.scope["headers"] if h[0] in _FRAMING]
+        if framing:
+            self.cycle.more_body, self.owed_since = True, self.loop.time()
+            self.cycle.message_event.clear()
+            self._reading_on = True
+            try:
+                self.parser.feed_data(b"POST / HTTP/1.1\r\n" + b"".join(framing) + b"\r\n")
+            finally:
+                self._reading_on = False
+        return data
+
+    def on_url(self, url: bytes) -> None:
+        if not self._reading_on:
+            super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._reading_on:
+            super().on_header(name, value)
+
     def on_message_begin(self) -> None:
         """Count time and size from here."""
+        if self._reading_on:
+            return
         super().on_message_begin()
         self.owed_since = self.loop.time()
         self.header_bytes = 0
 
     def on_headers_complete(self) -> None:
         """Start the request; its body has a limit of its own."""
+        if self._reading_on:
+            return
         self.header_bytes = None
         super().on_headers_complete()
         self.headers = deque(maxlen=0)  # type: ignore[assignment] # trailers come to nothing
@@ -76,20 +125,27 @@ class Protocol(HttpToolsProtocol):
             return
         self._refuse(400, msg)
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """An upgrade is an offer; nothing has to be said when it is not taken."""
-
     def check(self, now: float) -> None:
         """End the connection if its client is too slow; called once in a while."""
         if self.transport.is_closing():
             self.closing_since = self.closing_since or now
             if now - self.closing_since > ANSWER_SECONDS:
                 self.transport.abort()
+        elif self._is_stuck(now):
+            self.transport.abort()
         elif self.owed_since is not None:
             if now - self.owed_since > REQUEST_SECONDS:
                 self._refuse(408, "The request was not sent in time")
         elif self.timeout_keep_alive_task is None and (self.cycle is None or self.cycle.response_complete):
             self.owed_since = now  # bytes came that began no request
+
+    def _is_stuck(self, now: float) -> bool:
+        """Whether the client has taken nothing of what waits for it, for too long."""
+        unsent = self.transport.get_write_buffer_size()
+        if not unsent or unsent < self._unsent or self._stuck_since is None:
+            self._stuck_since = now
+        self._unsent = unsent
+        return unsent > 0 and now - self._stuck_since > ANSWER_SECONDS
 
     def _refuse(self, status: int, detail: str) -> None:
         """Answer, if no answer has begun, and close."""

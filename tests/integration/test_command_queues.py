@@ -1,8 +1,8 @@
 """Batches on their way into the ledger: nobody waits for another user, and who gave up is not carried out.
 
 Seen to fail: without lanes (everybody waits for the held stream), with those passed over put behind the others or into
-a lane at once, with one queue for all, with a failed batch failed as a whole, and with cancelled commands left in
-their lane.
+a lane at once, with those who came meanwhile not put into the lane, with one queue for all, with a failed batch failed
+as a whole, and with cancelled commands left in their lane.
 """
 
 from __future__ import annotations
@@ -86,6 +86,36 @@ async def test_whom_a_moments_hold_passed_over_is_first_in_the_next_batch(
         answers = await together(*early, *late)
     assert [answer.version for answer in answers] == [2, 3, 4, 5, 6, 7]
     assert held.appends == 2
+
+
+class HeldTwice(HeldOnce):
+    """The same during the first two appends; the second is answered once `others_came` is set."""
+
+    async def fetch(self, query: str, *args: Any) -> Any:
+        if query != APPEND or self.appends == 2:
+            return await self._database.fetch(query, *args)
+        self.appends += 1
+        async with self._owner.transaction():
+            await self._owner.execute(HOLD)
+            rows = await self._database.fetch(query, *args)
+        if self.appends == 2:
+            await self.others_came.wait()
+        return rows
+
+
+async def test_who_came_while_another_was_passed_over_does_not_overtake_it_in_its_lane(
+    writer: Database, owner: asyncpg.Connection
+) -> None:
+    task = await created(writer, "alice")
+    held: Any = HeldTwice(writer, owner)
+    async with command_queues(held, Wake(None)) as queue:
+        early = asyncio.create_task(run(queue, ToggleTask(), task))
+        await eventually_async(lambda: held.appends == 2)
+        late = asyncio.create_task(run(queue, ToggleTask(), task))
+        await asyncio.sleep(0)
+        held.others_came.set()
+        answers = await together(early, late)
+    assert [answer.version for answer in answers] == [2, 3]
 
 
 async def test_two_batches_of_different_users_are_under_way_at_once(

@@ -95,6 +95,22 @@ async def test_what_another_process_did_is_decided_on(
     assert (answer.version, answer.completed, answer.title) == expected
 
 
+async def test_what_is_known_and_the_ledger_does_not_hold_is_forgotten(
+    queue: CommandQueues, writer: Database, owner: asyncpg.Connection
+) -> None:
+    """As after a failover to a replica that lagged: the state that was proved once is of a version that is no more."""
+    task = await created(writer, "alice")
+    await run(queue, EditTask(title="Oat"), task)
+    await owner.execute("DELETE FROM tasklog.events WHERE position = 2")
+    hash_before = await owner.fetchval("SELECT hash FROM tasklog.events")
+    await owner.execute("UPDATE tasklog.streams SET head = 1, hash = $1", hash_before)
+    for title in ("Oat", "Oat", "Soy"):
+        answer = await run(queue, EditTask(title=title), task)
+        assert isinstance(answer, Task)
+        assert (answer.title, answer.version) == (title, 3 if title == "Soy" else 2)
+    assert await positions(owner, "alice") == [1, 2, 3]
+
+
 async def test_a_task_that_was_missing_is_found_once_another_process_made_it(
     queue: CommandQueues, writer: Database, owner: asyncpg.Connection
 ) -> None:

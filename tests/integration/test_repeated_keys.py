@@ -1,0 +1,74 @@
+"""Two processes and one idempotency key: it is carried out once, and whatever was decided beside it is decided anew.
+
+Seen to fail: with what was decided on a repeated command's result appended, as its version fits by chance.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import asyncpg
+import pytest
+
+from command_api.group_commit import command_queues
+from command_api.handle import CommandRequest
+from command_api.idempotency import KeyReusedError, once
+from domain.commands import Command, EditTask, ToggleTask
+from domain.task import Task
+from event_log.append import APPEND
+from runtime.database import Database, open_database
+from runtime.settings import Settings
+from runtime.wakeup import Wake
+from tests.integration.commands import CREATE, together
+from tests.ledger import created, within
+
+
+class Paused:
+    """A database whose first append is sent once `go` is set; `reached` is, when it would be."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.reached, self.go = asyncio.Event(), asyncio.Event()
+
+    async def fetch(self, query: str, *args: Any) -> Any:
+        if query == APPEND:
+            self.reached.set()
+            await self.go.wait()
+        return await self._database.fetch(query, *args)
+
+
+def request(user: str, task: int | None, command: Command, key: str | None = None) -> CommandRequest:
+    remembered = None if key is None else once(key, task, command, None)
+    return CommandRequest(user_id=user, task_id=task, command=command, request_id="r", once=remembered)
+
+
+@pytest.mark.parametrize("elsewhere", [ToggleTask(), EditTask(title="Oat")], ids=["the same", "another request"])
+async def test_what_was_decided_beside_a_repeated_command_is_decided_anew(
+    settings: Settings, writer: Database, owner: asyncpg.Connection, elsewhere: Command
+) -> None:
+    task = await created(writer, "alice")
+    paused: Any = Paused(writer)
+    async with (
+        open_database(settings, "writer") as other,
+        command_queues(paused, Wake(None)) as here,
+        command_queues(other, Wake(None)) as there,
+    ):
+        bob = next(user for user in map(str, range(100)) if here.of(user) is here.of("alice"))
+        asked = [
+            request("alice", task, ToggleTask(), "K"),
+            request("alice", task, ToggleTask()),
+            request(bob, None, CREATE),
+        ]
+        answering = [asyncio.create_task(here.execute(one)) for one in asked]
+        await within(5, paused.reached.wait())
+        await there.execute(request("alice", task, elsewhere, "K"))
+        paused.go.set()
+        keyed, toggled, of_bob = await together(*answering)
+    same = isinstance(elsewhere, ToggleTask)
+    assert isinstance(keyed, Task if same else KeyReusedError)
+    assert isinstance(of_bob, Task)
+    assert (toggled.version, toggled.completed) == (3, not same)
+    types = await owner.fetch("SELECT type FROM tasklog.events WHERE user_id = 'alice' ORDER BY position")
+    expected = ["task.completed", "task.reopened"] if same else ["task.edited", "task.completed"]
+    assert [row["type"] for row in types] == ["task.created", *expected]
