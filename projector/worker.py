@@ -101,7 +101,7 @@ async def project_until(
         idle.clear()
         try:
             started = loop.time()
-            await catch_up(database)
+            await catch_up(database, stopping)
             # What comes meanwhile is projected together: a batch costs as much for one event as for thirty.
             pause = 2 * (loop.time() - started)
             await asyncio.sleep(max(SHORTEST_PAUSE, min(pause, LONGEST_PAUSE)))

@@ -18,7 +18,7 @@ from domain.events import TaskCompleted
 from projector import catch_up as projection
 from projector import worker
 from projector.catch_up import catch_up
-from projector.statements import ENROL
+from projector.statements import ENROL, UNMARK
 from projector.worker import project_until
 from runtime.database import Database, UnavailableError, open_database
 from runtime.settings import Settings
@@ -142,6 +142,44 @@ async def test_a_projector_killed_behind_its_commit_has_projected_all_of_it_once
 async def dies(*_: object) -> None:
     """As of a process that is no more."""
     raise UnavailableError
+
+
+async def test_a_projector_that_is_stopped_ends_with_the_batch_under_way(
+    projector: Database, writer: Database, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projection, "USERS", 1)
+    made = await lived(writer, 5, 3)
+    await catch_up(projector)  # everybody has a checkpoint
+    await asyncio.gather(*(life.go_on(writer, 3) for life in made))
+    stopping = asyncio.Event()
+    stopping.set()
+    assert await catch_up(projector, stopping) == 0
+    batch = projection.project_batch
+
+    async def stop_and_go_on(*args: Any) -> Any:
+        stopping.set()
+        return await batch(*args)
+
+    stopping.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(projection, "project_batch", stop_and_go_on)
+        assert await catch_up(projector, stopping) == 3
+    assert await catch_up(projector) == 12
+    await assert_projected(owner, made)
+
+
+async def test_a_mark_that_is_cleared_late_is_kept_for_a_checkpoint_that_went_back(
+    projector: Database, writer: Database, owner: asyncpg.Connection
+) -> None:
+    """Somebody threw the projection away between a batch's commit and the clearing of its marks."""
+    (life,) = await lived(writer, 1, 5)
+    await catch_up(projector)
+    await owner.execute("UPDATE tasklog.streams SET unprojected_since = now()")
+    await owner.execute("TRUNCATE tasklog.tasks; UPDATE tasklog.checkpoints SET position = 0")
+    await projector.fetch(UNMARK, [life.user], [life.events])
+    assert await owner.fetchval(MARKED) == 1
+    assert await catch_up(projector) == 5
+    await assert_projected(owner, [life])
 
 
 async def test_more_events_than_a_batch_takes_are_projected_in_turns(
