@@ -5,6 +5,9 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from asyncpg import ProgramLimitExceededError
+
+from edge.problems import problem
 from edge.rate_limit import rate_limiter
 from edge.service import service
 from edge.tokens import token_verifier
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from fastapi import FastAPI
+    from starlette.requests import Request
+    from starlette.responses import Response
 
     from runtime.settings import Settings
 
@@ -32,4 +37,8 @@ def create_app(settings: Settings) -> FastAPI:
         ):
             yield {"verifier": verifier, "limiter": limiter, "reader": Reader(database), "database": database}
 
-    return service(settings, router.routes, lifespan)
+    return service(settings, router.routes, lifespan, {ProgramLimitExceededError: _too_long})
+
+
+async def _too_long(_request: Request, _error: Exception) -> Response:
+    return problem(422, "The answer would be too long for the database: ask for a page of it, with a smaller limit")

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import orjson
+from asyncpg import ProgramLimitExceededError as TooLongError
 
 from domain.evolve import HistoryError, evolve
 from domain.task import NoTask, Task, TaskState, title_key
@@ -53,6 +54,10 @@ class TaskQuery:
     as_of: int | datetime | None = None
 
 
+ListError: TypeAlias = HistoryError | UnreadableEventError | TooLongError
+"""Why there is no list."""
+
+
 class Head(NamedTuple):
     """The position of a user's last event, and the event's mark: no other history of the user has both."""
 
@@ -92,19 +97,21 @@ class _Entry:
     body: str
 
 
-async def lists(
-    database: Database, asked: Sequence[tuple[str, TaskQuery]]
-) -> list[TaskPage | HistoryError | UnreadableEventError]:
+async def lists(database: Database, asked: Sequence[tuple[str, TaskQuery]]) -> list[TaskPage | ListError]:
     """For each (user id, query) the user's tasks, as they are after every acknowledged command.
 
-    An error stands for a list of which an event that is not projected yet cannot be followed.
+    An error stands for a list of which an event that is not projected yet cannot be followed, or that is too long.
 
     Raises:
         UnavailableError: the database cannot answer.
     """
     arguments = zip(*(_arguments(user_id, query) for user_id, query in asked), strict=True)
-    pages: list[TaskPage | HistoryError | UnreadableEventError] = []
-    for row, (user_id, query) in zip(await database.fetch(LISTS, *map(list, arguments)), asked, strict=True):
+    try:
+        rows = await database.fetch(LISTS, *map(list, arguments))
+    except TooLongError as error:
+        return [error] if len(asked) == 1 else [page for one in asked for page in await lists(database, [one])]
+    pages: list[TaskPage | ListError] = []
+    for row, (user_id, query) in zip(rows, asked, strict=True):
         try:
             pages.append(_page(row, user_id, query))
         except (HistoryError, UnreadableEventError) as error:

@@ -47,6 +47,7 @@ class Reader:
 
         Raises:
             HistoryError, UnreadableEventError: an event that is not projected yet cannot be followed.
+            TooLongError: it is longer than Postgres can make it.
             UnavailableError: the database cannot answer.
         """
         kept = self._kept.get((user_id, query))

@@ -5,6 +5,7 @@ Seen to fail: with tags of the position alone, and with kept lists compared by t
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import asyncpg
@@ -18,6 +19,19 @@ from read_api.time_travel import moment
 from runtime.database import Database
 from tests.ledger import appended, of
 
+TOO_LONG = """
+    ALTER FUNCTION tasklog.list_tasks RENAME TO short_list_tasks;
+    CREATE FUNCTION tasklog.list_tasks(
+        owner text, wanted boolean, sort text, after_key text, after_id bigint, page_size integer
+    ) RETURNS TABLE (head bigint, mark text, body text, page json, touched json, tail json, total bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER AS $$
+    BEGIN
+        IF owner = 'big' THEN
+            RAISE program_limit_exceeded;
+        END IF;
+        RETURN QUERY SELECT * FROM tasklog.short_list_tasks(owner, wanted, sort, after_key, after_id, page_size);
+    END $$;
+"""
 FORGET = "TRUNCATE tasklog.events, tasklog.streams, tasklog.tasks, tasklog.checkpoints"
 
 
@@ -41,6 +55,19 @@ async def test_what_was_read_of_a_history_is_not_taken_for_another_at_the_same_p
         assert page is not None
         assert [task["title"] for task in json.loads(page.body)] == ["Bread"]
         assert after != before
+
+
+async def test_a_list_that_is_too_long_for_postgres_fails_nobody_elses(
+    writer: Database, reader: Database, owner: asyncpg.Connection
+) -> None:
+    """Which takes a gigabyte, so it is the function that says so here."""
+    users = ["big", "alice", "bob", "carol"]
+    await appended(writer, *map(of, users))
+    await owner.execute(TOO_LONG)
+    reads = Reader(reader)
+    found = await asyncio.gather(*(reads.list(user, TaskQuery()) for user in users * 3), return_exceptions=True)
+    for user, answer in zip(users * 3, found, strict=True):
+        assert isinstance(answer, asyncpg.ProgramLimitExceededError if user == "big" else tuple)
 
 
 async def test_moments_and_histories_of_two_histories_differ_at_the_same_position(
