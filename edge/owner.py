@@ -42,7 +42,7 @@ async def owner(request: Request) -> str:
         limiter.count(user_id)
     path_user_id: str = request.path_params["user_id"]
     if path_user_id != user_id:
-        record.refused, record.path_user_id = "foreign path", path_user_id[:255]
+        record.refused, record.path_user_id = "foreign path", ascii(path_user_id[:255])[1:-1]
         raise ProblemError(403, "Access denied: Cannot access other user's resources")
     return user_id
 

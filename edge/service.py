@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,11 +11,11 @@ import orjson
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.routing import APIRoute, APIRouter
+from starlette.exceptions import HTTPException
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route, Router
-from starlette.staticfiles import StaticFiles
+from starlette.routing import BaseRoute, Route, Router
 
 from edge.cors import Cors
 from edge.errors import HANDLERS
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
 NAME: Final = "Tasklog"
 
 _ASSETS: Final = "/docs/assets"
+_ASSET_TYPES: Final = {
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "favicon.png": "image/png",
+}
 _ROOT: Final = orjson.dumps({"name": NAME, "version": VERSION, "docs": "/docs", "health": "/health"})
 _HEALTH: Final = orjson.dumps({"status": "healthy", "version": VERSION})
 
@@ -126,7 +132,19 @@ async def health(_request: Request) -> Response:
     return json_response(_HEALTH)
 
 
-def _documentation() -> list[Route | Mount]:
+@cache
+def _asset(name: str) -> tuple[bytes, str]:
+    """A file of Swagger UI and its media type, read once: no request holds a file open, or asks for a range of it.
+
+    Raises:
+        HTTPException: 404, there is no such file.
+    """
+    if (media_type := _ASSET_TYPES.get(name)) is None:
+        raise HTTPException(404)
+    return Path(fastapi_offline.__file__).with_name("static").joinpath(name).read_bytes(), media_type
+
+
+def _documentation() -> list[Route]:
     """The OpenAPI document, and Swagger UI over it with assets of our own, so that it works without internet."""
     page = get_swagger_ui_html(
         openapi_url="/openapi.json",
@@ -135,7 +153,10 @@ def _documentation() -> list[Route | Mount]:
         swagger_css_url=f"{_ASSETS}/swagger-ui.css",
         swagger_favicon_url=f"{_ASSETS}/favicon.png",
     )
-    assets = StaticFiles(directory=Path(fastapi_offline.__file__).with_name("static"))
+
+    async def asset(request: Request) -> Response:
+        body, media_type = _asset(request.path_params["name"])
+        return Response(body, media_type=media_type, headers={"Cache-Control": "public, max-age=86400"})
 
     async def docs(_request: Request) -> Response:
         return page
@@ -143,4 +164,4 @@ def _documentation() -> list[Route | Mount]:
     async def openapi(_request: Request) -> Response:
         return json_response(document())
 
-    return [Route("/openapi.json", openapi), Route("/docs", docs), Mount(_ASSETS, assets)]
+    return [Route("/openapi.json", openapi), Route("/docs", docs), Route(_ASSETS + "/{name}", asset)]

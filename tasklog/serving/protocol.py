@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with the limits that it has not: a request is sent in time, its header is of bounded size."""
+"""uvicorn's HTTP protocol with what it has not: limits of time and size, and the bodies behind offers to upgrade."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 REQUEST_SECONDS: Final = 15.0
 """A whole request, header and body, has to come within this time of its first byte or of the connection."""
 ANSWER_SECONDS: Final = 30.0
-"""A client has this long to take the last answer of a connection that is being closed."""
+"""A client has this long to take some of what is sent to it, and the last answer of a connection that is closed."""
 HEADER_BYTES: Final = 64 * 1024
 """The longest request line and header."""
 
@@ -32,14 +32,18 @@ log = structlog.get_logger()
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection. `owed_since` is the time since which the client owes the rest of a request."""
+    """One connection.
+
+    The client owes the rest of a request since `owed_since`, and has taken nothing of what waits for it since
+    `stuck_since`.
+    """
 
     owed_since: float | None = None
     closing_since: float | None = None
+    stuck_since: float | None = None
     header_bytes: int | None = 0
-    _stuck_since: float | None = None
     _unsent = 0
-    _reading_on = False
+    _head_repeated = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection, unless there are more than there can be files."""
@@ -62,10 +66,10 @@ class Protocol(HttpToolsProtocol):
             self._refuse(431, "The header of the request is too large")
 
     def _feed(self, data: bytes) -> bytes:
-        """Parse `data`; what is left of it behind a request that offered an upgrade, which is not taken.
+        """Parse `data`, up to the head of a request that offers an upgrade; what is left of it.
 
-        httptools reads no body there, and would take it for the next request: another parser, to which nothing was
-        offered, reads on.
+        The offer is not taken. httptools would take the request's body for the next request (its issue 124): another
+        parser reads on, from a head with the same framing and without the offer.
         """
         try:
             self.parser.feed_data(data)
@@ -81,24 +85,26 @@ class Protocol(HttpToolsProtocol):
         if framing:
             self.cycle.more_body, self.owed_since = True, self.loop.time()
             self.cycle.message_event.clear()
-            self._reading_on = True
+            self._head_repeated = True
             try:
                 self.parser.feed_data(b"POST / HTTP/1.1\r\n" + b"".join(framing) + b"\r\n")
             finally:
-                self._reading_on = False
+                self._head_repeated = False
         return data
 
     def on_url(self, url: bytes) -> None:
-        if not self._reading_on:
+        """Note the target of the request."""
+        if not self._head_repeated:
             super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._reading_on:
+        """Note a header."""
+        if not self._head_repeated:
             super().on_header(name, value)
 
     def on_message_begin(self) -> None:
         """Count time and size from here."""
-        if self._reading_on:
+        if self._head_repeated:
             return
         super().on_message_begin()
         self.owed_since = self.loop.time()
@@ -106,7 +112,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Start the request; its body has a limit of its own."""
-        if self._reading_on:
+        if self._head_repeated:
             return
         self.header_bytes = None
         super().on_headers_complete()
@@ -142,10 +148,10 @@ class Protocol(HttpToolsProtocol):
     def _is_stuck(self, now: float) -> bool:
         """Whether the client has taken nothing of what waits for it, for too long."""
         unsent = self.transport.get_write_buffer_size()
-        if not unsent or unsent < self._unsent or self._stuck_since is None:
-            self._stuck_since = now
+        if not unsent or unsent < self._unsent or self.stuck_since is None:
+            self.stuck_since = now
         self._unsent = unsent
-        return unsent > 0 and now - self._stuck_since > ANSWER_SECONDS
+        return unsent > 0 and now - self.stuck_since > ANSWER_SECONDS
 
     def _refuse(self, status: int, detail: str) -> None:
         """Answer, if no answer has begun, and close."""
