@@ -220,6 +220,21 @@ async def eventually_async(predicate: Callable[[], Awaitable[T] | T], timeout: f
             await asyncio.sleep(0.02)
 
 
+def processes_of(directory: str) -> dict[int, str]:
+    """The command lines of all other processes that were started with a directory, or work in it. Linux alone."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            environment = (process / "environ").read_bytes().decode(errors="replace")
+            where = str((process / "cwd").readlink())
+        except OSError:
+            continue
+        if directory in command + environment + where and process.name != str(os.getpid()):
+            found[int(process.name)] = command
+    return found
+
+
 def go_without(what: str, reason: str) -> NoReturn:
     """Skip what this machine has not the means for; where `CI` is set, all of them have to be there."""
     if os.environ.get("CI"):

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import time
 from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
-from pathlib import Path
 from typing import Final
 
 import orjson
@@ -22,7 +20,7 @@ from tests.chaos.ledger import lagging, read_stored
 from tests.chaos.order import check_order
 from tests.chaos.storage import check_projection, check_streams
 from tests.chaos.world import UnhealthyError, World
-from tests.servers import SECRET
+from tests.servers import SECRET, processes_of
 
 HEALTHY_SECONDS: Final = 5.0
 _SHOWN: Final = 5
@@ -87,18 +85,7 @@ def _audit(world: World) -> Iterator[Violation]:
 
 def left_running(world: World) -> list[str]:
     """The processes that still belong to this world."""
-    mark = str(world.directory)
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            environment = (process / "environ").read_bytes().decode(errors="replace")
-            where = str((process / "cwd").readlink())
-        except OSError:
-            continue
-        if mark in command + environment + where and process.name != str(os.getpid()):
-            found.append(f"{process.name} {command}")
-    return found
+    return [f"{number} {command}" for number, command in processes_of(str(world.directory)).items()]
 
 
 def check_log(text: str) -> Iterator[Violation]:

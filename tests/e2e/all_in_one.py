@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.servers import eventually
+from tests.servers import eventually, processes_of
 
 RUN = Path(__file__).parents[2] / "run"
 START_SECONDS = 60
@@ -45,16 +45,7 @@ class Run:
 
     def processes(self) -> dict[int, str]:
         """The command lines of all living processes that were started with this DATA_DIR, or work in it."""
-        found = {}
-        for directory in Path("/proc").glob("[0-9]*"):
-            try:
-                command = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                environment = (directory / "environ").read_bytes().decode(errors="replace")
-            except OSError:
-                continue
-            if command and self.env["DATA_DIR"] in command + environment:
-                found[int(directory.name)] = command
-        return found
+        return {number: command for number, command in processes_of(self.env["DATA_DIR"]).items() if command}
 
     def wait_for_end(self) -> int:
         return self.process.wait(STOP_SECONDS)
