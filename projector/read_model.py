@@ -40,6 +40,8 @@ checkpoints = sa.Table(
     sa.Column("error", sa.Text),
     # Set by `./run rebuild`: the rows are to be compared with a replay.
     sa.Column("rebuild", sa.Boolean, nullable=False, server_default=sa.false()),
+    # When a rebuild last found rows that were wrong: what was read before is not what is read now.
+    sa.Column("mended_at", sa.TIMESTAMP(timezone=True)),
     sa.PrimaryKeyConstraint("user_id", name="checkpoints_pkey"),
     sa.Index("checkpoints_rebuild", "user_id", postgresql_where=sa.text("rebuild")),
     postgresql_with={"fillfactor": "50"},

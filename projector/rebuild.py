@@ -126,13 +126,13 @@ async def _rebuild_batch(database: Database, users: int) -> Rebuilt:
             replay.feed(rows)
             done.events += len(rows)
         done.failed = replay.failed
-        await _mend(connection, claimed, replay, done)
-        await connection.execute(REBUILT, [*claimed])
+        mended = await _mend(connection, claimed, replay, done)
+        await connection.execute(REBUILT, [*claimed], [*mended])
     return done
 
 
-async def _mend(connection: Any, claimed: dict[str, int], replay: Replay, done: Rebuilt) -> None:
-    """Write the rows that differ from what they must be; a user who cannot be replayed keeps the old ones."""
+async def _mend(connection: Any, claimed: dict[str, int], replay: Replay, done: Rebuilt) -> set[str]:
+    """Write the rows that differ from what they must be, and say whose; who cannot be replayed keeps the old ones."""
     wanted: dict[TaskKey, Row] = {key: row for key, row in replay.rows().items() if key[0] not in replay.failed}
     removed: list[TaskKey] = []
     async for rows in chunks(connection, ROWS_OF_USERS, [user for user in claimed if user not in replay.failed]):
@@ -144,3 +144,4 @@ async def _mend(connection: Any, claimed: dict[str, int], replay: Replay, done: 
                 del wanted[key]
     await write_rows(connection, list(wanted.values()), removed)
     done.written, done.removed = len(wanted), len(removed)
+    return {user_id for user_id, _ in (*wanted, *removed)}

@@ -146,9 +146,11 @@ ROWS_OF_USERS: Final = """
 """
 
 REBUILT: Final = """
-    -- Users $1 are rebuilt. A checkpoint that was ahead of its stream goes back, and whoever was parked is tried again.
+    -- Users $1 are rebuilt, and rows of those of $2 were mended. A checkpoint that was ahead of its stream goes back,
+    -- and whoever was parked is tried again.
     UPDATE tasklog.checkpoints c
     SET rebuild = false, attempts = 0, parked_until = NULL, error = NULL,
+        mended_at = CASE WHEN c.user_id = ANY ($2::text[]) THEN clock_timestamp() ELSE c.mended_at END,
         position = least(c.position, coalesce((SELECT s.head FROM tasklog.streams s WHERE s.user_id = c.user_id), 0))
     WHERE user_id = ANY ($1::text[])
 """

@@ -9,7 +9,7 @@
 -- Without a tail and without a page, `body` is the whole answer. Else there are the parts that are to be merged:
 -- `page` [[sort key, id, body]] of tasks that the tail does not touch, one more than asked for; `touched`, the rows
 -- that it does; `tail`, the events that are not projected yet; `total`, the number of untouched tasks. `mark` is of the
--- event at the head, see tasklog.mark.
+-- event at the head, see tasklog.head_mark.
 CREATE OR REPLACE FUNCTION tasklog.list_tasks(
     owner text, wanted boolean, sort text, after_key text, after_id bigint, page_size integer
 ) RETURNS TABLE (head bigint, mark text, body text, page json, touched json, tail json, total bigint)
@@ -19,7 +19,7 @@ DECLARE
     projected bigint;
     touched_ids bigint[] := '{}';
 BEGIN
-    SELECT s.head, tasklog.mark(s.hash), coalesce(c.position, 0) INTO head, mark, projected
+    SELECT s.head, tasklog.head_mark(s.hash, c.mended_at), coalesce(c.position, 0) INTO head, mark, projected
     FROM tasklog.streams s LEFT JOIN tasklog.checkpoints c USING (user_id) WHERE s.user_id = owner;
     head := coalesce(head, 0);
     IF head > projected THEN
@@ -65,10 +65,16 @@ CREATE OR REPLACE FUNCTION tasklog.mark(hash bytea) RETURNS text LANGUAGE sql IM
     SELECT encode(substring($1 FOR 6), 'hex')
 $$;
 
+-- The mark of a stream's last event, and of the time when the user's rows were last found wrong and mended.
+CREATE OR REPLACE FUNCTION tasklog.head_mark(hash bytea, mended_at timestamptz) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT tasklog.mark($1) || coalesce('.' || to_hex((extract(epoch FROM $2) * 1000000)::bigint), '')
+$$;
+
 -- The positions of some users' last events, with their marks.
 CREATE OR REPLACE FUNCTION tasklog.heads(users text[]) RETURNS TABLE (user_id text, head bigint, mark text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT s.user_id, s.head, tasklog.mark(s.hash) FROM tasklog.streams s WHERE s.user_id = ANY (users)
+    SELECT s.user_id, s.head, tasklog.head_mark(s.hash, c.mended_at)
+    FROM tasklog.streams s LEFT JOIN tasklog.checkpoints c USING (user_id) WHERE s.user_id = ANY (users)
 $$;
 
 -- One task of a user: `version` and `body` when no later event of it is waiting; else its row in

@@ -132,6 +132,7 @@ def _create_read_model() -> None:
         sa.Column("parked_until", sa.TIMESTAMP(timezone=True)),
         sa.Column("error", sa.Text),
         sa.Column("rebuild", sa.Boolean, nullable=False, server_default=sa.false()),
+        sa.Column("mended_at", sa.TIMESTAMP(timezone=True)),
         sa.PrimaryKeyConstraint("user_id", name="checkpoints_pkey"),
         schema=SCHEMA,
         postgresql_with={"fillfactor": "50"},

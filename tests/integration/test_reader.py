@@ -12,6 +12,8 @@ import asyncpg
 import pytest
 
 from domain.events import TaskCreated
+from projector.catch_up import catch_up
+from projector.rebuild import mark, rebuild
 from read_api.history import HistoryQuery, history
 from read_api.queries import TaskQuery
 from read_api.reader import Reader
@@ -68,6 +70,26 @@ async def test_a_list_that_is_too_long_for_postgres_fails_nobody_elses(
     found = await asyncio.gather(*(reads.list(user, TaskQuery()) for user in users * 3), return_exceptions=True)
     for user, answer in zip(users * 3, found, strict=True):
         assert isinstance(answer, asyncpg.ProgramLimitExceededError if user == "big" else tuple)
+
+
+async def test_what_was_read_of_damaged_rows_is_not_shown_after_they_are_mended(
+    writer: Database, reader: Database, projector: Database, owner: asyncpg.Connection
+) -> None:
+    """The head has not moved; seen to fail without `mended_at` in its mark."""
+    reads = Reader(reader)
+    await begin(writer, "Milk")
+    await catch_up(projector)
+    await owner.execute("UPDATE tasklog.tasks SET body = replace(body, 'Milk', 'Mould')")
+    before, page = await reads.list("alice", TaskQuery())
+    assert page is not None
+    assert b"Mould" in page.body
+    for wrong in (True, False):
+        await mark(projector)
+        await rebuild(projector)
+        after, page = await reads.list("alice", TaskQuery(), before)
+        assert page is None or b"Milk" in page.body
+        assert (after != before) is wrong
+        before = after
 
 
 async def test_moments_and_histories_of_two_histories_differ_at_the_same_position(
