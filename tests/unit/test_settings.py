@@ -40,6 +40,31 @@ def test_a_setting_that_does_not_fit_is_named_and_its_value_is_not(monkeypatch: 
     assert "hunter2" not in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("setting", "url"),
+    [
+        *(("DATABASE_URL", url) for url in ("mysql://h/d", "h:5432/d", "http://h", "sqlite:///x", "not a url")),
+        *(("DATABASE_URL", f"postgresql://u:hunter2@{where}/d") for where in ("[h", "h:port", "h:99999", "[h]")),
+        ("COMMAND_DATABASE_URL", "postgresql://u:hunter2@[h/d"),
+        ("PROJECTOR_DATABASE_URL", "postgresql://u:hunter2@[h/d"),
+        ("READ_DATABASE_URL", "postgresql://u:hunter2@[h/d"),
+        *(("REDIS_URL", url) for url in ("hunter2", "http://:hunter2@x", "redis://:hunter2@h:abc/0", "redis://[")),
+        *(
+            ("JWKS_URL", url)
+            for url in ("auth.example", "ftp://a.example/", "/jwks", "http:///jwks", "http://a:b/", "http://[")
+        ),
+    ],
+)
+def test_what_is_no_url_of_its_kind_is_refused_without_being_repeated(
+    monkeypatch: pytest.MonkeyPatch, setting: str, url: str
+) -> None:
+    monkeypatch.setenv(setting, url)
+    with pytest.raises(SettingsError, match=f"^{setting} does not fit: it must be a URL") as refusal:
+        load_settings()
+    assert url not in str(refusal.value)
+    assert "hunter2" not in str(refusal.value)
+
+
 def test_an_empty_setting_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "")
     assert Settings(_env_file=None).embedded
