@@ -12,14 +12,14 @@ from uuid import uuid4
 
 import orjson
 import structlog
-from arq import ArqRedis, Worker, create_pool, cron, func
-from arq.connections import RedisSettings
+from arq import ArqRedis, Worker, cron, func
 from redis.exceptions import RedisError
 
 from projector.catch_up import catch_up
 from projector.job_states import JobState, Meter, shown
 from runtime.database import Database
 from runtime.settings import Settings
+from runtime.wakeup import redis_pool
 
 QUEUE: Final = "tasklog:jobs"
 _LONGEST_DELAY: Final = 5.0
@@ -122,16 +122,14 @@ def make_worker(redis: ArqRedis, database: Database, jobs: Sequence[Job]) -> Wor
 
 @asynccontextmanager
 async def _connected(redis_url: str) -> AsyncIterator[ArqRedis]:
-    settings = RedisSettings.from_dsn(redis_url)
-    settings.conn_retries = 1
-    redis = await create_pool(
-        settings, default_queue_name=QUEUE, job_serializer=_to_json, job_deserializer=orjson.loads
+    redis = ArqRedis(
+        redis_pool(redis_url), default_queue_name=QUEUE, job_serializer=_to_json, job_deserializer=orjson.loads
     )
     try:
         yield redis
     finally:
         with suppress(RedisError, OSError):
-            await redis.aclose()
+            await redis.aclose(close_connection_pool=True)
 
 
 def _coroutine(job: Job) -> Callable[..., Coroutine[Any, Any, None]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtime.settings import Settings, SettingsError, load_settings
+from runtime.wakeup import redis_pool
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = (ROOT / ".env.example").read_text()
@@ -63,6 +64,15 @@ def test_what_is_no_url_of_its_kind_is_refused_without_being_repeated(
         load_settings()
     assert url not in str(refusal.value)
     assert "hunter2" not in str(refusal.value)
+
+
+def test_parameters_of_a_redis_url_are_those_that_redis_knows() -> None:
+    kwargs = redis_pool("rediss://:a%40b@h/1?ssl_cert_reqs=none").connection_kwargs
+    assert (kwargs["password"], kwargs["db"], kwargs["ssl_cert_reqs"]) == ("a@b", 1, "none")
+    for wrong in ("redis://:hunter2@h/0?db=x", "redis://:hunter2@h/0?sslmode=require"):
+        with pytest.raises(SettingsError, match="REDIS_URL") as refusal:
+            redis_pool(wrong)
+        assert "hunter2" not in str(refusal.value)
 
 
 def test_an_empty_setting_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
