@@ -16,10 +16,9 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from runtime.database_url import address
-from runtime.schema import FUNCTIONS, schema_version
+from runtime.schema import FUNCTIONS, RIGHTS, schema_version
 from runtime.settings import SettingsError
 
-RIGHTS = Path(__file__).parent / "rights.sql"
 _ONE_AT_A_TIME = 7_461_636_531
 _DROP_FUNCTIONS = """
     -- A function cannot be replaced by one that returns something else.
