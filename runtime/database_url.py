@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import structlog
 
-from runtime.settings import Settings, SettingsError
+from runtime.settings import Pooler, Settings, SettingsError
 
 Role = Literal["writer", "projector", "reader", "eraser", "owner"]
 
@@ -51,7 +51,7 @@ class Address:
     role: str | None = None
 
 
-def address(url: str, *, pooler: Literal["auto", "yes", "no"] = "auto", role: str | None = None) -> Address:
+def address(url: str, *, pooler: Pooler = "auto", role: str | None = None) -> Address:
     """Understand a database URL of the settings: any of its schemes, libpq's parameters, a pooler recognized."""
     parts = urlsplit(url)
     parameters = parse_qsl(parts.query, keep_blank_values=True)

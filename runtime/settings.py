@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 VERSION = "1.0.0"
+
+Pooler: TypeAlias = Literal["auto", "yes", "no"]
+"""Whether a pooler is between us and Postgres; `auto` tells by the URL."""
 
 _POSTGRES: Final = ("postgresql", "postgres")
 _WEB: Final = ("https", "http")
@@ -44,7 +47,7 @@ class Settings(BaseSettings):
     command_database_url: SecretStr | None = None
     projector_database_url: SecretStr | None = None
     read_database_url: SecretStr | None = None
-    database_pooler: Literal["auto", "yes", "no"] = "auto"
+    database_pooler: Pooler = "auto"
     redis_url: SecretStr | None = None
     allow_superuser: bool = False
     rate_limit: str | None = None

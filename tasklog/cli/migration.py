@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 def migrate(settings: Settings) -> None:
     """Bring the database to this version's schema."""
     if settings.database_url is not None:
-        upgrade(settings.database_url.get_secret_value(), _given_service_urls(settings))
+        url = settings.database_url.get_secret_value()
+        upgrade(url, _given_service_urls(settings), pooler=settings.database_pooler)
         return
     with embedded_postgres(settings.data_dir) as postgres:
         upgrade(postgres.url(), list(service_urls(postgres).values()))
