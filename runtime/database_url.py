@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -12,7 +13,7 @@ from runtime.settings import Pooler, Settings, SettingsError
 
 Role = Literal["writer", "projector", "reader", "eraser", "owner"]
 
-URL_OF_ROLE: Final = {
+URL_OF_ROLE: Final[Mapping[Role, str]] = {
     "writer": "command_database_url",
     "projector": "projector_database_url",
     "reader": "read_database_url",

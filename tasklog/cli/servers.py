@@ -34,7 +34,7 @@ def operator_settings() -> Iterator[Settings]:
     _log_to_stderr()
     settings = load_settings()
     with ExitStack() as stack:
-        found: dict[str, object] = {}
+        found: dict[str, object] = {"allow_superuser": True}  # which is asked of services: strangers reach those alone
         if settings.database_url is None and settings.projector_database_url is None:
             found["database_url"] = stack.enter_context(_embedded_database(settings))
         if settings.redis_url is None:
