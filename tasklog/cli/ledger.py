@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -143,10 +144,17 @@ async def _export(database: Database, user: str | None, out: str) -> int:
 
 
 async def _erase(database: Database, user: str, request: str) -> int | None:
-    position: int | None = (
-        await database.fetch("SELECT tasklog.erase($1, $2, $3)", user, f"operator {getpass.getuser()}", request)
-    )[0][0]
+    actor = f"operator {_login()}"
+    position: int | None = (await database.fetch("SELECT tasklog.erase($1, $2, $3)", user, actor, request))[0][0]
     return position
+
+
+def _login() -> str:
+    """Who runs the command: a name, or the number of a user who has none, as in a container."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # the latter from Python 3.13 on
+        return f"uid {os.getuid()}"
 
 
 async def _vacuum(database: Database) -> bool:
