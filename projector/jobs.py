@@ -15,9 +15,10 @@ import structlog
 from arq import ArqRedis, Worker, cron, func
 from redis.exceptions import RedisError
 
+from event_log.read import NoStreamError
 from projector.catch_up import catch_up
 from projector.job_states import JobState, Meter, shown
-from runtime.database import Database
+from runtime.database import Database, UnavailableError
 from runtime.settings import Settings
 from runtime.wakeup import redis_pool
 
@@ -141,6 +142,8 @@ def _coroutine(job: Job) -> Callable[..., Coroutine[Any, Any, None]]:
         try:
             async with shown(redis, state) as progress:
                 state.result = await job.run(ctx["database"], progress, **arguments)
+        except (UnavailableError, OSError, RedisError, NoStreamError) as error:
+            log.error("a job failed", job=job.name, error=type(error).__name__)  # noqa: TRY400 - no fault of the code
         except Exception:
             log.exception("a job failed", job=job.name)
 
