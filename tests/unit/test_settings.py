@@ -21,6 +21,12 @@ def test_the_example_names_each_setting_of_the_services_and_of_compose_once() ->
     assert sorted(re.findall(r"^#([A-Z_]+)=", EXAMPLE, re.MULTILINE)) == sorted(settings | of_compose)
 
 
+@pytest.mark.parametrize("name", ["PG_BIN", "FORWARDED_ALLOW_IPS", "PYTHON"])
+def test_the_example_names_what_is_read_from_the_environment_alone(name: str) -> None:
+    _, _, of_environment = EXAMPLE.partition("from the environment alone:")
+    assert re.search(rf"\b{name}, ", of_environment)
+
+
 def test_the_example_explains_each_setting_in_the_line_above_it() -> None:
     assert len(re.findall(r"^# .+[.)]\n#[A-Z_]+=", EXAMPLE, re.MULTILINE)) == len(SHOWN)
 
