@@ -36,6 +36,19 @@ def test_run_prints_where_it_listens_and_how_to_call_it_once_it_answers(start_ru
     assert run.env["DATA_DIR"] in run.printed()
 
 
+def test_a_warm_start_takes_less_than_five_seconds(start_run: StartRun) -> None:
+    """The best of a few, as a machine that is busy otherwise takes longer; the first, which makes the data, is cold."""
+    took: list[float] = []
+    while len(took) < 6 and (len(took) < 2 or took[-1] >= 5):
+        began = time.monotonic()
+        run = start_run()
+        run.wait_until_ready()
+        took.append(round(time.monotonic() - began, 1))
+        run.process.terminate()
+        run.wait_for_end()
+    assert min(took[1:]) < 5, took
+
+
 def test_the_curl_that_run_prints_creates_a_task(start_run: StartRun) -> None:
     run = start_run()
     run.wait_until_ready()
