@@ -15,6 +15,7 @@ from typing import IO, Final
 import orjson
 
 from audit.report import Progress
+from event_log.read import NoStreamError
 from runtime.database import Database
 
 _LINES: Final = """
@@ -43,6 +44,7 @@ async def export(
     The last line is `{"end": true, …}`, with how many events of whom there are and the SHA-256 of all lines before it.
 
     Raises:
+        NoStreamError: the user has no events; nothing is written.
         UnavailableError: the database went away; the file is not whole, and has no last line.
     """
     digest, events, moment = sha256(), 0, datetime.now(UTC)
@@ -61,6 +63,8 @@ async def export(
         await connection.copy_from_query(
             query, *arguments, output=write, format="csv", delimiter="\x02", quote="\x01", timeout=None
         )
+    if user_id is not None and not events:
+        raise NoStreamError(user_id)
     end = {"end": True, "user_id": user_id, "events": events, "exported_at": moment, "sha256": digest.hexdigest()}
     out.write(orjson.dumps(end, option=orjson.OPT_UTC_Z) + b"\n")
     return events
@@ -74,6 +78,7 @@ async def export_to(
     Raises:
         FileExistsError: there is such a file.
         OSError: it cannot be written.
+        NoStreamError: the user has no events; there is no file.
         UnavailableError: the database went away.
     """
     with _new_file(path) as file:

@@ -9,6 +9,7 @@ from typing import Final
 from audit.ranges import Range, ranges
 from audit.report import Anchors, Progress, Report, gone
 from event_log.chain import GENESIS, Chain, Fault, Link
+from event_log.read import NoStreamError
 from projector.replay import Replay
 from runtime.database import Database
 
@@ -26,6 +27,7 @@ async def verify(
     """Check one user, or all, against themselves and against `anchors`.
 
     Raises:
+        NoStreamError: there is nothing of the user to check.
         UnavailableError: the database went away.
     """
     report = Report()
@@ -36,6 +38,8 @@ async def verify(
             seen.update(stream.user_id for stream in part.streams if stream.user_id in anchors)
             await _verify(part, anchors, report, progress)
     report.faults += gone(anchors, seen)
+    if user_id is not None and not report.streams and not report.faults:
+        raise NoStreamError(user_id)
     return report
 
 

@@ -124,7 +124,7 @@ def _postgres(directory: Path) -> Iterator[Settings]:
     try:
         postgres.start()
         migrations.upgrade(postgres.url())
-        yield Settings(_env_file=None, database_url=SecretStr(postgres.url()))
+        yield Settings(_env_file=None, database_url=SecretStr(postgres.url()), allow_superuser=True)
     finally:
         postgres.stop(timeout=10)
 

@@ -181,7 +181,5 @@ def _origin(url: str) -> str:
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL:
-        parsed = httpx.URL()
-    if parsed.scheme not in {"http", "https"} or not parsed.host:
-        raise SettingsError("JWKS_URL must be an http or https address, like https://example.com/api/auth/jwks.")
+        raise SettingsError("JWKS_URL is no address that can be asked: check its host.") from None
     return f"{parsed.scheme}://{parsed.netloc.decode()}"

@@ -19,6 +19,10 @@ TaskKey = tuple[str, int]
 """A user's id and a task's id."""
 
 
+class NoStreamError(Exception):
+    """The ledger has no stream of the user who is named."""
+
+
 def recorded(row: Mapping[str, Any]) -> Recorded | None:
     """The event of a stored row; its time may be a datetime or ISO 8601 text. None for one that changes no task.
 

@@ -15,11 +15,10 @@ from alembic.config import Config
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from runtime.database_url import address
-from runtime.schema import FUNCTIONS, schema_version
-from runtime.settings import SettingsError
+from runtime.database_url import Address, address
+from runtime.schema import FUNCTIONS, RIGHTS, schema_version
+from runtime.settings import Pooler, SettingsError
 
-RIGHTS = Path(__file__).parent / "rights.sql"
 _ONE_AT_A_TIME = 7_461_636_531
 _DROP_FUNCTIONS = """
     -- A function cannot be replaced by one that returns something else.
@@ -31,24 +30,25 @@ _DROP_FUNCTIONS = """
 """
 
 
-def upgrade(url: str, service_urls: Sequence[str] = ()) -> None:
+def upgrade(url: str, service_urls: Sequence[str] = (), *, pooler: Pooler = "auto") -> None:
     """Bring the database at `url` (its owner's) to this version's schema, in one transaction.
 
-    `service_urls` are the services' own; where they carry a password, it is set for their role.
+    `service_urls` are the services' own; where they carry a password, it is set for their role. `pooler` is the
+    setting DATABASE_POOLER.
 
     Raises:
         SettingsError: the database does not answer or refuses.
     """
-    asyncio.run(_upgrade(url, service_urls))
+    asyncio.run(_upgrade(address(url, pooler=pooler), service_urls))
 
 
 def downgrade(url: str) -> None:
     """Remove the schema and all that is in it."""
-    asyncio.run(_downgrade(url))
+    asyncio.run(_downgrade(address(url)))
 
 
-async def _upgrade(url: str, service_urls: Sequence[str]) -> None:
-    async with _transaction(url) as connection:
+async def _upgrade(where: Address, service_urls: Sequence[str]) -> None:
+    async with _transaction(where) as connection:
         await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ONE_AT_A_TIME})")
         await connection.run_sync(lambda sync: command.upgrade(_config(sync), "head"))
         driver: Any = (await connection.get_raw_connection()).driver_connection
@@ -60,8 +60,8 @@ async def _upgrade(url: str, service_urls: Sequence[str]) -> None:
             await _set_password(driver, service_url)
 
 
-async def _downgrade(url: str) -> None:
-    async with _transaction(url) as connection:
+async def _downgrade(where: Address) -> None:
+    async with _transaction(where) as connection:
         await connection.run_sync(lambda sync: command.downgrade(_config(sync), "base"))
         await connection.exec_driver_sql("COMMENT ON SCHEMA tasklog IS NULL")
 
@@ -82,9 +82,7 @@ def _config(connection: Connection) -> Config:
 
 
 @asynccontextmanager
-async def _transaction(url: str) -> AsyncIterator[AsyncConnection]:
-    where = address(url)
-
+async def _transaction(where: Address) -> AsyncIterator[AsyncConnection]:
     async def connect() -> asyncpg.Connection:
         try:
             return await asyncpg.connect(where.url, statement_cache_size=0 if where.pooled else 100, timeout=10)

@@ -12,14 +12,15 @@ from uuid import uuid4
 
 import orjson
 import structlog
-from arq import ArqRedis, Worker, create_pool, cron, func
-from arq.connections import RedisSettings
+from arq import ArqRedis, Worker, cron, func
 from redis.exceptions import RedisError
 
+from event_log.read import NoStreamError
 from projector.catch_up import catch_up
 from projector.job_states import JobState, Meter, shown
-from runtime.database import Database
+from runtime.database import Database, UnavailableError
 from runtime.settings import Settings
+from runtime.wakeup import redis_pool
 
 QUEUE: Final = "tasklog:jobs"
 _LONGEST_DELAY: Final = 5.0
@@ -122,16 +123,14 @@ def make_worker(redis: ArqRedis, database: Database, jobs: Sequence[Job]) -> Wor
 
 @asynccontextmanager
 async def _connected(redis_url: str) -> AsyncIterator[ArqRedis]:
-    settings = RedisSettings.from_dsn(redis_url)
-    settings.conn_retries = 1
-    redis = await create_pool(
-        settings, default_queue_name=QUEUE, job_serializer=_to_json, job_deserializer=orjson.loads
+    redis = ArqRedis(
+        redis_pool(redis_url), default_queue_name=QUEUE, job_serializer=_to_json, job_deserializer=orjson.loads
     )
     try:
         yield redis
     finally:
         with suppress(RedisError, OSError):
-            await redis.aclose()
+            await redis.aclose(close_connection_pool=True)
 
 
 def _coroutine(job: Job) -> Callable[..., Coroutine[Any, Any, None]]:
@@ -143,6 +142,8 @@ def _coroutine(job: Job) -> Callable[..., Coroutine[Any, Any, None]]:
         try:
             async with shown(redis, state) as progress:
                 state.result = await job.run(ctx["database"], progress, **arguments)
+        except (UnavailableError, OSError, RedisError, NoStreamError) as error:
+            log.error("a job failed", job=job.name, error=type(error).__name__)  # noqa: TRY400 - no fault of the code
         except Exception:
             log.exception("a job failed", job=job.name)
 

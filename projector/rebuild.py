@@ -13,7 +13,7 @@ from typing import Any, Final
 import asyncpg
 import structlog
 
-from event_log.read import TaskKey
+from event_log.read import NoStreamError, TaskKey
 from projector.catch_up import write_rows
 from projector.project import Row
 from projector.replay import Replay
@@ -62,12 +62,19 @@ class Rebuilt:
 
 
 async def mark(database: Database, user_id: str | None = None) -> int:
-    """Mark one user, or all, to be rebuilt; how many. A checkpoint that was lost begins anew."""
+    """Mark one user, or all, to be rebuilt; how many. A checkpoint that was lost begins anew.
+
+    Raises:
+        NoStreamError: the user has no stream.
+        UnavailableError: the database went away.
+    """
     await database.fetch(ENROL_ALL, user_id)
     total, behind = 0, ""
     while behind is not None:
         ((marked, behind),) = await database.fetch(MARK_REBUILD, user_id, behind, _MARKED_AT_ONCE)
         total += marked
+    if user_id is not None and not total:
+        raise NoStreamError(user_id)
     return total
 
 

@@ -17,8 +17,7 @@ from runtime.settings import Settings, SettingsError
 
 _LOGIN: Final = """
     -- Whether rights mean nothing to the login, or to the role that was taken after it.
-    SELECT current_user = session_user AS alone, bool_or(rolsuper) AS superuser
-    FROM pg_roles WHERE rolname IN (current_user, session_user)
+    SELECT bool_or(rolsuper) FROM pg_roles WHERE rolname IN (current_user, session_user)
 """
 _CONNECTIONS: Final = 8
 _CHUNK: Final = 500
@@ -168,7 +167,7 @@ async def open_database(settings: Settings, role: Role, *, seconds: float = 10) 
     """A service's database, checked to be there and to have the schema that this code needs.
 
     Raises:
-        SettingsError: it is not there, refuses the login, or has another schema.
+        SettingsError: it is not there, refuses the login, has another schema, or takes a service for a superuser.
     """
     where = service_address(settings, role)
     limits = Limits(connections=_CONNECTIONS, seconds=seconds)
@@ -191,7 +190,7 @@ async def open_database(settings: Settings, role: Role, *, seconds: float = 10) 
             setting = "DATABASE_URL" if where.role else URL_OF_ROLE.get(role, "DATABASE_URL").upper()
             await _check_schema(database, setting)
             if role in URL_OF_ROLE:
-                await _check_login(database, settings, setting)
+                await _check_login(database, settings, role, setting)
             yield database
     finally:
         pool.terminate()
@@ -221,15 +220,15 @@ async def _asked_at_start(database: Database, query: str, setting: str) -> Seque
         raise SettingsError(message) from None
 
 
-async def _check_login(database: Database, settings: Settings, setting: str) -> None:
-    """Refuse a superuser as a service: no right that it lacks would hold anybody up who got in by it."""
-    (login,) = await _asked_at_start(database, _LOGIN, setting)
-    if not login["superuser"] or settings.allow_superuser:
-        return
-    if login["alone"] or settings.environment == "production":
+async def _check_login(database: Database, settings: Settings, role: Role, setting: str) -> None:
+    """Refuse a superuser as a service: no right that it lacks would hold anybody up who got in by it.
+
+    Nor would a role that it took: a session can take that back.
+    """
+    ((superuser,),) = await _asked_at_start(database, _LOGIN, setting)
+    if superuser and not settings.allow_superuser:
         message = (
-            f"{setting} logs in as a superuser, for whom the database's rights mean nothing: "
-            "use another login, or set ALLOW_SUPERUSER=true."
+            f"{setting} logs in as a superuser, for whom the database's rights mean nothing: use an owner who is none, "
+            f"give the service a login of its own in {URL_OF_ROLE[role].upper()}, or set ALLOW_SUPERUSER=true."
         )
         raise SettingsError(message)
-    log.warning("a service logs in as a superuser and gives it up by SET ROLE alone", setting=setting)

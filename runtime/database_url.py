@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import structlog
 
-from runtime.settings import Settings, SettingsError
+from runtime.settings import Pooler, Settings, SettingsError
 
 Role = Literal["writer", "projector", "reader", "eraser", "owner"]
 
-URL_OF_ROLE: Final = {
+URL_OF_ROLE: Final[Mapping[Role, str]] = {
     "writer": "command_database_url",
     "projector": "projector_database_url",
     "reader": "read_database_url",
@@ -51,28 +52,16 @@ class Address:
     role: str | None = None
 
 
-def address(url: str, *, pooler: Literal["auto", "yes", "no"] = "auto", role: str | None = None) -> Address:
-    """Understand a pasted database URL: any of its schemes, libpq's parameters, a pooler recognized.
-
-    Raises:
-        SettingsError: it is not a Postgres URL.
-    """
+def address(url: str, *, pooler: Pooler = "auto", role: str | None = None) -> Address:
+    """Understand a database URL of the settings: any of its schemes, libpq's parameters, a pooler recognized."""
     parts = urlsplit(url)
-    if parts.scheme.partition("+")[0] not in {"postgres", "postgresql"}:
-        message = "DATABASE_URL is not a Postgres URL: it begins with postgresql://."
-        raise SettingsError(message)
-    try:
-        port = parts.port
-    except ValueError:
-        message = "DATABASE_URL has a port that is not a number."
-        raise SettingsError(message) from None
     parameters = parse_qsl(parts.query, keep_blank_values=True)
     known = [(name, value) for name, value in parameters if name in _KNOWN_PARAMETERS]
     dropped = sorted({name for name, _ in parameters} - _KNOWN_PARAMETERS)
     if dropped:
         log.info("database parameters without effect were dropped", parameters=dropped)
     host = parts.hostname or ""
-    found = "-pooler" in host or port == _PGBOUNCER_PORT or ("pgbouncer", "true") in parameters
+    found = "-pooler" in host or parts.port == _PGBOUNCER_PORT or ("pgbouncer", "true") in parameters
     clean = urlunsplit(("postgresql", parts.netloc, parts.path, urlencode(known), ""))
     return Address(url=clean, pooled=found if pooler == "auto" else pooler == "yes", role=role)
 
@@ -81,7 +70,7 @@ def service_address(settings: Settings, role: Role) -> Address:
     """The address of a service: its own URL, else DATABASE_URL with the service's role taken after connecting.
 
     Raises:
-        SettingsError: no URL is set, or it is not one.
+        SettingsError: no URL is set.
     """
     setting = URL_OF_ROLE.get(role)
     own = getattr(settings, setting) if setting else None

@@ -1,4 +1,4 @@
-"""Which database schema this code needs: a digest of the migrations and of the SQL functions."""
+"""Which database schema this code needs: a digest of the migrations, of the SQL functions and of the rights."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ FUNCTIONS: Final = (
 )
 """The SQL functions of the services, in the order in which they are installed."""
 
+RIGHTS: Final = _ROOT / "migrations" / "rights.sql"
+"""What each role may do, installed last."""
+
 INSTALLED: Final = "SELECT obj_description(to_regnamespace('tasklog'), 'pg_namespace')"
 """Reads the schema version of a database; null before the first migration."""
 
@@ -25,6 +28,6 @@ INSTALLED: Final = "SELECT obj_description(to_regnamespace('tasklog'), 'pg_names
 def schema_version() -> str:
     """What `./run migrate` writes into the database and every service looks for at its start."""
     digest = hashlib.sha256()
-    for path in (*sorted((_ROOT / "migrations" / "versions").glob("*.py")), *FUNCTIONS):
+    for path in (*sorted((_ROOT / "migrations" / "versions").glob("*.py")), *FUNCTIONS, RIGHTS):
         digest.update(path.read_bytes())
     return f"tasklog {digest.hexdigest()[:12]}"

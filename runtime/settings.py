@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 VERSION = "1.0.0"
+
+Pooler: TypeAlias = Literal["auto", "yes", "no"]
+"""Whether a pooler is between us and Postgres; `auto` tells by the URL."""
+
+_POSTGRES: Final = ("postgresql", "postgres")
+_WEB: Final = ("https", "http")
+_SCHEMES: Final = {
+    "database_url": _POSTGRES,
+    "command_database_url": _POSTGRES,
+    "projector_database_url": _POSTGRES,
+    "read_database_url": _POSTGRES,
+    "redis_url": ("redis", "rediss", "unix"),
+    "jwks_url": _WEB,
+}
+"""What each setting that is a URL may begin with."""
 
 
 class SettingsError(Exception):
@@ -32,7 +47,7 @@ class Settings(BaseSettings):
     command_database_url: SecretStr | None = None
     projector_database_url: SecretStr | None = None
     read_database_url: SecretStr | None = None
-    database_pooler: Literal["auto", "yes", "no"] = "auto"
+    database_pooler: Pooler = "auto"
     redis_url: SecretStr | None = None
     allow_superuser: bool = False
     rate_limit: str | None = None
@@ -57,6 +72,16 @@ class Settings(BaseSettings):
             raise ValueError("answers carry credentials, so * would let every page in: name each origin")
         return value
 
+    @field_validator(*_SCHEMES)
+    @classmethod
+    def _refuse_what_is_no_url(cls, value: SecretStr | str | None, info: ValidationInfo) -> SecretStr | str | None:
+        schemes = _SCHEMES[info.field_name or ""]
+        url = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if url is not None and not _is_url(url, schemes):
+            beginnings = " or ".join(f"{scheme}://" for scheme in schemes)
+            raise ValueError(f"it must be a URL that can be read, and begins with {beginnings}")
+        return value
+
     @property
     def embedded(self) -> bool:
         """Whether Postgres is the embedded one: development on one machine, with a generated secret.
@@ -67,6 +92,16 @@ class Settings(BaseSettings):
         return self.database_url is None and not any(
             urlsplit(url.get_secret_value()).hostname for url in own if url is not None
         )
+
+
+def _is_url(url: str, schemes: tuple[str, ...]) -> bool:
+    """Whether it can be read and has one of the schemes, which a driver may follow; a web address has a host."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    return parts.scheme.partition("+")[0] in schemes and (host is not None or schemes is not _WEB)
 
 
 def load_settings() -> Settings:
@@ -80,4 +115,5 @@ def load_settings() -> Settings:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0]).upper() if first["loc"] else "The settings"
-        raise SettingsError(f"{name} does not fit: {first['msg']}. See .env.example.") from None
+        reason = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{name} does not fit: {reason}. See .env.example.") from None

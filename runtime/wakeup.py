@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import structlog
-from redis.asyncio import Redis
+from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import RedisError
 
-from runtime.settings import Settings
+from runtime.settings import Settings, SettingsError
 
 CHANNEL: Final = "tasklog:wake"
 _FIRST_DELAY: Final = 0.1
@@ -67,16 +67,34 @@ async def cancelled(task: asyncio.Task[None]) -> None:
 
 @asynccontextmanager
 async def open_redis(settings: Settings) -> AsyncIterator[Redis | None]:
-    """A Redis client that connects when it is first used, or None without REDIS_URL."""
+    """A Redis client that connects when it is first used, or None without REDIS_URL.
+
+    Raises:
+        SettingsError: see `redis_pool`.
+    """
     if settings.redis_url is None:
         yield None
         return
-    redis = Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=2, socket_connect_timeout=2)
+    redis = Redis.from_pool(redis_pool(settings.redis_url.get_secret_value()))
     try:
         yield redis
     finally:
         with suppress(RedisError, OSError):
             await redis.aclose()
+
+
+def redis_pool(url: str) -> ConnectionPool:
+    """A pool that connects when it is first used.
+
+    Raises:
+        SettingsError: the URL has parameters that are none of Redis's, or have other values.
+    """
+    try:
+        pool = ConnectionPool.from_url(url, socket_timeout=2, socket_connect_timeout=2)
+        pool.connection_class(**pool.connection_kwargs)  # connects to nothing yet, but looks at the parameters
+    except (TypeError, ValueError):
+        raise SettingsError("REDIS_URL has parameters that do not fit: check what follows its question mark.") from None
+    return pool
 
 
 async def listen_forever(redis: Redis, woken: asyncio.Event) -> None:

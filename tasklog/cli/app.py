@@ -126,8 +126,10 @@ def openapi() -> None:
 @app.command(hidden=True)
 def prepare() -> None:
     """Check and migrate the database before the services start."""
+    from runtime import logs
     from tasklog.cli import migration
 
+    logs.configure("warning")  # whatever else there is to tell, the services tell
     migration.prepare(load_settings(), os.environ.get("EMBEDDED_OWNER_URL"))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,12 +16,16 @@ from tasklog.cli.wording import count, history_text, report_text, status_text, t
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from audit.report import Anchors, Report
     from runtime.database import Database
     from runtime.settings import Settings
 
 app = typer.Typer()
+
+_MOST = 10**18 - 1
+"""The largest number that is looked for, as over HTTP: the database can hold it, and count on from it."""
 
 User = Annotated[str, typer.Argument(help="Whose ledger.", show_default=False)]
 
@@ -42,20 +45,28 @@ def status(*, json: Json = False) -> None:
 def history(
     user: User,
     *,
-    task: Annotated[int | None, typer.Option(help="Only this task's events; it may be deleted.")] = None,
-    after: Annotated[int, typer.Option(min=0, help="The position behind which to begin.")] = 0,
+    task: Annotated[int | None, typer.Option(max=_MOST, help="Only this task's events; it may be deleted.")] = None,
+    after: Annotated[int, typer.Option(min=0, max=_MOST, help="The position behind which to begin.")] = 0,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many events.")] = 100,
     json: Json = False,
 ) -> None:
     """Show what happened: who changed what, from what to what, when and by which request."""
     import orjson
 
-    from read_api.history import HistoryQuery
+    from event_log.read import NoStreamError
+    from read_api.history import HistoryPage, HistoryQuery
     from read_api.history import history as read_history
 
     query = HistoryQuery(task_id=task, after=after, limit=limit)
+
+    async def work(database: Database) -> HistoryPage | None:
+        page = await read_history(database, user, query)
+        if page is not None and not page.head.position:
+            raise NoStreamError(user)
+        return page
+
     with operator_settings() as settings:
-        page = on_database("reader", lambda database: read_history(database, user, query), settings)
+        page = on_database("reader", work, settings)
     if page is None:
         fail(f"{user} never had a task {task}.")
     value = orjson.loads(page.body)
@@ -74,16 +85,17 @@ def replay(
 
     from domain.evolve import HistoryError
     from event_log.codec import UnreadableEventError
+    from event_log.read import NoStreamError
     from read_api.queries import TaskQuery, heads
     from read_api.time_travel import FutureError, list_tasks_as_of, moment
 
     at = _moment(as_of)
 
     async def work(database: Database) -> Any:
-        if at is None:
-            position = (await heads(database, [user]))[0].position
-        else:
-            position = (await moment(database, user, at)).position
+        (head,) = await heads(database, [user])
+        if not head.position:
+            raise NoStreamError(user)
+        position = head.position if at is None else (await moment(database, user, at)).position
         return await list_tasks_as_of(database, user, TaskQuery(), position)
 
     with operator_settings() as settings:
@@ -202,15 +214,11 @@ def _absolute(path: Path | None) -> str | None:
     return None if path is None else str(path.resolve())
 
 
-def _moment(as_of: str | None) -> int | datetime | None:
-    if as_of is None:
-        return None
-    if as_of.isdecimal():
-        return int(as_of)
+def _moment(text: str | None) -> int | datetime | None:
+    from edge.problems import ProblemError
+    from read_api.schemas import as_of
+
     try:
-        at = datetime.fromisoformat(as_of)
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
+        return as_of({} if text is None else {"as_of": text})
+    except ProblemError:
         fail("--as-of takes a position, or a time like 2026-01-31T12:00:00Z.", ExitCode.USAGE)
-    return at

@@ -26,7 +26,7 @@ class ExitCode(IntEnum):
     """How a command of an operator ends; 0 is success."""
 
     FAILED = 1
-    """It could not start, or not finish: the database is away, a file cannot be read."""
+    """It could not start, or not finish: the database is away, a file cannot be read, there is no such stream."""
     USAGE = 2
     FAULTS = 3
     """It did its work, and found faults."""

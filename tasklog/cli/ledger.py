@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -107,8 +108,6 @@ def erase(
     with operator_settings() as settings:
         request = f"erase-{uuid4()}"
         position = on_database("eraser", lambda database: _erase(database, user, request), settings)
-        if position is None:
-            fail(f"{user} has no events: there is nothing to erase.")
         vacuumed = on_database("owner", _vacuum, settings)
     value = {"user_id": user, "position": position, "request_id": request, "vacuumed": vacuumed}
     kept = "" if vacuumed else " Have the owner of the tables VACUUM them soon."
@@ -142,11 +141,22 @@ async def _export(database: Database, user: str | None, out: str) -> int:
         return await export_to(database, Path(out), user_id=user, progress=advance)
 
 
-async def _erase(database: Database, user: str, request: str) -> int | None:
-    position: int | None = (
-        await database.fetch("SELECT tasklog.erase($1, $2, $3)", user, f"operator {getpass.getuser()}", request)
-    )[0][0]
+async def _erase(database: Database, user: str, request: str) -> int:
+    from event_log.read import NoStreamError
+
+    actor = f"operator {_login()}"
+    position: int | None = (await database.fetch("SELECT tasklog.erase($1, $2, $3)", user, actor, request))[0][0]
+    if position is None:
+        raise NoStreamError(user)
     return position
+
+
+def _login() -> str:
+    """Who runs the command: a name, or the number of a user who has none, as in a container."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # the latter from Python 3.13 on
+        return f"uid {os.getuid()}"
 
 
 async def _vacuum(database: Database) -> bool:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from migrations import upgrade
+from runtime.database import open_database
+from runtime.database_url import URL_OF_ROLE
 from tasklog.embedded import embedded_postgres, service_urls
 
 if TYPE_CHECKING:
@@ -14,7 +17,8 @@ if TYPE_CHECKING:
 def migrate(settings: Settings) -> None:
     """Bring the database to this version's schema."""
     if settings.database_url is not None:
-        upgrade(settings.database_url.get_secret_value(), _given_service_urls(settings))
+        url = settings.database_url.get_secret_value()
+        upgrade(url, _given_service_urls(settings), pooler=settings.database_pooler)
         return
     with embedded_postgres(settings.data_dir) as postgres:
         upgrade(postgres.url(), list(service_urls(postgres).values()))
@@ -30,6 +34,14 @@ def prepare(settings: Settings, embedded_owner_url: str | None) -> None:
     token_rules(settings)
     if settings.environment == "development":
         migrate(settings)
+    asyncio.run(_check_services(settings))
+
+
+async def _check_services(settings: Settings) -> None:
+    """Refuse once and here what every service would refuse at its start: its login, another schema."""
+    for role in URL_OF_ROLE:
+        async with open_database(settings, role):
+            pass
 
 
 def _given_service_urls(settings: Settings) -> list[str]:

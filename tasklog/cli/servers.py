@@ -34,7 +34,7 @@ def operator_settings() -> Iterator[Settings]:
     _log_to_stderr()
     settings = load_settings()
     with ExitStack() as stack:
-        found: dict[str, object] = {}
+        found: dict[str, object] = {"allow_superuser": True}  # which is asked of services: strangers reach those alone
         if settings.database_url is None and settings.projector_database_url is None:
             found["database_url"] = stack.enter_context(_embedded_database(settings))
         if settings.redis_url is None:
@@ -43,7 +43,8 @@ def operator_settings() -> Iterator[Settings]:
 
 
 def on_database(role: Role, work: Callable[[Database], Awaitable[T]], settings: Settings) -> T:
-    """Do something with the database in a role; that the database went away ends the command."""
+    """Do something with the database in a role; that it went away, or has no stream of a user, ends the command."""
+    from event_log.read import NoStreamError
     from runtime.database import UnavailableError, open_database
 
     # A replay makes many objects and no cycles: looking for them less often saves a tenth of its time.
@@ -55,6 +56,8 @@ def on_database(role: Role, work: Callable[[Database], Awaitable[T]], settings: 
 
     try:
         return asyncio.run(run())
+    except NoStreamError as error:
+        fail(f"The ledger has no stream of {error}.")
     except UnavailableError as error:
         fail(f"The database went away ({error}): nothing is half done, try again.")
 

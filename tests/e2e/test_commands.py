@@ -100,6 +100,28 @@ def test_replay_tells_how_the_list_was(shell: Shell) -> None:
         assert shell.run("replay", "alice", "--as-of", wrong).returncode == 2
 
 
+def test_a_user_of_whom_there_is_nothing_is_told_and_is_no_success(shell: Shell) -> None:
+    out = shell.directory / "ledger.jsonl"
+    commands: list[tuple[object, ...]] = [
+        ("verify", "alcie"),
+        ("replay", "alcie"),
+        ("replay", "alcie", "--as-of", 0),
+        ("history", "alcie"),
+        ("export", "alcie", "--out", out),
+        ("export", "alcie", "--out", "-"),
+        ("rebuild", "alcie"),
+        ("erase", "alcie", "--yes"),
+    ]
+    for command in commands:
+        done = shell.run(*command)
+        answer = (done.returncode, done.stdout, done.stderr)
+        assert answer == (1, "", "The ledger has no stream of alcie.\n"), command
+    assert not out.exists()
+    job = shell.json("verify", "alcie", "--background")["job"]
+    shown = eventually(lambda: [known for known in shell.json("status")["jobs"] if known["state"] == "failed"])
+    assert [(known["id"], known["error"]) for known in shown] == [(job, "NoStreamError")]
+
+
 def test_verify_tells_faults_by_its_exit_code(shell: Shell) -> None:
     report = shell.json("verify")
     assert (report["streams"], report["events"], report["tasks"], report["faults"]) == (2, 5, 3, [])
@@ -164,7 +186,6 @@ def test_erase_asks_or_refuses(shell: Shell) -> None:
     assert (answer["user_id"], answer["position"], answer["vacuumed"]) == ("alice", 7, True)
     assert shell.run("verify").returncode == 0
     assert "Milk" not in shell.run("history", "alice").stdout
-    assert shell.run("erase", "nobody", "--yes").returncode == 1
 
 
 def test_background_jobs_are_done_by_the_projector_and_shown_by_status(shell: Shell) -> None:
@@ -200,3 +221,13 @@ def test_what_cannot_start_says_so_in_one_sentence(tmp_path: Path, command: tupl
 def test_a_wrong_option_is_wrong_usage(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-m", "tasklog", "history"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
+
+
+@pytest.mark.parametrize("digits", [19, 5000], ids=["more than Postgres counts", "more than Python reads"])
+@pytest.mark.parametrize("option", [("replay", "--as-of"), ("history", "--task"), ("history", "--after")], ids=" ".join)
+def test_a_number_that_nothing_can_have_is_wrong_usage(option: tuple[str, str], digits: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tasklog", *option, "9" * digits, "alice"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert "Traceback" not in done.stderr

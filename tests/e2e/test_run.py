@@ -14,9 +14,17 @@ import httpx
 import jwt
 import pytest
 
-from tests.e2e.all_in_one import RUN, StartRun, only_sentence
+from tasklog.supervision.service import START_ERROR
+from tests.e2e.all_in_one import RUN, START_SECONDS, StartRun, only_sentence
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
+
+WRONG_URLS = {
+    "DATABASE_URL": "postgresql://u:hunter2@[h/d",
+    "READ_DATABASE_URL": "mysql://u:hunter2@localhost/tasklog",
+    "REDIS_URL": "redis://:hunter2@localhost:abc/0",
+    "JWKS_URL": "http://[",
+}
 
 
 def test_run_prints_where_it_listens_and_how_to_call_it_once_it_answers(start_run: StartRun) -> None:
@@ -26,6 +34,19 @@ def test_run_prints_where_it_listens_and_how_to_call_it_once_it_answers(start_ru
     assert f"{url}/docs" in run.printed()
     assert "./run token alice" in run.printed()
     assert run.env["DATA_DIR"] in run.printed()
+
+
+def test_a_warm_start_takes_less_than_five_seconds(start_run: StartRun) -> None:
+    """The best of a few, as a machine that is busy otherwise takes longer; the first, which makes the data, is cold."""
+    took: list[float] = []
+    while len(took) < 6 and (len(took) < 2 or took[-1] >= 5):
+        began = time.monotonic()
+        run = start_run()
+        run.wait_until_ready()
+        took.append(round(time.monotonic() - began, 1))
+        run.process.terminate()
+        run.wait_for_end()
+    assert min(took[1:]) < 5, took
 
 
 def test_the_curl_that_run_prints_creates_a_task(start_run: StartRun) -> None:
@@ -74,10 +95,41 @@ def test_a_data_dir_too_deep_for_sockets_works_and_keeps_its_socket_directory(
     assert (deep / "sockets.path").read_text() == sockets
 
 
-@pytest.mark.parametrize("url", ["postgresql://nobody@127.0.0.1:1/none", "mysql://localhost/tasklog", "not a url"])
-def test_a_wrong_database_url_is_one_sentence(start_run: StartRun, url: str) -> None:
-    sentence = only_sentence(start_run(DATABASE_URL=url, BETTER_AUTH_SECRET="s" * 32))
-    assert "DATABASE_URL" in sentence
+def test_a_database_that_is_not_there_is_one_sentence(start_run: StartRun) -> None:
+    run = start_run(DATABASE_URL="postgresql://nobody@127.0.0.1:1/none", BETTER_AUTH_SECRET="s" * 32)
+    assert "DATABASE_URL" in only_sentence(run)
+
+
+@pytest.mark.parametrize("setting", WRONG_URLS)
+def test_a_wrong_url_is_one_sentence_before_anything_is_started(start_run: StartRun, setting: str) -> None:
+    run = start_run(**{setting: WRONG_URLS[setting]}, BETTER_AUTH_SECRET="s" * 32)
+    sentence = only_sentence(run)
+    assert sentence.startswith(setting)
+    assert "hunter2" not in sentence
+    assert not Path(run.env["DATA_DIR"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("service", "setting"),
+    [
+        ("command-api", "JWKS_URL"),
+        ("read-api", "READ_DATABASE_URL"),
+        ("projector", "REDIS_URL"),
+        ("gateway", "DATABASE_URL"),
+    ],
+)
+def test_a_wrong_url_is_one_sentence_of_a_service(service: str, setting: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tasklog", service],
+        env={**os.environ, "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", setting: WRONG_URLS[setting]},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=START_SECONDS,
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (START_ERROR, "", 1)
+    assert done.stderr.startswith(setting)
+    assert "hunter2" not in done.stderr
 
 
 @pytest.mark.parametrize("secret", ["", "short", "better-auth-secret-12345678901234567890"])

@@ -7,7 +7,7 @@ failing job's error let through.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
@@ -22,8 +22,8 @@ from structlog.testing import capture_logs
 from audit.export_file import verify_file
 from audit.jobs import JOBS
 from projector.catch_up import catch_up
-from projector.job_states import STATES, JobState, forget_old, job_states, shown
-from projector.jobs import QueueError, enqueue, make_worker, work_forever
+from projector.job_states import STATES, JobState, Meter, forget_old, job_states, shown
+from projector.jobs import Job, QueueError, _coroutine, enqueue, make_worker, work_forever
 from runtime.database import Database
 from runtime.settings import Settings
 from tests.ledger import Life, tasks_copy
@@ -127,6 +127,36 @@ async def test_a_job_that_fails_is_shown_as_failed_and_not_tried_again(
     state = await run(settings, redis, ledger, "export", out=str(tmp_path / "no" / "such" / "directory"))
     assert (state.state, state.error) == ("failed", "FileNotFoundError")
     assert await redis.keys("arq:job:*") == []
+
+
+async def database_away(database: Database, _: Meter) -> Mapping[str, Any]:
+    """Its connection is ended by the server."""
+    await database.fetch("SELECT pg_terminate_backend(pg_backend_pid())")
+    return {}
+
+
+async def redis_away(_: Database, __: Meter) -> Mapping[str, Any]:
+    async with Redis.from_url("redis://127.0.0.1:1/0") as away:
+        await away.ping()
+    return {}
+
+
+async def wrong_code(_: Database, __: Meter) -> Mapping[str, Any]:
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("work", "error"),
+    [(database_away, "UnavailableError"), (redis_away, "ConnectionError"), (wrong_code, None)],
+)
+async def test_a_job_that_fails_leaves_one_line_and_a_traceback_only_of_wrong_code(
+    redis: Redis, projector: Database, work: Callable[..., Any], error: str | None
+) -> None:
+    with capture_logs() as logs:
+        await _coroutine(Job(name="fails", run=work))({"redis": redis, "job_id": "1", "database": projector})
+    (line,) = logs
+    assert (line["event"], line["log_level"], line.get("error")) == ("a job failed", "error", error)
+    assert line.get("exc_info", False) is (error is None)
 
 
 async def test_everything_in_redis_is_json(settings: Settings, redis: Redis, redis_url: str, ledger: Database) -> None:

@@ -1,11 +1,14 @@
 """The migrations give the tables that the code declares, go up twice and down again, and an old schema is noticed.
 
-Seen to fail: with an index left out of the revision, with a column of another collation, and without the
-comparison of the schema's version in `open_database`.
+Seen to fail: with an index left out of the revision, with a column of another collation, without the
+comparison of the schema's version in `open_database`, and with DATABASE_POOLER not handed on to the migration.
 """
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +25,7 @@ from projector.read_model import tasks
 from runtime.database import open_database
 from runtime.settings import Settings, SettingsError
 from tests.ledger import connections, created
+from tests.pgbouncer import PgBouncer
 from tests.servers import Database as Addresses
 from tests.servers import Servers, run_async
 
@@ -131,6 +135,21 @@ def test_a_downgrade_leaves_nothing_and_an_upgrade_brings_it_back(empty: Address
     migrations.upgrade(empty.owner, list(empty.service_urls.values()))
     assert {"append", "events", "tasks_by_title"} <= _names(empty)
     run_async(_open(empty.writer))
+
+
+def test_migrations_through_a_pooler_leave_no_statement_in_each_others_way(
+    empty: Addresses, pgbouncer: PgBouncer
+) -> None:
+    """Each process counts its statements from one, and gets the server connection that the one before it had."""
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-m", "tasklog", "migrate"],
+            env={**os.environ, "DATABASE_URL": pgbouncer.url(empty.owner), "DATABASE_POOLER": "yes"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
 
 
 def _names(database: Addresses) -> set[str]:

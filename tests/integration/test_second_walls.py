@@ -11,11 +11,11 @@ from typing import Any
 import asyncpg
 import pytest
 from pydantic import SecretStr
-from structlog.testing import capture_logs
 
 from domain.events import TaskCreated, TaskEdited
 from projector.catch_up import catch_up
 from runtime.database import Database, open_database
+from runtime.database_url import URL_OF_ROLE, Role
 from runtime.settings import Settings, SettingsError
 from tests.ledger import appended, connections, created, of
 from tests.servers import Database as Addresses
@@ -141,25 +141,18 @@ async def test_a_service_role_is_in_no_other_role_and_owns_nothing(owner: asyncp
     assert owned == []
 
 
-@pytest.mark.parametrize("setting", ["command_database_url", "read_database_url", "projector_database_url"])
-async def test_a_superuser_as_a_service_is_refused_unless_allowed(database: Addresses, setting: str) -> None:
-    role = {"command_database_url": "writer", "read_database_url": "reader"}.get(setting, "projector")
+@pytest.mark.parametrize("shared", [False, True], ids=["its own login", "the owner's, and then the service's role"])
+@pytest.mark.parametrize("role", URL_OF_ROLE)
+async def test_a_superuser_as_a_service_is_refused_unless_allowed(
+    database: Addresses, role: Role, shared: bool
+) -> None:
+    setting = "database_url" if shared else URL_OF_ROLE[role]
     settings = Settings(_env_file=None, **{setting: SecretStr(database.owner)})
-    with pytest.raises(SettingsError, match="superuser") as refusal:
+    with pytest.raises(SettingsError, match=f"^{setting.upper()} logs in as a superuser") as refusal:
         await _open(settings, role)
+    assert URL_OF_ROLE[role].upper() in str(refusal.value)
     assert "postgresql://" not in str(refusal.value)
     await _open(settings.model_copy(update={"allow_superuser": True}), role)
-
-
-async def test_a_superuser_that_takes_the_services_role_is_a_warning_and_refused_in_production(
-    database: Addresses,
-) -> None:
-    settings = Settings(_env_file=None, database_url=SecretStr(database.owner))
-    with capture_logs() as lines:
-        await _open(settings, "reader")
-    assert [line["log_level"] for line in lines] == ["warning"]
-    with pytest.raises(SettingsError, match="superuser"):
-        await _open(settings.model_copy(update={"environment": "production"}), "reader")
 
 
 async def test_no_repr_and_no_error_shows_a_password(database: Addresses) -> None:

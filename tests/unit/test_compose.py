@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from runtime.settings import Settings
+
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "compose.yaml").read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
@@ -51,6 +53,23 @@ def test_a_service_knows_its_own_database_login_and_no_other(name: str) -> None:
     environment = SERVICES[name].get("environment", {})
     assert {setting for setting in environment if setting.endswith("DATABASE_URL")} == OWN_URL.get(name, set())
     assert ("${POSTGRES_PASSWORD" in str(environment)) == (name in {"migrate", "postgres"})
+
+
+def test_whatever_stands_in_env_for_an_api_reaches_it() -> None:
+    """All but the addresses of databases, and what means nothing here: no server of ours, no pooler, no superuser."""
+    nothing = {"DATA_DIR", "DATABASE_POOLER", "ALLOW_SUPERUSER"}
+    settings = {name.upper() for name in Settings.model_fields if not name.endswith("database_url")} - nothing
+    for name in ("command_api", "read_api"):
+        environment = SERVICES[name]["environment"]
+        assert settings <= set(environment)
+        fixed = {setting for setting in settings if f"${{{setting}" not in environment[setting]}
+        assert fixed == {"ENVIRONMENT", "API_HOST", "API_PORT", "REDIS_URL"}
+
+
+def test_the_commands_of_operators_run_in_migrate() -> None:
+    """It knows the owner's and each service's database, and the queue of jobs."""
+    assert SERVICES["migrate"]["environment"]["REDIS_URL"] == SERVICES["projector"]["environment"]["REDIS_URL"]
+    assert SERVICES["migrate"]["networks"] == SERVICES["projector"]["networks"]
 
 
 def test_the_line_at_the_head_makes_every_secret_that_is_required(tmp_path: Path) -> None:

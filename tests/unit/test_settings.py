@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtime.settings import Settings, SettingsError, load_settings
+from runtime.wakeup import redis_pool
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = (ROOT / ".env.example").read_text()
@@ -18,6 +19,12 @@ def test_the_example_names_each_setting_of_the_services_and_of_compose_once() ->
     settings = {name.upper() for name in Settings.model_fields}
     of_compose = set(re.findall(r"\$\{([A-Z_]+)", (ROOT / "compose.yaml").read_text()))
     assert sorted(re.findall(r"^#([A-Z_]+)=", EXAMPLE, re.MULTILINE)) == sorted(settings | of_compose)
+
+
+@pytest.mark.parametrize("name", ["PG_BIN", "FORWARDED_ALLOW_IPS", "PYTHON"])
+def test_the_example_names_what_is_read_from_the_environment_alone(name: str) -> None:
+    _, _, of_environment = EXAMPLE.partition("from the environment alone:")
+    assert re.search(rf"\b{name}, ", of_environment)
 
 
 def test_the_example_explains_each_setting_in_the_line_above_it() -> None:
@@ -38,6 +45,40 @@ def test_a_setting_that_does_not_fit_is_named_and_its_value_is_not(monkeypatch: 
     with pytest.raises(SettingsError, match="API_PORT does not fit") as refusal:
         load_settings()
     assert "hunter2" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "url"),
+    [
+        *(("DATABASE_URL", url) for url in ("mysql://h/d", "h:5432/d", "http://h", "sqlite:///x", "not a url")),
+        *(("DATABASE_URL", f"postgresql://u:hunter2@{where}/d") for where in ("[h", "h:port", "h:99999", "[h]")),
+        ("COMMAND_DATABASE_URL", "postgresql://u:hunter2@[h/d"),
+        ("PROJECTOR_DATABASE_URL", "postgresql://u:hunter2@[h/d"),
+        ("READ_DATABASE_URL", "postgresql://u:hunter2@[h/d"),
+        *(("REDIS_URL", url) for url in ("hunter2", "http://:hunter2@x", "redis://:hunter2@h:abc/0", "redis://[")),
+        *(
+            ("JWKS_URL", url)
+            for url in ("auth.example", "ftp://a.example/", "/jwks", "http:///jwks", "http://a:b/", "http://[")
+        ),
+    ],
+)
+def test_what_is_no_url_of_its_kind_is_refused_without_being_repeated(
+    monkeypatch: pytest.MonkeyPatch, setting: str, url: str
+) -> None:
+    monkeypatch.setenv(setting, url)
+    with pytest.raises(SettingsError, match=f"^{setting} does not fit: it must be a URL") as refusal:
+        load_settings()
+    assert url not in str(refusal.value)
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_parameters_of_a_redis_url_are_those_that_redis_knows() -> None:
+    kwargs = redis_pool("rediss://:a%40b@h/1?ssl_cert_reqs=none").connection_kwargs
+    assert (kwargs["password"], kwargs["db"], kwargs["ssl_cert_reqs"]) == ("a@b", 1, "none")
+    for wrong in ("redis://:hunter2@h/0?db=x", "redis://:hunter2@h/0?sslmode=require"):
+        with pytest.raises(SettingsError, match="REDIS_URL") as refusal:
+            redis_pool(wrong)
+        assert "hunter2" not in str(refusal.value)
 
 
 def test_an_empty_setting_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -203,10 +203,7 @@ def test_a_refused_token_is_not_remembered() -> None:
             {"better_auth_secret": SecretStr("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n")},
             "public key",
         ),
-        *(
-            ({"jwks_url": url}, "JWKS_URL")
-            for url in ("auth.example", "ftp://a.example/", "/jwks", "http://", "http://a:b/")
-        ),
+        ({"jwks_url": "http://☃.example/"}, "JWKS_URL"),
     ],
     ids=str,
 )
