@@ -112,6 +112,10 @@ def load_settings() -> Settings:
     """
     try:
         return Settings()
+    except OSError as error:
+        raise SettingsError(f".env cannot be read ({error.strerror}): make it readable, or take it away.") from None
+    except UnicodeDecodeError:
+        raise SettingsError(".env is not UTF-8: write it anew as plain text.") from None
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0]).upper() if first["loc"] else "The settings"

@@ -39,6 +39,14 @@ def main() -> None:
     except SettingsError as error:
         typer.echo(str(error), err=True)
         sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        typer.echo(
+            f"{os.fsdecode(error.filename)} cannot be used ({error.strerror}): make it this user's, or set DATA_DIR.",
+            err=True,
+        )
+        sys.exit(1)
 
 
 @app.command()

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runtime.settings import SettingsError, load_settings
@@ -93,11 +93,12 @@ def _embedded_redis(settings: Settings) -> object:
     from tasklog.embedded.data_dir import open_data_dir, socket_dir
     from tasklog.embedded.valkey import Valkey
 
-    if not settings.data_dir.exists():
-        return None
-    data_dir = open_data_dir(settings.data_dir)
-    valkey = Valkey(data_dir, socket_dir(data_dir))
-    return SecretStr(valkey.url) if valkey.answers() else None
+    with suppress(OSError, SettingsError):  # the database may be elsewhere, and what is here not ours
+        if settings.data_dir.exists():
+            data_dir = open_data_dir(settings.data_dir)
+            valkey = Valkey(data_dir, socket_dir(data_dir))
+            return SecretStr(valkey.url) if valkey.answers() else None
+    return None
 
 
 def _log_to_stderr() -> None:

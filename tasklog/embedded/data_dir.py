@@ -30,7 +30,9 @@ def open_data_dir(path: Path) -> Path:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         return path.resolve(strict=True)
     except OSError as error:
-        raise SettingsError(f"DATA_DIR {path} cannot be used: {error.strerror}.") from error
+        raise SettingsError(
+            f"DATA_DIR {path} cannot be used ({error.strerror}): set it to a directory of yours."
+        ) from error
 
 
 @contextmanager
@@ -72,11 +74,21 @@ def socket_dir(data_dir: Path) -> Path:
 
 
 def read_secret(data_dir: Path) -> str | None:
-    """Return the generated secret, or None before the first start."""
+    """Return the generated secret, or None before the first start.
+
+    Raises:
+        SettingsError: its file holds none.
+    """
+    file = data_dir / "secret"
     try:
-        return (data_dir / "secret").read_text().strip()
+        secret = file.read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         return None
+    except UnicodeDecodeError:
+        secret = ""
+    if not secret:
+        raise SettingsError(f"{file} is empty or no text: delete it, and the next start makes a new one.")
+    return secret
 
 
 def make_secret(data_dir: Path) -> str:
@@ -87,10 +99,7 @@ def make_secret(data_dir: Path) -> str:
         os.fsync(file.fileno())
         with suppress(FileExistsError):
             (data_dir / "secret").hardlink_to(file.name)
-    secret = read_secret(data_dir)
-    if not secret:
-        raise SettingsError(f"{data_dir / 'secret'} is empty: delete it, and the next start makes a new one.")
-    return secret
+    return read_secret(data_dir) or make_secret(data_dir)  # again where somebody has deleted it since
 
 
 def _fits(path: Path) -> bool:

@@ -16,6 +16,7 @@ import pytest
 
 from tasklog.supervision.service import START_ERROR
 from tests.e2e.all_in_one import RUN, START_SECONDS, StartRun, only_sentence
+from tests.servers import Database
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
 
@@ -154,6 +155,48 @@ def test_token_without_a_secret_is_one_sentence(tmp_path: Path) -> None:
     assert answer.returncode == 1
     assert answer.stdout == ""
     assert len(answer.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["serve", "migrate", "status", "token"])
+@pytest.mark.parametrize("wrong", ["a file in its path", "an unreadable secret", "an empty secret", ".env"])
+def test_a_data_dir_that_cannot_be_used_is_one_sentence(tmp_path: Path, wrong: str, command: str) -> None:
+    """Nothing is unreadable to root, so directories stand where files belong."""
+    data_dir = tmp_path / "data"
+    data_dir.mkdir()
+    if wrong == ".env":
+        (tmp_path / ".env").write_bytes(b"API_HOST=\xff\n")
+    elif wrong == "a file in its path":
+        (data_dir / "file").touch()
+        data_dir /= "file/data"
+    elif command in {"migrate", "status"}:
+        (data_dir / "lock").mkdir()  # which they read instead of the secret
+        (data_dir / "postgres").mkdir()
+    elif wrong == "an unreadable secret":
+        (data_dir / "secret").mkdir()
+    else:
+        (data_dir / "secret").touch()
+    done = subprocess.run(
+        [sys.executable, "-m", "tasklog", command, *(["alice"] if command == "token" else [])],
+        env={**os.environ, "DATA_DIR": str(data_dir), "API_PORT": "0", "PYTHONPATH": str(RUN.parent)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=START_SECONDS,
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
+
+
+def test_an_operator_of_a_given_database_does_not_need_data_dir(database: Database, tmp_path: Path) -> None:
+    (tmp_path / "data").touch()
+    done = subprocess.run(
+        [sys.executable, "-m", "tasklog", "status"],
+        env={**os.environ, "DATABASE_URL": database.owner, "DATA_DIR": str(tmp_path / "data")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_secret_of_the_data_dir_stays_the_same_and_private(start_run: StartRun) -> None:
