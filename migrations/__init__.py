@@ -13,9 +13,10 @@ import asyncpg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from runtime.database_url import Address, address
+from runtime.database_url import Address, address, refusal
 from runtime.schema import FUNCTIONS, RIGHTS, schema_version
 from runtime.settings import Pooler, SettingsError
 
@@ -39,7 +40,17 @@ def upgrade(url: str, service_urls: Sequence[str] = (), *, pooler: Pooler = "aut
     Raises:
         SettingsError: the database does not answer or refuses.
     """
-    asyncio.run(_upgrade(address(url, pooler=pooler), service_urls))
+    try:
+        asyncio.run(_upgrade(address(url, pooler=pooler), service_urls))
+    except (asyncpg.InsufficientPrivilegeError, DBAPIError) as error:
+        refused = error.orig.__cause__ if isinstance(error, DBAPIError) and error.orig else error
+        if not isinstance(refused, asyncpg.InsufficientPrivilegeError):
+            raise
+        message = (
+            f"The login of DATABASE_URL may not migrate ({str(refused).splitlines()[0]}): it must own the database "
+            "and have CREATEROLE, and be granted the tasklog_* roles WITH ADMIN OPTION where another login made them."
+        )
+        raise SettingsError(message) from None
 
 
 def downgrade(url: str) -> None:
@@ -87,9 +98,7 @@ async def _transaction(where: Address) -> AsyncIterator[AsyncConnection]:
         try:
             return await asyncpg.connect(where.url, statement_cache_size=0 if where.pooled else 100, timeout=10)
         except (OSError, TimeoutError, asyncpg.PostgresError, ValueError) as error:
-            reason = type(error).__name__
-            message = f"The database at DATABASE_URL cannot be used ({reason}): check it and that Postgres runs."
-            raise SettingsError(message) from None
+            raise refusal("DATABASE_URL", error) from None
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect)
     try:

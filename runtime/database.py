@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 import asyncpg
 import structlog
 
-from runtime.database_url import URL_OF_ROLE, Address, Role, service_address
+from runtime.database_url import URL_OF_ROLE, Address, Role, refusal, service_address
 from runtime.schema import INSTALLED, schema_version
 from runtime.settings import Settings, SettingsError
 
@@ -19,6 +19,7 @@ _LOGIN: Final = """
     -- Whether rights mean nothing to the login, or to the role that was taken after it.
     SELECT bool_or(rolsuper) FROM pg_roles WHERE rolname IN (current_user, session_user)
 """
+_OTHER_SCHEMA: Final = "The database does not have the schema of this version: run ./run migrate."
 _CONNECTIONS: Final = 8
 _CHUNK: Final = 500
 _WAITING: Final = 1000
@@ -203,21 +204,18 @@ async def _keep(_: object) -> None:
 async def _check_schema(database: Database, setting: str) -> None:
     (installed,) = await _asked_at_start(database, INSTALLED, setting)
     if installed[0] != schema_version():
-        message = "The database does not have the schema of this version: run ./run migrate."
-        raise SettingsError(message)
+        raise SettingsError(_OTHER_SCHEMA)
 
 
 async def _asked_at_start(database: Database, query: str, setting: str) -> Sequence[Any]:
     """The rows of `query`; whatever keeps them from coming is one sentence about `setting`."""
     try:
         return await asyncio.wait_for(database.fetch(query), timeout=10)
-    except (UnavailableError, TimeoutError) as error:
-        reason = type(error.__cause__ or error).__name__
-        message = f"No database answers at {setting} ({reason}): check the URL and that Postgres is running."
-        raise SettingsError(message) from None
-    except (asyncpg.PostgresError, ValueError) as error:
-        message = f"The database refuses the login of {setting} ({type(error).__name__}): check user, password, name."
-        raise SettingsError(message) from None
+    except (asyncpg.InvalidParameterValueError, asyncpg.InsufficientPrivilegeError):
+        # The role to take is not there, or not granted to this login.
+        raise SettingsError(_OTHER_SCHEMA) from None
+    except (UnavailableError, TimeoutError, asyncpg.PostgresError, ValueError) as error:
+        raise refusal(setting, error.__cause__ or error) from None
 
 
 async def _check_login(database: Database, settings: Settings, role: Role, setting: str) -> None:

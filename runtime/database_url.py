@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+import asyncpg
 import structlog
 
 from runtime.settings import Pooler, Settings, SettingsError
@@ -40,6 +42,18 @@ _KNOWN_PARAMETERS: Final = frozenset(
 )
 _PGBOUNCER_PORT: Final = 6432
 
+# Each before what it is a kind of.
+_REASONS: Final[Mapping[type[Exception], str]] = {
+    asyncpg.InvalidPasswordError: "wrong user or password",
+    asyncpg.InvalidAuthorizationSpecificationError: "no such user, or not from here",
+    asyncpg.InvalidCatalogNameError: "no such database",
+    asyncpg.TooManyConnectionsError: "too many connections",
+    socket.gaierror: "host not found",
+    ConnectionRefusedError: "nothing listens there",
+    FileNotFoundError: "nothing listens there",
+    TimeoutError: "no answer in time",
+}
+
 log = structlog.get_logger()
 
 
@@ -64,6 +78,14 @@ def address(url: str, *, pooler: Pooler = "auto", role: str | None = None) -> Ad
     found = "-pooler" in host or parts.port == _PGBOUNCER_PORT or ("pgbouncer", "true") in parameters
     clean = urlunsplit(("postgresql", parts.netloc, parts.path, urlencode(known), ""))
     return Address(url=clean, pooled=found if pooler == "auto" else pooler == "yes", role=role)
+
+
+def refusal(setting: str, error: BaseException) -> SettingsError:
+    """One sentence of why nobody can log in by the URL of a setting; what the server said may quote it."""
+    reason = next((words for kind, words in _REASONS.items() if isinstance(error, kind)), type(error).__name__)
+    if "Connect call failed" in str(error):  # asyncio's summary of the addresses that a host has
+        reason = _REASONS[ConnectionRefusedError]
+    return SettingsError(f"The database of {setting} cannot be used ({reason}): check the URL and that Postgres runs.")
 
 
 def service_address(settings: Settings, role: Role) -> Address:

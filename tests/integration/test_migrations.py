@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
@@ -23,6 +24,7 @@ import migrations
 from event_log.tables import SCHEMA, metadata
 from projector.read_model import tasks
 from runtime.database import open_database
+from runtime.database_url import Address
 from runtime.settings import Settings, SettingsError
 from tests.ledger import connections, created
 from tests.pgbouncer import PgBouncer
@@ -179,3 +181,76 @@ async def test_an_old_schema_is_one_sentence_at_the_start(
 def test_a_database_that_was_never_migrated_is_the_same_sentence(empty: Addresses) -> None:
     with pytest.raises(SettingsError, match=r"\./run migrate"):
         run_async(_open(empty.writer))
+
+
+@pytest.mark.parametrize(
+    ("rights", "owns", "reason"),
+    [("", True, "role"), ("CREATEROLE", True, "role"), ("CREATEROLE", False, "database")],
+    ids=["an owner without CREATEROLE", "roles of another", "no owner"],
+)
+def test_a_login_that_may_not_migrate_is_one_sentence(
+    servers: Servers, rights: str, reason: str, *, owns: bool
+) -> None:
+    name = "tasklog_of_somebody"
+    servers.execute(f"CREATE ROLE {name} LOGIN {rights} PASSWORD 'hunter2'")
+    servers.execute(f"CREATE DATABASE {name} OWNER {name if owns else 'CURRENT_USER'}")
+    try:
+        owner = servers.database(name).owner
+        parts = urlsplit(owner)
+        url = urlunsplit(parts._replace(netloc=f"{name}:hunter2@{parts.netloc.rpartition('@')[2]}"))
+        with pytest.raises(SettingsError, match=rf"may not migrate \(.*{reason}.*CREATEROLE") as refused:
+            migrations.upgrade(url)
+        assert "hunter2" not in str(refused.value)
+        assert "\n" not in str(refused.value)
+    finally:
+        servers.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        servers.execute(f"DROP ROLE {name}")
+
+
+@pytest.mark.parametrize("role", ["tasklog_of_nobody", "pg_monitor"])
+def test_a_role_that_is_not_there_or_not_granted_is_a_database_to_migrate(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    """The owner of a database that was never migrated takes a role that `migrate` makes or grants."""
+    name = "tasklog_plain"
+    servers.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'hunter2'")
+    try:
+        parts = urlsplit(servers.postgres_url)
+        url = urlunsplit(parts._replace(netloc=f"{name}:hunter2@{parts.netloc.rpartition('@')[2]}"))
+
+        async def opened() -> None:
+            settings = Settings(_env_file=None, database_url=url)
+            async with open_database(settings, "writer"):
+                pass
+
+        taken = Address(url=url, pooled=False, role=role)
+        monkeypatch.setattr("runtime.database.service_address", lambda *_: taken)
+        with pytest.raises(SettingsError, match=r"\./run migrate"):
+            run_async(opened())
+    finally:
+        servers.execute(f"DROP ROLE {name}")
+
+
+@pytest.mark.parametrize(
+    ("where", "reason"),
+    [
+        ("nobody@127.0.0.1:1/d", "nothing listens there"),
+        ("nobody@localhost:1/d", "nothing listens there"),
+        ("nobody@no-such-host.invalid/d", "host not found"),
+        ("nobody@/d?host=/nonexistent", "nothing listens there"),
+    ],
+)
+def test_who_cannot_connect_reads_why_in_the_same_words_everywhere(where: str, reason: str) -> None:
+    url = f"postgresql://{where}"
+    with pytest.raises(SettingsError, match=reason) as migrating:
+        migrations.upgrade(url)
+    with pytest.raises(SettingsError, match=reason) as serving:
+        run_async(_open(url))
+    assert str(serving.value) == str(migrating.value).replace("DATABASE_URL", "COMMAND_DATABASE_URL")
+
+
+def test_a_database_that_is_not_there_is_said_to_be_none(servers: Servers) -> None:
+    with pytest.raises(SettingsError, match="no such database"):
+        migrations.upgrade(servers.database("tasklog_nowhere").owner)
+    with pytest.raises(SettingsError, match="no such database"):
+        run_async(_open(servers.database("tasklog_nowhere").owner))
