@@ -88,10 +88,13 @@ class Settings(BaseSettings):
 
         Its services have URLs of their own, without a host: it listens on a socket in a private directory alone.
         """
-        own = (self.command_database_url, self.projector_database_url, self.read_database_url)
-        return self.database_url is None and not any(
-            urlsplit(url.get_secret_value()).hostname for url in own if url is not None
-        )
+        return self.database_url is None and not any(urlsplit(url).hostname for url in self.service_urls)
+
+    @property
+    def service_urls(self) -> list[str]:
+        """The services' own URLs of the database."""
+        urls = (self.command_database_url, self.projector_database_url, self.read_database_url)
+        return [url.get_secret_value() for url in urls if url is not None]
 
 
 def _is_url(url: str, schemes: tuple[str, ...]) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from migrations import upgrade
 from runtime.database import open_database
 from runtime.database_url import URL_OF_ROLE
+from runtime.settings import SettingsError
 from tasklog.embedded import embedded_postgres, service_urls
 
 if TYPE_CHECKING:
@@ -18,8 +19,10 @@ def migrate(settings: Settings) -> None:
     """Bring the database to this version's schema."""
     if settings.database_url is not None:
         url = settings.database_url.get_secret_value()
-        upgrade(url, _given_service_urls(settings), pooler=settings.database_pooler)
+        upgrade(url, settings.service_urls, pooler=settings.database_pooler)
         return
+    if settings.service_urls:
+        raise SettingsError("DATABASE_URL is not set: set it, as the services' own URLs are not enough to migrate.")
     with embedded_postgres(settings.data_dir) as postgres:
         upgrade(postgres.url(), list(service_urls(postgres).values()))
 
@@ -27,12 +30,12 @@ def migrate(settings: Settings) -> None:
 def prepare(settings: Settings, embedded_owner_url: str | None) -> None:
     """Refuse settings that no service could start with, then migrate; a production database is migrated by hand."""
     if embedded_owner_url is not None:
-        upgrade(embedded_owner_url, _given_service_urls(settings))
+        upgrade(embedded_owner_url, settings.service_urls)
         return
     from edge.tokens import token_rules  # noqa: PLC0415 - half a second that only a given database needs
 
     token_rules(settings)
-    if settings.environment == "development":
+    if settings.environment == "development" and settings.database_url is not None:
         migrate(settings)
     asyncio.run(_check_services(settings))
 
@@ -42,8 +45,3 @@ async def _check_services(settings: Settings) -> None:
     for role in URL_OF_ROLE:
         async with open_database(settings, role):
             pass
-
-
-def _given_service_urls(settings: Settings) -> list[str]:
-    urls = (settings.command_database_url, settings.projector_database_url, settings.read_database_url)
-    return [url.get_secret_value() for url in urls if url is not None]

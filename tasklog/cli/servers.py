@@ -36,6 +36,8 @@ def operator_settings() -> Iterator[Settings]:
     with ExitStack() as stack:
         found: dict[str, object] = {"allow_superuser": True}  # which is asked of services: strangers reach those alone
         if settings.database_url is None and settings.projector_database_url is None:
+            if settings.service_urls:
+                raise SettingsError("DATABASE_URL is not set: set it, as the services' own URLs are not enough here.")
             found["database_url"] = stack.enter_context(_embedded_database(settings))
         if settings.redis_url is None:
             found["redis_url"] = _embedded_redis(settings)

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -254,3 +255,21 @@ def test_a_database_that_is_not_there_is_said_to_be_none(servers: Servers) -> No
         migrations.upgrade(servers.database("tasklog_nowhere").owner)
     with pytest.raises(SettingsError, match="no such database"):
         run_async(_open(servers.database("tasklog_nowhere").owner))
+
+
+@pytest.mark.parametrize("command", ["migrate", "status", "serve"])
+def test_the_services_urls_alone_are_not_taken_for_the_embedded_database(
+    database: Addresses, tmp_path: Path, command: str
+) -> None:
+    data_dir = tmp_path / "data"
+    url = f"postgresql://nobody:hunter2@127.0.0.1:1/{database.name}"
+    env = {**os.environ, "COMMAND_DATABASE_URL": url, "DATA_DIR": str(data_dir), "API_PORT": "0"}
+    if command == "serve":
+        env |= {"BETTER_AUTH_SECRET": "s" * 32}
+    done = subprocess.run(
+        [sys.executable, "-m", "tasklog", command], env=env, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert "DATABASE_URL" in done.stderr
+    assert "hunter2" not in done.stderr
+    assert not (data_dir / "postgres").exists()
