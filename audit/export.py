@@ -45,14 +45,23 @@ async def export(
 
     Raises:
         NoStreamError: the user has no events; nothing is written.
-        UnavailableError: the database went away; the file is not whole, and has no last line.
+        OSError: `out` cannot be written; it is not whole, and has no last line.
+        UnavailableError: the database went away; the same.
     """
     digest, events, moment = sha256(), 0, datetime.now(UTC)
+    unwritable: OSError | None = None
 
     async def write(block: bytes) -> None:
-        nonlocal events
+        # asyncpg would wait for ever after an error in here, and the transaction would take it for the database's.
+        nonlocal events, unwritable
+        if unwritable is not None:
+            return
         digest.update(block)
-        out.write(block)
+        try:
+            out.write(block)
+        except OSError as error:
+            unwritable = error
+            return
         lines = block.count(b"\n")
         events += lines
         progress(lines)
@@ -63,10 +72,13 @@ async def export(
         await connection.copy_from_query(
             query, *arguments, output=write, format="csv", delimiter="\x02", quote="\x01", timeout=None
         )
+    if unwritable is not None:
+        raise unwritable
     if user_id is not None and not events:
         raise NoStreamError(user_id)
     end = {"end": True, "user_id": user_id, "events": events, "exported_at": moment, "sha256": digest.hexdigest()}
     out.write(orjson.dumps(end, option=orjson.OPT_UTC_Z) + b"\n")
+    out.flush()
     return events
 
 
@@ -91,6 +103,5 @@ def _new_file(path: Path) -> Iterator[IO[bytes]]:
         raise FileExistsError(errno.EEXIST, "there is such a file already", str(path))
     with NamedTemporaryFile("wb", dir=path.parent, prefix=f".{path.name}-") as file:  # mode 0600
         yield file
-        file.flush()
         os.fsync(file.fileno())
         path.hardlink_to(file.name)

@@ -13,6 +13,7 @@ import typer
 
 from runtime.settings import SettingsError, load_settings
 from tasklog.cli import audit, ledger
+from tasklog.cli.conventions import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -91,7 +92,7 @@ def migrate() -> None:
     from tasklog.cli import migration
 
     migration.migrate(load_settings())
-    typer.echo("The database has the schema of this version.")
+    tell("The database has the schema of this version.")
 
 
 @app.command()
@@ -102,7 +103,7 @@ def token(
     """Print a token of a user, for development."""
     from tasklog.cli.signing import make_token
 
-    typer.echo(make_token(load_settings(), user, hours))
+    tell(make_token(load_settings(), user, hours))
 
 
 @app.command(name="help")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import contextmanager
 from enum import IntEnum
@@ -38,11 +39,30 @@ def fail(message: str, code: ExitCode = ExitCode.FAILED) -> NoReturn:
     raise typer.Exit(code)
 
 
+def tell(text: str) -> None:
+    """Print to stdout; where that cannot be written the command has failed, quietly if nobody reads it any more."""
+    with stdout_errors():
+        typer.echo(text)
+
+
+@contextmanager
+def stdout_errors() -> Iterator[None]:
+    """Take an error of writing to stdout for the command's end."""
+    try:
+        yield
+    except OSError as error:
+        # What is left in the buffer would fail once more when Python exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise typer.Exit(ExitCode.FAILED) from None
+        fail(f"stdout cannot be written: {error.strerror}.")
+
+
 def show(value: object, *, as_json: bool, text: Callable[[], str]) -> None:
     """Print the result: as one JSON document, or as text."""
     import orjson
 
-    typer.echo(orjson.dumps(value, option=orjson.OPT_UTC_Z).decode() if as_json else text())
+    tell(orjson.dumps(value, option=orjson.OPT_UTC_Z).decode() if as_json else text())
 
 
 @contextmanager

@@ -13,7 +13,17 @@ from uuid import uuid4
 
 import typer
 
-from tasklog.cli.conventions import EXIT_CODES, Background, ExitCode, Json, OptionalUser, fail, progress, show
+from tasklog.cli.conventions import (
+    EXIT_CODES,
+    Background,
+    ExitCode,
+    Json,
+    OptionalUser,
+    fail,
+    progress,
+    show,
+    stdout_errors,
+)
 from tasklog.cli.servers import enqueue, on_database, operator_settings
 from tasklog.cli.wording import count, fault_text
 
@@ -59,12 +69,16 @@ def export(
         if background:
             enqueue(settings, "export", {"user_id": user, "out": str(Path(out).resolve())}, as_json=json)
             return
+        if out == "-":
+            with stdout_errors():
+                on_database("projector", lambda database: _export(database, user, out), settings)
+            return
         try:
             events = on_database("projector", lambda database: _export(database, user, out), settings)
         except OSError as error:
-            fail(f"{out} cannot be written: {error.strerror}.")
-    if out != "-":
-        show({"out": out, "events": events}, as_json=json, text=lambda: f"Wrote {count(events, 'event')} to {out}.")
+            fail(f"{Path(out).absolute()} cannot be written: {error.strerror}.")
+    value = {"out": str(Path(out).absolute()), "events": events}
+    show(value, as_json=json, text=lambda: f"Wrote {count(events, 'event')} to {value['out']}.")
 
 
 @app.command(name="import", epilog=EXIT_CODES)

@@ -27,7 +27,9 @@ class Shell:
     database: Database
     redis_url: str
 
-    def run(self, *command: object, database: Database | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *command: object, database: Database | None = None, stdout: Any = subprocess.PIPE, **env: str
+    ) -> subprocess.CompletedProcess[str]:
         settings = {
             "DATABASE_URL": (database or self.database).owner,
             "REDIS_URL": self.redis_url,
@@ -36,7 +38,8 @@ class Shell:
         return subprocess.run(
             [sys.executable, "-m", "tasklog", *map(str, command)],
             env={**os.environ, **settings, **env},
-            capture_output=True,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
             text=True,
             check=False,
             stdin=subprocess.DEVNULL,
@@ -167,6 +170,20 @@ def test_an_export_is_verified_and_imported_elsewhere(shell: Shell, servers: Ser
     assert shell.run("verify", "alice", "--file", out).returncode == 2
     with servers.cloned() as empty:
         assert shell.run("import", out, database=empty).returncode == 3
+
+
+@pytest.mark.parametrize("command", [("status",), ("export", "--out", "-")], ids=" ".join)
+def test_an_output_that_takes_nothing_fails_in_one_sentence_and_one_that_nobody_reads_in_none(
+    shell: Shell, command: tuple[str, ...]
+) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = shell.run(*command, stdout=full)
+    assert (done.returncode, done.stderr) == (1, "stdout cannot be written: No space left on device.\n")
+    read, write = os.pipe()
+    os.close(read)
+    done = shell.run(*command, stdout=write)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_rebuild_mends_and_tells(shell: Shell) -> None:

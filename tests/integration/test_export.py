@@ -6,10 +6,13 @@ streams before an import, and with `recorded_at` cut to milliseconds.
 
 from __future__ import annotations
 
+import asyncio
 import io
+import resource
 from collections.abc import AsyncIterator, Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import IO
 
 import asyncpg
 import orjson
@@ -149,6 +152,36 @@ async def test_an_export_does_not_overwrite_a_file(file: Path, projector: Databa
     with pytest.raises(FileExistsError):
         await export_to(projector, file)
     assert file.read_bytes() == before
+
+
+@pytest.fixture
+def full() -> Iterator[IO[bytes]]:
+    with Path("/dev/full").open("wb", buffering=0) as opened:
+        yield opened
+
+
+async def test_a_full_disk_ends_an_export_as_an_error_of_the_file(
+    full: IO[bytes], file: Path, projector: Database
+) -> None:
+    with pytest.raises(OSError, match="No space left"):
+        await asyncio.wait_for(export(projector, full), 10)
+    assert (await verify(projector)).faults == []
+
+
+async def test_a_file_that_cannot_be_written_whole_is_not_there(
+    projector: Database, writer: Database, tmp_path: Path
+) -> None:
+    """Fails beyond 8 kB, as on a full disk."""
+    await Life("alice", seed=1).go_on(writer, 100)
+    (tmp_path / "out").mkdir()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            await asyncio.wait_for(export_to(projector, tmp_path / "out" / "ledger.jsonl"), 10)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 Change = Callable[[list[bytes]], list[bytes]]
