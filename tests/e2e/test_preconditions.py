@@ -1,7 +1,11 @@
-"""Idempotency-Key and If-Match: a write that is carried out once, or only on what the client has seen."""
+"""Idempotency-Key and If-Match: a write that is carried out once, or only on what the client has seen.
+
+Seen to fail: without InFlightError, and with keys that stay in flight after the answer.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,7 +14,10 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from tests.ledger import connections
 from tests.servers import RunningService
+
+HOLD = "SELECT FROM tasklog.streams WHERE user_id = $1 FOR UPDATE"
 
 
 @pytest.fixture
@@ -80,9 +87,32 @@ def test_what_was_refused_is_not_remembered(client: httpx.Client, tasks: str, ta
     assert client.post(tasks, json={"title": "Milk"}, headers=headers).status_code == 201
 
 
-def test_of_many_at_once_one_is_carried_out_and_none_is_answered_otherwise(
-    client: httpx.Client, tasks: str, task: str
+async def test_while_the_first_is_carried_out_a_second_is_409_and_then_answered_as_the_first(
+    shared_service: RunningService, client: httpx.Client, tasks: str, task: str, user: str
 ) -> None:
+    """The user's stream is held, so whichever comes first waits, and the other is refused without waiting."""
+    headers = key()
+
+    def create() -> httpx.Response:
+        return client.post(tasks, json={"title": "Bread"}, headers=headers)
+
+    async with connections(shared_service.database.owner, 1) as (owner,), owner.transaction():
+        await owner.execute(HOLD, user)
+        both = [asyncio.create_task(asyncio.to_thread(create)) for _ in range(2)]
+        answered, waiting = await asyncio.wait(both, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+        refused = [request.result() for request in answered]
+    assert [(one.status_code, one.json()["detail"]) for one in refused] == [
+        (409, "A request with this Idempotency-Key is being carried out")
+    ]
+    (first,) = [await request for request in waiting]
+    assert first.status_code == 201
+    assert answer(await asyncio.to_thread(create)) == answer(first)
+    created = await asyncio.to_thread(client.get, tasks)
+    assert [one["title"] for one in created.json()] == ["Bread", "Milk"]
+
+
+def test_of_many_at_once_one_is_carried_out_and_none_is_answered_otherwise(client: httpx.Client, task: str) -> None:
+    """A 409 is for those alone who come while the first is carried out: the test before this one."""
     headers = key()
     with ThreadPoolExecutor(16) as pool:
         responses = list(pool.map(lambda _: client.patch(f"{task}/complete", headers=headers), range(32)))

@@ -25,6 +25,7 @@ from tasklog.serving.protocol import Protocol, sweep_forever
 from tasklog.serving.server import opened
 from tests.ledger import within
 from tests.signing import bearer, good, verifier
+from tests.unit.http_face import SECURITY_HEADERS
 
 LARGE = 30_000_000
 HOST = b"Host: tasklog\r\n"
@@ -105,7 +106,8 @@ def problem_of(answer: bytes) -> tuple[int, str]:
     """The status and detail of a raw answer, which is a problem with the security headers."""
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b"content-type: application/problem+json" in head
-    assert b"x-content-type-options: nosniff" in head
+    headers = {line.partition(": ")[::2] for line in head.decode().split("\r\n")[1:]}
+    assert headers >= {*SECURITY_HEADERS.items()}
     return int(head.split()[1]), orjson.loads(body)["detail"]
 
 

@@ -1,7 +1,8 @@
 """What each service's role can do, and what the database refuses it whatever the code says.
 
 Seen to fail: with a right too many in `migrations/rights.sql` (SELECT on a table for the reader, UPDATE of a whole
-stream for the projector), and with `SECURITY DEFINER` taken from `tasklog.append`.
+stream for the projector, ALL on the idempotency keys for everybody, SELECT on the keys themselves for the projector),
+and with `SECURITY DEFINER` taken from `tasklog.append`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tests.ledger import connections, created, list_tasks
 from tests.servers import Database as Addresses
 
 ROLES = ("writer", "projector", "reader")
-TABLES = ("events", "streams", "tasks", "checkpoints", "alembic_version")
+TABLES = ("events", "streams", "tasks", "checkpoints", "idempotency_keys", "alembic_version")
 STATEMENTS = {
     "SELECT": "SELECT count(*) FROM tasklog.{}",
     "INSERT": "INSERT INTO tasklog.{} SELECT (json_populate_record(NULL::tasklog.{}, '{{}}')).*",
@@ -34,7 +35,9 @@ STATEMENTS = {
 }
 OWN_TABLES = {(verb, table) for verb in ("INSERT", "UPDATE", "DELETE", "LOCK") for table in ("tasks", "checkpoints")}
 READ_BY_PROJECTOR = {("SELECT", table) for table in ("events", "streams", "tasks", "checkpoints")}
-ALLOWED = {"writer": set(), "projector": OWN_TABLES | READ_BY_PROJECTOR, "reader": set()}
+# Old keys are deleted; who may delete may lock, and who may read one column may count.
+OLD_KEYS = {(verb, "idempotency_keys") for verb in ("SELECT", "DELETE", "LOCK")}
+ALLOWED = {"writer": set(), "projector": OWN_TABLES | READ_BY_PROJECTOR | OLD_KEYS, "reader": set()}
 FUNCTIONS = {
     "writer": {"append", "remembered", "task_events"},
     "projector": set(),
@@ -83,8 +86,12 @@ def _request(task: int | None, command: CreateTask | ToggleTask) -> CommandReque
 
 
 @pytest.mark.parametrize("role", ROLES)
-async def test_a_role_has_no_right_to_a_table_but_those_it_needs(database: Addresses, role: str) -> None:
+async def test_a_role_has_no_right_to_a_table_but_those_it_needs(
+    owner: asyncpg.Connection, database: Addresses, role: str
+) -> None:
     """Each statement is tried as the role; only a refusal for want of rights counts as refused."""
+    tables = await owner.fetch("SELECT tablename::text FROM pg_tables WHERE schemaname = 'tasklog'")
+    assert {row["tablename"] for row in tables} == {*TABLES}, "a table is not covered here"
     done = set()
     async with connections(getattr(database, role), 1) as (connection,):
         for verb, statement in STATEMENTS.items():
@@ -100,6 +107,13 @@ async def test_of_the_ledger_the_projector_may_change_its_mark_alone(database: A
         for change in ("head = head + 1", "hash = hash", "recorded_at = now()", "user_id = 'mallory'"):
             assert await _refused(connection, f"UPDATE tasklog.streams SET {change}")
         await connection.execute("UPDATE tasklog.streams SET unprojected_since = NULL")
+
+
+async def test_of_the_idempotency_keys_the_projector_may_see_the_age_alone(database: Addresses) -> None:
+    async with connections(database.projector, 1) as (connection,):
+        for column in ("user_id", "key", "fingerprint", "task_id", "version", "*"):
+            assert await _refused(connection, f"SELECT {column} FROM tasklog.idempotency_keys")
+        await connection.execute("DELETE FROM tasklog.idempotency_keys WHERE recorded_at < now()")
 
 
 @pytest.mark.parametrize("role", ROLES)

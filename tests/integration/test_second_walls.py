@@ -1,11 +1,14 @@
 """Behind the code's own WHERE: what the database lets a service see, shadow and be.
 
-Seen to fail: with `WHERE t.user_id = owner` left out of one branch of tasklog.list_tasks, without its `search_path`,
-with EXECUTE on the functions left to PUBLIC, and without the check of the login.
+Seen to fail: with `WHERE t.user_id = owner` left out of one branch of tasklog.list_tasks; with the `search_path` of any
+function left out (the session's code ran as the owner); with EXECUTE on the functions, USAGE of the sequence or SELECT
+of one column left to PUBLIC; without the check of the login.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -17,7 +20,8 @@ from projector.catch_up import catch_up
 from runtime.database import Database, open_database
 from runtime.database_url import URL_OF_ROLE, Role
 from runtime.settings import Settings, SettingsError
-from tests.ledger import appended, connections, created, of
+from tests.integration.second_verifier import first_bad_position
+from tests.ledger import appended, connections, created, of, positions
 from tests.servers import Database as Addresses
 
 MARK = "the-text-of-mallory"
@@ -40,6 +44,13 @@ LISTS = [
     for size in (None, 5)
     for key, number in ((None, None), ("a", 2**62) if sort == "title" else (None, 2**62))
 ]
+APPEND = """
+    -- A creation as event_log/append.py sends it, but for its casts, in which the session would look at its own types.
+    SELECT * FROM tasklog.append(
+        '{0}', '{alice}', '{NULL}', '{1}', ARRAY[gen_random_uuid()], '{task.created}', '{2}',
+        ARRAY['{"description":null,"title":"Milk"}'], ARRAY['{"actor":"alice","nonce":"00","request_id":"test"}'],
+        '{NULL}', '{NULL}', true)
+"""
 GRANTED = """
     SELECT p.proname::text FROM pg_proc p
     WHERE p.pronamespace = 'tasklog'::regnamespace AND has_function_privilege($1, p.oid, 'EXECUTE')
@@ -70,36 +81,63 @@ async def test_no_function_of_the_reading_role_shows_anothers_text(
     granted = {row[0] for row in await owner.fetch(GRANTED, "tasklog_reader")}
     assert granted == {name for name, _ in calls}, "a function is not covered here"
     for name, arguments in calls:
-        places = ", ".join(f"${number}" for number in range(1, len(arguments) + 1))
-        rows = await reader.fetch(f"SELECT * FROM tasklog.{name}({places})", *arguments)
+        rows = await reader.fetch(_call(name, arguments), *arguments)
         assert MARK not in repr(rows), (name, arguments)
         assert "mallory" not in repr(rows), (name, arguments)
 
 
-@pytest.mark.parametrize("role", ["writer", "reader", "projector"])
-async def test_what_a_session_makes_for_itself_shadows_nothing(
-    database: Addresses, mallorys_task: int, role: str
-) -> None:
-    """Temporary tables, functions and a search path of its own: a function of the owner does not look at them."""
+@asynccontextmanager
+async def shadowing(url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A session with tables and types of its own before all others. Whoever looks at such a type runs its code.
+
+    Functions and operators need no shadow: Postgres never looks for them where a session may make any.
+    """
     shadows = [
         "CREATE TEMP TABLE tasks (user_id text, id bigint, body text)",
-        "CREATE FUNCTION pg_temp.encode(bytea, text) RETURNS text LANGUAGE sql AS $$ SELECT 'shadow' $$",
-        "CREATE FUNCTION pg_temp.count(text) RETURNS bigint LANGUAGE sql AS $$ SELECT 99::bigint $$",
-        "CREATE FUNCTION pg_temp.shadow(text, text) RETURNS boolean LANGUAGE sql AS $$ SELECT true $$",
-        "CREATE OPERATOR pg_temp.= (LEFTARG = text, RIGHTARG = text, FUNCTION = pg_temp.shadow)",
+        "CREATE TEMP TABLE events AS SELECT 'mallory'::text AS user_id, 1::bigint AS position",
+        "CREATE FUNCTION pg_temp.run() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE 'as %', current_user; END $$",
+        "CREATE DOMAIN pg_temp.json AS pg_catalog.json CHECK (pg_temp.run())",
+        "CREATE DOMAIN pg_temp.text AS pg_catalog.text CHECK (pg_temp.run())",
         "SET LOCAL search_path = pg_temp, tasklog, pg_catalog",
     ]
-    async with connections(getattr(database, role), 1) as (connection,), connection.transaction():
+    async with connections(url, 1) as (connection,), connection.transaction():
         for statement in shadows:
             await connection.execute(statement)
-        if role == "reader":
-            assert await connection.fetchval("SELECT 'a'::text OPERATOR(pg_temp.=) 'b'::text")
-            rows = await connection.fetch("SELECT * FROM tasklog.list_tasks('alice', NULL, 'title', NULL, NULL, NULL)")
-            assert MARK not in repr(rows)
-            assert "shadow" not in repr(await connection.fetch("SELECT * FROM tasklog.moment('alice', 0, NULL)"))
-        if role == "writer":
-            found = await connection.fetch("SELECT * FROM tasklog.task_events('{alice}', $1, '{0}')", [mallorys_task])
-            assert found == []
+        with pytest.raises(asyncpg.RaiseError):
+            async with connection.transaction():
+                await connection.execute("SELECT '{}'::text")
+        yield connection
+
+
+@pytest.mark.parametrize("projected", [False, True])
+async def test_what_a_reading_session_makes_for_itself_shadows_nothing(
+    database: Addresses, reader: Database, projector: Database, mallorys_task: int, projected: bool
+) -> None:
+    """The functions of the owner answer as in any session. The projector needs no such test: it may call none."""
+    if projected:
+        await catch_up(projector)
+    calls = [*READS.items(), *((name, make(mallorys_task)) for name, make in TASK_READS.items())]
+    async with shadowing(database.reader) as connection:
+        for name, arguments in calls:
+            query, whose = _call(name, arguments), (["mallory"] if name == "heads" else "mallory", *arguments[1:])
+            assert await connection.fetch(query, *whose) == await reader.fetch(query, *whose)
+
+
+async def test_what_a_writing_session_makes_for_itself_shadows_nothing(
+    database: Addresses, owner: asyncpg.Connection, mallorys_task: int
+) -> None:
+    query = f"SELECT * FROM tasklog.task_events(ARRAY[$1], '{{{mallorys_task}}}', '{{0}}')"
+    async with shadowing(database.writer) as connection:
+        assert await connection.fetch(query, "alice") == []
+        assert len(await connection.fetch(query, "mallory")) == 2
+        await connection.execute(APPEND)
+    assert await positions(owner, "alice") == [1, 2, 3, 4]
+    assert await first_bad_position(owner, "alice") is None
+
+
+def _call(name: str, arguments: tuple[Any, ...]) -> str:
+    places = ", ".join(f"${number}" for number in range(1, len(arguments) + 1))
+    return f"SELECT * FROM tasklog.{name}({places})"
 
 
 async def test_every_function_that_acts_as_the_owner_fixes_its_search_path(owner: asyncpg.Connection) -> None:
@@ -113,14 +151,18 @@ async def test_every_function_that_acts_as_the_owner_fixes_its_search_path(owner
 
 
 async def test_nobody_else_may_anything(owner: asyncpg.Connection) -> None:
-    """PUBLIC has no right to a function, table or sequence of ours, nor to the schema."""
+    """PUBLIC has no right to a function, a table or a column of it, or a sequence of ours, nor to the schema."""
     await owner.execute("CREATE ROLE tasklog_test_nobody")
     try:
         rows = await owner.fetch(
             "SELECT oid::regprocedure::text AS name FROM pg_proc WHERE pronamespace = 'tasklog'::regnamespace"
             " AND has_function_privilege('tasklog_test_nobody', oid, 'EXECUTE')"
-            " UNION ALL SELECT relname FROM pg_class WHERE relnamespace = 'tasklog'::regnamespace"
-            " AND relkind IN ('r', 'v', 'm', 'p') AND has_table_privilege('tasklog_test_nobody', oid, 'SELECT')"
+            " UNION ALL SELECT relname FROM pg_class WHERE relnamespace = 'tasklog'::regnamespace AND CASE"
+            " WHEN relkind IN ('r', 'v', 'm', 'p', 'f') THEN"
+            " has_table_privilege('tasklog_test_nobody', oid, $1)"
+            " OR has_any_column_privilege('tasklog_test_nobody', oid, 'SELECT, INSERT, UPDATE, REFERENCES')"
+            " WHEN relkind = 'S' THEN has_sequence_privilege('tasklog_test_nobody', oid, 'USAGE, SELECT, UPDATE') END",
+            "SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER",
         )
         assert [row["name"] for row in rows] == []
         assert not await owner.fetchval("SELECT has_schema_privilege('tasklog_test_nobody', 'tasklog', 'USAGE')")

@@ -15,6 +15,12 @@ from edge.service import ReadyRoute, service
 from runtime.settings import Settings
 
 ORIGIN = "https://app.example"
+SECURITY_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+}
+"""What every answer has, whoever gave it."""
 
 
 def face(

@@ -11,7 +11,7 @@ from edge.problems import ProblemError
 from edge.requests import BODY_LIMIT, record_of
 from edge.tokens import KeysUnavailable, Unauthorized
 from runtime.database import UnavailableError
-from tests.unit.http_face import ORIGIN, face
+from tests.unit.http_face import ORIGIN, SECURITY_HEADERS, face
 
 TASKS = "/api/u/tasks"
 
@@ -78,9 +78,16 @@ async def test_head_is_get_without_the_body() -> None:
 
 
 async def test_every_answer_has_the_security_headers() -> None:
+    """Seen to fail with any one of them left out."""
     async with face(size) as client:
-        for path in (TASKS, "/nowhere", "/health", "/docs"):
-            assert (await client.get(path)).headers["x-content-type-options"] == "nosniff"
+        answers = [
+            await client.get(path) for path in (TASKS, "/nowhere", "/health", "/docs", "/docs/assets/favicon.png")
+        ]
+        answers += [await client.post("/health"), await client.post(TASKS, content=b"x" * (BODY_LIMIT + 1))]
+        answers.append(await client.options(TASKS, headers={"Origin": ORIGIN, "Access-Control-Request-Method": "PUT"}))
+    assert [answer.status_code for answer in answers] == [200, 404, 200, 200, 200, 405, 413, 200]
+    for answer in answers:
+        assert answer.headers.items() >= SECURITY_HEADERS.items()
 
 
 async def test_a_request_is_one_log_line_with_its_route_and_not_its_path() -> None:
@@ -171,38 +178,6 @@ async def test_a_path_of_nothing_is_a_404_problem() -> None:
     async with face(size) as client:
         answer = await client.get("/api/u/tasks/1/2/3")
     assert (answer.status_code, answer.json()["detail"]) == (404, "There is nothing at this path")
-
-
-async def test_an_allowed_origin_is_echoed_and_our_headers_are_exposed() -> None:
-    async with face(size) as client:
-        answer = await client.get(TASKS, headers={"Origin": ORIGIN})
-    assert answer.headers["access-control-allow-origin"] == ORIGIN
-    assert answer.headers["access-control-allow-credentials"] == "true"
-    assert "X-Total-Count" in answer.headers["access-control-expose-headers"]
-    assert "Origin" in answer.headers["vary"]
-
-
-@pytest.mark.parametrize("origin", ["https://app.example.evil", "http://app.example", "null", "https://app.example:1"])
-async def test_any_other_origin_is_not_echoed(origin: str) -> None:
-    async with face(size) as client:
-        answer = await client.get(TASKS, headers={"Origin": origin})
-    assert "access-control-allow-origin" not in answer.headers
-    assert "access-control-allow-credentials" not in answer.headers
-    assert answer.headers["vary"] == "Origin"
-
-
-@pytest.mark.parametrize("origins", [("*",), (ORIGIN, "*")])
-def test_any_origin_is_refused_at_start_because_answers_carry_credentials(origins: tuple[str, ...]) -> None:
-    with pytest.raises(ValueError, match="name each origin"):
-        face(size, origins=origins)
-
-
-async def test_a_refused_preflight_is_a_problem() -> None:
-    asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "PUT"}
-    async with face(size) as client:
-        answer = await client.options(TASKS, headers=asked)
-    assert answer.status_code == answer.json()["status"] == 400
-    assert "access-control-allow-origin" not in answer.headers
 
 
 async def test_the_documentation_needs_no_internet() -> None:
