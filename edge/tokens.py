@@ -20,7 +20,7 @@ from jwt.exceptions import InvalidKeyError
 from edge.claims import Expected, Grant, read_grant
 from edge.jwks import JWKS_ALGORITHMS, KeySet, KeysUnavailable, Timing, open_key_set
 from edge.jws import Jws, Unauthorized, VerificationKey, read_jws, read_object
-from runtime.settings import Settings, SettingsError
+from runtime.settings import SHORTEST_SECRET, Settings, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -30,8 +30,8 @@ __all__ = ["KeysUnavailable", "Timing", "TokenRules", "TokenVerifier", "Unauthor
 
 HMAC_ALGORITHM = "HS256"
 MAX_CACHED = 10_000
-_SHORTEST_SECRET = 32  # bytes
-_BETTER_AUTH_DEFAULT = "better-auth-secret-12345678901234567890"
+# Better Auth's default, and what .env.example shows.
+_PUBLISHED = {"better-auth-secret-12345678901234567890", "change-me-to-32-or-more-random-characters"}
 # The secret has no name, so a `kid` beside it says nothing; one that aims at a file or a database is refused anyway.
 _HARMLESS_KID = re.compile(r"[A-Za-z0-9._~:=+-]+")
 
@@ -165,10 +165,10 @@ def _secret_key(settings: Settings) -> VerificationKey | None:
         return None
     secret = settings.better_auth_secret.get_secret_value()
     if not (settings.embedded and settings.environment == "development"):
-        if secret == _BETTER_AUTH_DEFAULT:
-            raise SettingsError("BETTER_AUTH_SECRET is Better Auth's public default: choose one of your own.")
-        if len(secret.encode()) < _SHORTEST_SECRET:
-            raise SettingsError(f"BETTER_AUTH_SECRET is shorter than {_SHORTEST_SECRET} bytes: choose a longer one.")
+        if secret in _PUBLISHED:
+            raise SettingsError("BETTER_AUTH_SECRET is a published example or default: choose one of your own.")
+        if len(secret.encode()) < SHORTEST_SECRET:
+            raise SettingsError(f"BETTER_AUTH_SECRET is shorter than {SHORTEST_SECRET} bytes: choose a longer one.")
     try:
         material = get_default_algorithms()[HMAC_ALGORITHM].prepare_key(secret)
     except InvalidKeyError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -13,6 +14,11 @@ VERSION = "1.0.0"
 
 Pooler: TypeAlias = Literal["auto", "yes", "no"]
 """Whether a pooler is between us and Postgres; `auto` tells by the URL."""
+
+SHORTEST_SECRET: Final = 32
+"""The bytes of a secret that nobody guesses."""
+
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
 
 _POSTGRES: Final = ("postgresql", "postgres")
 _WEB: Final = ("https", "http")
@@ -62,15 +68,25 @@ class Settings(BaseSettings):
     @classmethod
     def _split_origins(cls, value: object) -> object:
         if isinstance(value, str):
-            return tuple(origin.strip().rstrip("/") for origin in value.split(",") if origin.strip())
+            return tuple(origin.strip().rstrip("/").lower() for origin in value.split(",") if origin.strip())
         return value
 
     @field_validator("cors_origins")
     @classmethod
-    def _refuse_any_origin(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _refuse_what_is_no_origin(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if "*" in value:
             raise ValueError("answers carry credentials, so * would let every page in: name each origin")
+        if not all(_ORIGIN.fullmatch(origin) for origin in value):
+            raise ValueError("each origin is scheme://host or scheme://host:port, such as http://localhost:3000")
         return value
+
+    @field_validator("data_dir")
+    @classmethod
+    def _find_home(cls, value: Path) -> Path:
+        try:
+            return value.expanduser()
+        except RuntimeError:
+            raise ValueError("there is no home directory of that name") from None
 
     @field_validator(*_SCHEMES)
     @classmethod
@@ -79,7 +95,8 @@ class Settings(BaseSettings):
         url = value.get_secret_value() if isinstance(value, SecretStr) else value
         if url is not None and not _is_url(url, schemes):
             beginnings = " or ".join(f"{scheme}://" for scheme in schemes)
-            raise ValueError(f"it must be a URL that can be read, and begins with {beginnings}")
+            escapes = "" if schemes is _WEB else " (write @ : / # ? [ of a password as %40 %3A %2F %23 %3F %5B)"
+            raise ValueError(f"it must be a URL that can be read, and begins with {beginnings}{escapes}")
         return value
 
     @property

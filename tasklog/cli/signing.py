@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+import warnings
 
 import jwt
+from jwt.warnings import InsecureKeyLengthWarning
 
 from runtime.settings import Settings, SettingsError
 from tasklog.embedded.data_dir import read_secret
@@ -30,7 +32,9 @@ def make_token(settings: Settings, user: str, hours: float) -> str:
         "aud": settings.jwt_audience,
     }
     given = {name: value for name, value in claims.items() if value is not None}
-    return jwt.encode(given, _secret(settings), algorithm=settings.jwt_algorithm)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InsecureKeyLengthWarning)  # ./run says so itself, and services refuse it
+        return jwt.encode(given, _secret(settings), algorithm=settings.jwt_algorithm)
 
 
 def _secret(settings: Settings) -> str:

@@ -47,9 +47,10 @@ def make_cluster(cluster: Path, programs: Path, version: int, run_as: RunAs, own
         env=plain_environment(),
         output=subprocess.PIPE,
     )
-    output, _ = initdb.communicate()
+    _, errors = initdb.communicate()
     if initdb.returncode != 0:
-        reason = (output.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1]
+        lines = errors.decode(errors="replace").splitlines()
+        reason = next((line for line in lines if "error" in line or "FATAL" in line), "no reason given")
         raise SettingsError(f"Postgres could not make its directory {cluster}: {reason}.")
     unfinished.rename(cluster)
 

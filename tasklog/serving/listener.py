@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 
 from runtime.settings import SettingsError
 
 _BACKLOG = 2048
+_ADVICE = {
+    errno.EADDRINUSE: "set API_PORT to a free one",
+    errno.EACCES: "set API_PORT to one from 1024 up, which needs no rights",
+}
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -25,11 +30,11 @@ def listen(host: str, port: int) -> socket.socket:
         except OSError:
             listener.close()
             raise
-    except OSError as error:
-        message = (
-            f"Tasklog cannot listen on {host} port {port} ({error.strerror}): set API_HOST and API_PORT to a free one."
-        )
-        raise SettingsError(message) from error
+    except (OSError, UnicodeError) as error:
+        number = error.errno if isinstance(error, OSError) else None
+        advice = _ADVICE.get(number or 0, "set API_HOST to an address of this machine, such as 127.0.0.1")
+        reason = error.strerror if isinstance(error, OSError) else "not a name"
+        raise SettingsError(f"Tasklog cannot listen on {host} port {port} ({reason}): {advice}.") from error
     return listener
 
 

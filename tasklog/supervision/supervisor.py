@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from runtime.schema import schema_version
-from runtime.settings import SettingsError
+from runtime.settings import SHORTEST_SECRET, SettingsError
 from tasklog.embedded import service_urls
 from tasklog.embedded.data_dir import lock_holder, locked, make_secret, open_data_dir, socket_dir
 from tasklog.embedded.postgres import Postgres
@@ -48,10 +48,15 @@ def serve(settings: Settings) -> None:
     signals = Signals()
     with (
         suppress(StopRequested),
+        _own_data_dir(settings) as data_dir,  # first: who starts it twice is to read that, not of a port in use
         listen(settings.api_host, settings.api_port) as listener,
-        _own_data_dir(settings) as data_dir,
         closing(Supervisor(settings, signals)) as supervisor,
     ):
+        secret = settings.better_auth_secret
+        if secret is not None and len(secret.get_secret_value().encode()) < SHORTEST_SECRET and settings.embedded:
+            typer.echo(
+                f"Warning: BETTER_AUTH_SECRET is shorter than {SHORTEST_SECRET} bytes, for trials only.", err=True
+            )
         env = supervisor.start_servers(data_dir)
         supervisor.prepare_database(env)
         supervisor.start_services(env, listener)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -14,12 +16,17 @@ import httpx
 import jwt
 import pytest
 
+from runtime.settings import SettingsError
+from tasklog.embedded.child import RunAs
+from tasklog.embedded.cluster import make_cluster
+from tasklog.serving.listener import listen
 from tasklog.supervision.service import START_ERROR
 from tests.e2e.all_in_one import RUN, START_SECONDS, StartRun, only_sentence
 from tests.servers import Database
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
 
+PLACEHOLDER = "change-me-to-32-or-more-random-characters"  # which .env.example shows
 WRONG_URLS = {
     "DATABASE_URL": "postgresql://u:hunter2@[h/d",
     "READ_DATABASE_URL": "mysql://u:hunter2@localhost/tasklog",
@@ -74,10 +81,57 @@ def test_a_port_in_use_is_one_sentence(start_run: StartRun) -> None:
     assert "API_PORT" in sentence
 
 
+@pytest.mark.parametrize("host", ["nonsense.invalid", "192.0.2.1", "a..b"])
+def test_a_host_that_is_none_of_this_machine_is_said_to_be_the_problem(host: str) -> None:
+    with pytest.raises(SettingsError, match="set API_HOST to an address of this machine"):
+        listen(host, 0)
+
+
+def test_a_port_that_needs_rights_is_said_to_need_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    with pytest.raises(SettingsError, match="set API_PORT to one from 1024 up"):
+        listen("127.0.0.1", 80)
+
+
+def test_ctrl_c_at_any_time_of_a_start_is_no_traceback(tmp_path: Path) -> None:
+    env = {**os.environ, "DATA_DIR": str(tmp_path / "data"), "API_PORT": "0"}
+    for tenths in range(1, 7):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tasklog", "serve" if tenths % 2 else "status"],
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        time.sleep(tenths / 10)
+        process.send_signal(signal.SIGINT)
+        printed, _ = process.communicate(timeout=START_SECONDS)
+        assert "Traceback" not in printed
+
+
+def test_a_short_secret_is_warned_of_at_the_start_and_no_more(start_run: StartRun) -> None:
+    run = start_run(BETTER_AUTH_SECRET="short")
+    run.wait_until_ready()
+    assert run.printed().startswith("Warning: BETTER_AUTH_SECRET is shorter than 32 bytes")
+    answer = subprocess.run([RUN, "token", "alice"], env=run.env, capture_output=True, text=True, check=True)
+    assert answer.stderr == ""
+
+
+def test_initdb_that_fails_is_told_with_its_reason(tmp_path: Path) -> None:
+    initdb = tmp_path / "initdb"
+    initdb.write_text("#!/bin/sh\necho 'initdb: error: no space' >&2\necho 'initdb: removing' >&2\nexit 1\n")
+    initdb.chmod(0o755)
+    with pytest.raises(SettingsError, match="no space"):
+        make_cluster(tmp_path / "postgres", tmp_path, 18, RunAs.SELF, os.geteuid())
+
+
 def test_a_second_run_on_the_same_data_is_refused_in_one_sentence(start_run: StartRun) -> None:
     first = start_run()
-    first.wait_until_ready()
-    sentence = only_sentence(start_run())
+    port = first.wait_until_ready().rpartition(":")[2]
+    sentence = only_sentence(start_run(API_PORT=port))
     assert "already runs" in sentence
     assert first.env["DATA_DIR"] in sentence
     assert first.process.poll() is None
@@ -133,7 +187,7 @@ def test_a_wrong_url_is_one_sentence_of_a_service(service: str, setting: str) ->
     assert "hunter2" not in done.stderr
 
 
-@pytest.mark.parametrize("secret", ["", "short", "better-auth-secret-12345678901234567890"])
+@pytest.mark.parametrize("secret", ["", "short", "better-auth-secret-12345678901234567890", PLACEHOLDER])
 def test_a_given_database_wants_a_real_secret(start_run: StartRun, secret: str) -> None:
     run = start_run(DATABASE_URL="postgresql://nobody@127.0.0.1:1/none", BETTER_AUTH_SECRET=secret)
     assert "BETTER_AUTH_SECRET" in only_sentence(run)

@@ -103,3 +103,35 @@ def test_a_service_whose_database_is_elsewhere_is_not_in_the_embedded_developmen
 ) -> None:
     """There a short secret is refused."""
     assert Settings(_env_file=None, read_database_url=url).embedded is embedded
+
+
+@pytest.mark.parametrize("origin", ["localhost:3000", "https://a.example/path", "https://u@a.example", "null", "*"])
+def test_what_is_no_origin_is_refused(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
+    monkeypatch.setenv("CORS_ORIGINS", f"https://a.example,{origin}")
+    with pytest.raises(SettingsError, match=r"^CORS_ORIGINS does not fit: (each origin|answers)"):
+        load_settings()
+
+
+def test_a_browsers_origins_are_let_pass() -> None:
+    origins = "HTTPS://A.example:8443, http://[::1]:3000, chrome-extension://abcdef"
+    assert Settings(_env_file=None, cors_origins=origins).cors_origins == (
+        "https://a.example:8443",
+        "http://[::1]:3000",
+        "chrome-extension://abcdef",
+    )
+
+
+def test_a_tilde_is_the_home_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Settings(_env_file=None, data_dir="~/x").data_dir == tmp_path / "x"
+    monkeypatch.setenv("DATA_DIR", "~nobody-has-this-name/x")
+    with pytest.raises(SettingsError, match="DATA_DIR does not fit: there is no home"):
+        load_settings()
+
+
+@pytest.mark.parametrize("password", ["p#ss", "p/ss", "p?ss", "p[ss"])
+def test_a_password_that_is_not_escaped_is_told_how(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://u:{password}@h/d")
+    with pytest.raises(SettingsError, match="of a password as %40") as refusal:
+        load_settings()
+    assert password not in str(refusal.value)
