@@ -39,10 +39,10 @@ def fail(message: str, code: ExitCode = ExitCode.FAILED) -> NoReturn:
     raise typer.Exit(code)
 
 
-def tell(text: str) -> None:
+def tell(text: str, *, nl: bool = True) -> None:
     """Print to stdout; where that cannot be written the command has failed, quietly if nobody reads it any more."""
     with stdout_errors():
-        typer.echo(text)
+        typer.echo(text, nl=nl)
 
 
 @contextmanager
