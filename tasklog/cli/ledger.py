@@ -112,7 +112,7 @@ def import_(
 def erase(
     user: Annotated[str, typer.Argument(help="Whose text is erased.", show_default=False)],
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", metavar="", help="Do not ask.")] = False,
     json: Json = False,
 ) -> None:
     """Erase everything a person wrote, for good (GDPR, article 17); that it was done stays in the ledger."""

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from runtime.settings import VERSION
 from tests.servers import Database, RunningService, Servers, eventually
 
 
@@ -258,3 +259,20 @@ def test_a_number_that_nothing_can_have_is_wrong_usage(option: tuple[str, str], 
     )
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("-h", "./run bench"),
+        ("help", "./run chaos"),
+        ("help status", "./run status"),
+        ("status -h", "./run status"),
+        ("--version", f"Tasklog {VERSION}\n"),
+    ],
+)
+def test_help_and_the_version_are_there_in_every_usual_way(command: str, said: str) -> None:
+    run = [sys.executable, "-m", "tasklog", *command.split()]
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert said in done.stdout
