@@ -42,7 +42,7 @@ def read_anchors(path: Path) -> Mapping[str, Mapping[int, str]]:
     """The anchors of a file, also of one that was written to several times.
 
     Raises:
-        AnchorsError: a line is no anchor.
+        AnchorsError: a line is no anchor, or there is none.
     """
     anchors: dict[str, dict[int, str]] = defaultdict(dict)
     with path.open("rb") as lines:
@@ -57,4 +57,6 @@ def read_anchors(path: Path) -> Mapping[str, Mapping[int, str]]:
                         anchors[user_id][position] = digest
                         continue
             raise AnchorsError(f"line {number} of {path} is no anchor.")
+    if not anchors:
+        raise AnchorsError(f"{path} holds no anchors.")
     return dict(anchors)

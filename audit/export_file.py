@@ -130,7 +130,7 @@ def verify_file(path: Path, *, anchors: Anchors | None = None, progress: Progres
     Raises:
         ExportError: the file is not a whole export.
     """
-    anchors = anchors or {}
+    given, anchors = anchors, anchors or {}
     report, chain, file, anchored = Report(), Chain(anchors=anchors), ExportFile(path=path), set[str]()
 
     def end_streams(current: str | None) -> None:
@@ -148,6 +148,7 @@ def verify_file(path: Path, *, anchors: Anchors | None = None, progress: Progres
     report.faults += chain.faults.values()
     wanted = {user: heads for user, heads in anchors.items() if file.user_id in {None, user}}
     report.faults += gone(wanted, anchored)
+    report.anchors = None if given is None else sum(map(len, wanted.values()))
     return report
 
 

@@ -38,6 +38,8 @@ async def verify_job(
         "streams": report.streams,
         "events": report.events,
         "tasks": report.tasks,
+        "behind": report.behind,
+        "anchors": report.anchors,
         "fault_count": len(report.faults),
         "faults": [asdict(fault) for fault in report.faults[:_SHOWN_FAULTS]],
     }

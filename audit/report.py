@@ -17,11 +17,17 @@ Progress: TypeAlias = Callable[[int], None]
 
 @dataclass(kw_only=True, slots=True)
 class Report:
-    """What was checked, and the first fault of each user."""
+    """What was checked, and the first fault of each user.
+
+    `anchors` is how many there were of what was checked, None where none were given; `behind` is how many of the events
+    are not projected yet, and so in no task.
+    """
 
     streams: int = 0
     events: int = 0
     tasks: int = 0
+    behind: int = 0
+    anchors: int | None = None
     faults: list[Fault] = field(default_factory=list)
 
 

@@ -11,7 +11,9 @@ from runtime.database import Database
 _NUMBERS: Final = """
     -- Sums over all streams; the lag leaves out parked users, who wait for a person.
     SELECT count(*) AS streams, coalesce(sum(s.head), 0)::bigint AS events,
-           (SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'tasklog.tasks'::regclass) AS tasks_about,
+           -- Postgres's estimate; before there is one, they are counted.
+           (SELECT CASE WHEN reltuples > 0 THEN reltuples::bigint ELSE (SELECT count(*) FROM tasklog.tasks) END
+            FROM pg_class WHERE oid = 'tasklog.tasks'::regclass) AS tasks_about,
            coalesce(sum(s.head - coalesce(c.position, 0))
                     FILTER (WHERE c.parked_until IS NULL), 0)::bigint AS lag_events,
            coalesce(extract(epoch FROM clock_timestamp()
@@ -29,6 +31,12 @@ _PARKED: Final = """
 _EVENTS: Final = """
     -- How many events a user has, or all users together for null.
     SELECT coalesce(sum(head), 0)::bigint FROM tasklog.streams WHERE ($1::text IS NULL OR user_id = $1)
+"""
+_BEHIND: Final = """
+    -- How many events of a user, or of all users for null, are not projected.
+    SELECT coalesce(sum(greatest(s.head - coalesce(c.position, 0), 0)), 0)::bigint
+    FROM tasklog.streams s LEFT JOIN tasklog.checkpoints c USING (user_id)
+    WHERE ($1::text IS NULL OR s.user_id = $1)
 """
 
 
@@ -82,3 +90,8 @@ async def status(database: Database, jobs: list[Mapping[str, Any]] | None) -> St
 async def event_count(database: Database, user_id: str | None = None) -> int:
     """How many events a user has, or all users together."""
     return int((await database.fetch(_EVENTS, user_id))[0][0])
+
+
+async def events_behind(database: Database, user_id: str | None = None) -> int:
+    """How many events of a user, or of all users together, are not projected yet."""
+    return int((await database.fetch(_BEHIND, user_id))[0][0])

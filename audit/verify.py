@@ -30,8 +30,8 @@ async def verify(
         NoStreamError: there is nothing of the user to check.
         UnavailableError: the database went away.
     """
-    report = Report()
-    anchors = {user: hashes for user, hashes in (anchors or {}).items() if user_id in {None, user}}
+    given, anchors = anchors, {user: hashes for user, hashes in (anchors or {}).items() if user_id in {None, user}}
+    report = Report(anchors=None if given is None else sum(map(len, anchors.values())))
     seen: set[str] = set()
     async with aclosing(ranges(database, user_id)) as walk:
         async for part in walk:
@@ -69,6 +69,7 @@ async def _projection_faults(part: Range, replay: Replay, report: Report) -> dic
         faults.setdefault(user_id, Fault(user_id=user_id, position=position, reason=reason))
 
     for stream in part.streams:
+        report.behind += max(0, stream.head - stream.projected)
         if stream.projected > stream.head:
             fault(stream.user_id, stream.head + 1, f"the projection is ahead of the stream, at {stream.projected}")
     for user_id, (position, error) in replay.failed.items():

@@ -14,11 +14,9 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
-import structlog
-
 from edge.problems import ProblemError
 from runtime.settings import Settings, SettingsError
-from runtime.wakeup import cancelled, open_redis
+from runtime.wakeup import Outage, cancelled, open_redis
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
 _PARTS: Final = 20
 _USERS: Final = 50_000
 _RETRY_SECONDS: Final = 2.0
-
-log = structlog.get_logger()
 
 
 @dataclass(kw_only=True, slots=True)
@@ -87,19 +83,21 @@ class RateLimiter:
 
     async def add_up_forever(self) -> None:
         """Keep Redis and this service told of each other's counts, and the limit off while that fails."""
+        outage = Outage("requests are not limited")
         while True:
             try:
                 await self._add_up()
                 if not self._reachable:
                     await self._storage.get("reachable")
                     self._reachable = True
-            except self._errors:
+                    outage.back()
+            except self._errors as error:
                 self._reachable = False
+                outage.away(error)
             if self._reachable:
                 await self._asked.wait()
                 self._asked.clear()
             else:
-                log.warning("redis is away: requests are not limited")
                 self._windows.clear()
                 self._due.clear()
                 await asyncio.sleep(_RETRY_SECONDS)

@@ -20,7 +20,7 @@ from projector.catch_up import catch_up
 from projector.job_states import JobState, Meter, shown
 from runtime.database import Database, UnavailableError
 from runtime.settings import Settings
-from runtime.wakeup import redis_pool
+from runtime.wakeup import Outage, redis_pool
 
 QUEUE: Final = "tasklog:jobs"
 _LONGEST_DELAY: Final = 5.0
@@ -73,10 +73,12 @@ async def enqueue(redis_url: str, name: str, arguments: Mapping[str, Any]) -> st
 async def work_forever(settings: Settings, database: Database, jobs: Sequence[Job] = ()) -> None:
     """Run an arq worker, and start another whenever Redis was away."""
     assert settings.redis_url is not None
-    delay = 0.5
+    delay, outage = 0.5, Outage("no operational jobs")
     while True:
         try:
             async with _connected(settings.redis_url.get_secret_value()) as redis:
+                await redis.ping()
+                outage.back()
                 worker = make_worker(redis, database, jobs)
                 try:
                     await worker.async_run()
@@ -85,7 +87,7 @@ async def work_forever(settings: Settings, database: Database, jobs: Sequence[Jo
                     with suppress(asyncio.CancelledError, RedisError, OSError):
                         await worker.close()
         except (RedisError, OSError) as error:
-            log.warning("redis is away: no operational jobs", error=type(error).__name__)
+            outage.away(error)
         await asyncio.sleep(delay)
         delay = min(2 * delay, _LONGEST_DELAY)
 

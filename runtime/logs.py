@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from structlog.typing import Processor
 
 _LEVELS: Final = logging.getLevelNamesMapping()
-_NOISY: Final = ("httpx", "httpcore", "asyncio")
+_NOISY: Final = ("httpx", "httpcore", "asyncio", "arq")
 
 
 def configure(level: str) -> None:

@@ -20,6 +20,26 @@ _LONGEST_DELAY: Final = 2.0
 log = structlog.get_logger()
 
 
+class Outage:
+    """Says once that Redis is away, and what that means, and once that it is back."""
+
+    def __init__(self, means: str) -> None:
+        self._gone, self._returned = f"redis is away: {means}", f"redis is back after this: {means}"
+        self._away = False
+
+    def away(self, error: Exception) -> None:
+        """An attempt failed."""
+        if not self._away:
+            log.warning(self._gone, error=type(error).__name__)
+        self._away = True
+
+    def back(self) -> None:
+        """An attempt succeeded."""
+        if self._away:
+            log.warning(self._returned)
+        self._away = False
+
+
 class Wake:
     """Tells the projectors that there is work; many calls in a row become few messages."""
 
@@ -33,15 +53,16 @@ class Wake:
 
     async def publish_forever(self) -> None:
         """Send what is asked for; while Redis is away, forget it: the projector looks by itself."""
-        delay = _FIRST_DELAY
+        delay, outage = _FIRST_DELAY, Outage("projectors are not woken")
         while self._redis is not None:
             await self._asked.wait()
             self._asked.clear()
             try:
                 await self._redis.publish(CHANNEL, b"")
+                outage.back()
                 delay = _FIRST_DELAY
             except (RedisError, OSError) as error:
-                log.warning("redis is away: projectors are not woken", error=type(error).__name__)
+                outage.away(error)
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, _LONGEST_DELAY)
 
@@ -99,16 +120,17 @@ def redis_pool(url: str) -> ConnectionPool:
 
 async def listen_forever(redis: Redis, woken: asyncio.Event) -> None:
     """Set `woken` at every message, and at every connection: what was sent before it was missed."""
-    delay = _FIRST_DELAY
+    delay, outage = _FIRST_DELAY, Outage("the projector looks for work by itself")
     while True:
         try:
             async with redis.pubsub() as subscription:
                 await subscription.subscribe(CHANNEL)
                 while True:
                     if await subscription.get_message(timeout=30):
+                        outage.back()
                         woken.set()
                         delay = _FIRST_DELAY
         except (RedisError, OSError) as error:
-            log.warning("redis is away: the projector looks for work by itself", error=type(error).__name__)
+            outage.away(error)
             await asyncio.sleep(delay)
             delay = min(2 * delay, _LONGEST_DELAY)

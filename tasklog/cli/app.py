@@ -7,13 +7,13 @@ import os
 import socket
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from runtime.settings import SettingsError, load_settings
+from runtime.settings import VERSION, SettingsError, load_settings
 from tasklog.cli import audit, ledger
-from tasklog.cli.conventions import tell
+from tasklog.cli.conventions import ExitCode, fail, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="./run",
-    help="Tasklog: a task backend in which every change is an event. `./run test` and `./run check` test it.",
+    help="Tasklog: a task backend in which every change is an event.",
+    epilog="For developers: `./run test` and `./run check` test it, `./run chaos` injects faults, `./run bench` and "
+    "`./run bench-audit` measure, `./run lock` compiles requirements/*.lock, `./run openapi` writes edge/openapi.json.",
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     add_completion=False,
     no_args_is_help=True,
@@ -48,6 +51,22 @@ def main() -> None:
             err=True,
         )
         sys.exit(1)
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it
+    if wanted:
+        tell(f"Tasklog {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", metavar="", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Take the options that come before a command."""
 
 
 @app.command()
@@ -107,9 +126,22 @@ def token(
 
 
 @app.command(name="help")
-def help_(context: typer.Context) -> None:
-    """Show this help."""
-    typer.echo((context.parent or context).get_help())
+def help_(
+    context: typer.Context,
+    command: Annotated[str | None, typer.Argument(help="One command; all without it.", show_default=False)] = None,
+) -> None:
+    """Show this help, or a command's."""
+    from typer.main import get_command
+
+    group: Any = get_command(app)
+    parent = context.parent or context
+    if command is None:
+        tell(parent.get_help())
+    elif command in group.commands:
+        found = group.commands[command]
+        tell(found.get_help(typer.Context(found, info_name=command, parent=parent)))
+    else:
+        fail(f"There is no command {command}: see ./run help.", ExitCode.USAGE)
 
 
 @app.command(hidden=True)

@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import os
 import time
+from contextlib import suppress
 from dataclasses import asdict
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tasklog.cli.conventions import EXIT_CODES, Background, ExitCode, Json, OptionalUser, fail, progress, show
+from tasklog.cli.conventions import EXIT_CODES, Background, ExitCode, Json, OptionalUser, fail, progress, show, tell
 from tasklog.cli.servers import enqueue, on_database, operator_settings
 from tasklog.cli.wording import count, history_text, report_text, status_text, tasks_text
 
@@ -141,20 +144,48 @@ def verify(
 @app.command(epilog=EXIT_CODES)
 def anchor(
     *,
-    out: Annotated[Path, typer.Option(help="The file to append to; keep it where nobody can change it.")],
+    out: Annotated[
+        str, typer.Option(help="The file to append to, or - for stdout; keep it where nobody can change it.")
+    ],
     json: Json = False,
 ) -> None:
     """Append the head of every stream to a file, against which a cut or wholly rewritten stream shows later."""
     from audit.anchor import anchor as write_anchors
 
+    if out == "-" and json:
+        fail("--out - leaves no place for --json.", ExitCode.USAGE)
+    lines = BytesIO()
     with operator_settings() as settings:
+        streams = on_database("projector", lambda database: write_anchors(database, lines), settings)
+    if out == "-":
+        tell(lines.getvalue().decode(), nl=False)
+        return
+    path = Path(out).absolute()
+    if streams:
         try:
-            with out.open("ab") as lines:
-                streams = on_database("projector", lambda database: write_anchors(database, lines), settings)
+            _append(path, lines.getvalue())
         except OSError as error:
-            fail(f"{out} cannot be written: {error.strerror}.")
-    value = {"out": str(out), "streams": streams}
-    show(value, as_json=json, text=lambda: f"Appended {count(streams, 'head')} to {out}.")
+            fail(f"{path} cannot be written: {error.strerror}.")
+    value = {"out": str(path), "streams": streams}
+    text = f"Appended {count(streams, 'head')} to {path}." if streams else "There are no streams to anchor yet."
+    show(value, as_json=json, text=lambda: text)
+
+
+def _append(path: Path, lines: bytes) -> None:
+    """Append all of it, or none."""
+    with path.open("ab", buffering=0) as file:
+        before = file.tell()
+        try:
+            rest = memoryview(lines)
+            while rest:
+                rest = rest[file.write(rest) :]
+            os.fsync(file.fileno())
+        except OSError:
+            with suppress(OSError):
+                file.truncate(before)
+                if not before:
+                    path.unlink()
+            raise
 
 
 def _jobs(settings: Settings) -> list[Mapping[str, Any]] | None:

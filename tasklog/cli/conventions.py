@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rich.progress import Task
 
 OptionalUser = Annotated[str | None, typer.Argument(help="One user; all without it.", show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for machines.")]
-Background = Annotated[bool, typer.Option("--background", help="Let a projector do it; see status.")]
+Json = Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON document, for machines.")]
+Background = Annotated[bool, typer.Option("--background", metavar="", help="Let a projector do it; see status.")]
 
 EXIT_CODES = "Exit codes: 0 fine, 1 it could not start or finish, 2 wrong usage, 3 faults were found."
 
@@ -39,10 +39,10 @@ def fail(message: str, code: ExitCode = ExitCode.FAILED) -> NoReturn:
     raise typer.Exit(code)
 
 
-def tell(text: str) -> None:
+def tell(text: str, *, nl: bool = True) -> None:
     """Print to stdout; where that cannot be written the command has failed, quietly if nobody reads it any more."""
     with stdout_errors():
-        typer.echo(text)
+        typer.echo(text, nl=nl)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from tasklog.cli.conventions import (
     stdout_errors,
 )
 from tasklog.cli.servers import enqueue, on_database, operator_settings
-from tasklog.cli.wording import count, fault_text
+from tasklog.cli.wording import behind_lines, count, fault_text
 
 if TYPE_CHECKING:
     from projector.rebuild import Rebuilt
@@ -43,12 +43,13 @@ def rebuild(user: OptionalUser = None, *, background: Background = False, json: 
         if background:
             enqueue(settings, "rebuild", {"user_id": user}, as_json=json)
             return
-        users, done = on_database("projector", lambda database: _rebuild(database, user), settings)
+        users, done, behind = on_database("projector", lambda database: _rebuild(database, user), settings)
     failed = [{"user_id": user, "position": at, "reason": reason} for user, (at, reason) in done.failed.items()]
-    value = {**asdict(done), "users": users, "failed": failed, "shared": users - done.users}
+    value = {**asdict(done), "users": users, "failed": failed, "shared": users - done.users, "behind": behind}
     lines = [fault_text(fault) for fault in failed]
     lines.append(f"Rebuilt {count(users, 'user')}, {max(0, users - done.users):,} of them by other processes.")
     lines.append(f"Here {count(done.written, 'task')} differed and were written, {done.removed:,} were removed.")
+    lines += behind_lines(behind)
     show(value, as_json=json, text=lambda: "\n".join(lines))
     if failed:
         raise typer.Exit(ExitCode.FAULTS)
@@ -111,7 +112,7 @@ def import_(
 def erase(
     user: Annotated[str, typer.Argument(help="Whose text is erased.", show_default=False)],
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", metavar="", help="Do not ask.")] = False,
     json: Json = False,
 ) -> None:
     """Erase everything a person wrote, for good (GDPR, article 17); that it was done stays in the ledger."""
@@ -128,10 +129,11 @@ def erase(
     show(value, as_json=json, text=lambda: f"The text of {user} is erased; position {position} records it.{kept}")
 
 
-async def _rebuild(database: Database, user: str | None) -> tuple[int, Rebuilt]:
-    """Mark, and share the work with idle projectors until it is done."""
+async def _rebuild(database: Database, user: str | None) -> tuple[int, Rebuilt, int]:
+    """Mark, and share the work with idle projectors until it is done; how many events they have to project still."""
     import asyncio
 
+    from audit.status import events_behind
     from projector.rebuild import Rebuilt, left, mark, rebuild
 
     users = await mark(database, user)
@@ -141,7 +143,7 @@ async def _rebuild(database: Database, user: str | None) -> tuple[int, Rebuilt]:
         while True:
             done.add(await rebuild(database, advance))
             if (await left(database))[0] == 0:
-                return users, done
+                return users, done, await events_behind(database, user)
             await asyncio.sleep(_LOOK_SECONDS)
 
 

@@ -105,8 +105,11 @@ def _embedded_redis(settings: Settings) -> object:
 
 def _log_to_stderr() -> None:
     """Keep stdout for results."""
+    import logging
+
     import structlog
 
+    logging.getLogger("arq").setLevel(logging.ERROR)  # what it warns of, the command says itself
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger("error"),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

@@ -53,8 +53,17 @@ def report_text(report: Mapping[str, Any]) -> str:
     checked = f"{count(report['events'], 'event')} in {count(report['streams'], 'stream')}"
     if report["tasks"]:
         checked += f" and {count(report['tasks'], 'task')}"
+    if report["anchors"] is not None:
+        checked += f" against {count(report['anchors'], 'anchor')}"
     verdict = f"{count(len(faults), 'user')} with faults." if faults else "All is as it was written."
-    return "\n".join([*map(fault_text, faults), f"Checked {checked} in {seconds:.1f} s. {verdict}"])
+    lines = [*map(fault_text, faults), f"Checked {checked} in {seconds:.1f} s. {verdict}"]
+    return "\n".join([*lines, *behind_lines(report["behind"])])
+
+
+def behind_lines(events: int) -> list[str]:
+    """Say so where the projection does not hold all events yet."""
+    verb = "is" if events == 1 else "are"
+    return [f"{count(events, 'event')} {verb} not projected yet: a projector makes tasks of them."] if events else []
 
 
 def count(number: int, noun: str) -> str:

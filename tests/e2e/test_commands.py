@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from runtime.settings import VERSION
 from tests.servers import Database, RunningService, Servers, eventually
 
 
@@ -68,6 +69,7 @@ def shell(service: RunningService, redis_url: str, tmp_path: Path) -> Shell:
 
 def test_status_tells_the_ledger_in_numbers(shell: Shell) -> None:
     status = shell.json("status")
+    assert status["tasks_about"] == 3
     assert (status["streams"], status["events"], status["lag_events"], status["parked_users"]) == (2, 5, 0, 0)
     assert status["schema"].startswith("tasklog ")
     assert status["jobs"] == []
@@ -145,7 +147,13 @@ def test_anchors_find_what_was_cut(shell: Shell) -> None:
     assert shell.json("anchor", "--out", anchors)["streams"] == 2
     assert shell.json("anchor", "--out", anchors)["streams"] == 2
     assert len(anchors.read_text().splitlines()) == 4
-    assert shell.run("verify", "--anchors", anchors).returncode == 0
+    assert " against 2 anchors in " in shell.run("verify", "--anchors", anchors).stdout
+    assert shell.run("anchor", "--out", "-").stdout.count("\n") == 2
+    away, empty = shell.directory / "away.jsonl", shell.directory / "empty.jsonl"
+    assert shell.run("anchor", "--out", away, DATABASE_URL="postgresql://nobody:x@127.0.0.1:1/none").returncode == 1
+    assert not away.exists()
+    empty.touch()
+    assert shell.run("verify", "--anchors", empty).returncode == 2
     for table in ("events", "streams", "tasks"):
         shell.database.execute(f"DELETE FROM tasklog.{table} WHERE user_id = 'bob'")
     assert shell.run("verify").returncode == 0
@@ -164,7 +172,10 @@ def test_an_export_is_verified_and_imported_elsewhere(shell: Shell, servers: Ser
     with servers.cloned() as empty:
         assert shell.json("import", out, database=empty)["events"] == 5
         assert shell.json("status", database=empty)["lag_events"] == 5
-        assert shell.run("verify", database=empty).returncode == 0
+        for command in ("verify", "rebuild"):
+            done = shell.run(command, database=empty)
+            assert done.returncode == 0
+            assert "5 events are not projected yet" in done.stdout
     out.write_text("".join(out.read_text().splitlines(keepends=True)[1:]))
     assert shell.run("verify", "--file", out).returncode == 3
     assert shell.run("verify", "alice", "--file", out).returncode == 2
@@ -248,3 +259,20 @@ def test_a_number_that_nothing_can_have_is_wrong_usage(option: tuple[str, str], 
     )
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("-h", "./run bench"),
+        ("help", "./run chaos"),
+        ("help status", "./run status"),
+        ("status -h", "./run status"),
+        ("--version", f"Tasklog {VERSION}\n"),
+    ],
+)
+def test_help_and_the_version_are_there_in_every_usual_way(command: str, said: str) -> None:
+    run = [sys.executable, "-m", "tasklog", *command.split()]
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert said in done.stdout
