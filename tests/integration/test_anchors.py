@@ -1,10 +1,11 @@
 """A ledger that was cut or wholly rewritten is consistent in itself: the heads that were kept elsewhere tell.
 
-Seen to fail: without the check of the anchors.
+Seen to fail: without the check of the anchors, or of those behind the end, in our verifier or in the second one.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import asyncpg
@@ -55,9 +56,14 @@ async def ledger(writer: Database, projector: Database) -> Database:
 async def test_what_is_consistent_in_itself_is_found_by_the_anchors_alone(
     ledger: Database, owner: asyncpg.Connection, tmp_path: Path, name: str
 ) -> None:
-    """Whoever rewrites a stream projects it anew; the head of before is in a file that was kept elsewhere."""
+    """Whoever rewrites a stream projects it anew; the head of before is in a file that was kept elsewhere.
+
+    A second verifier, which shares no code with the first, finds the same position.
+    """
+    path = tmp_path / "anchors.jsonl"
+    path.write_text(json.dumps({"user_id": "bob", "position": 3, "hash": await _hash(owner, 3)}) + "\n")
     anchors = await _anchors(ledger, tmp_path)
-    anchors["bob"][3] = await _hash(owner, 3)
+    assert [*anchors["bob"]] == [3, 6]
     for statement in REWRITTEN[name].statements:
         await owner.execute(statement)
     await forget_projection(owner)
@@ -66,6 +72,8 @@ async def test_what_is_consistent_in_itself_is_found_by_the_anchors_alone(
     assert await first_bad_position(owner, "bob") is None
     faults = (await verify(ledger, anchors=anchors)).faults
     assert _places(faults) == [("bob", REWRITTEN[name].position)]
+    found = {user: await first_bad_position(owner, user, path) for user in ("alice", "bob", "zoe")}
+    assert found == {"alice": None, "bob": REWRITTEN[name].position, "zoe": None}
     assert _places((await verify(ledger, user_id="bob", anchors=anchors)).faults) == _places(faults)
     assert (await verify(ledger, user_id="alice", anchors=anchors)).faults == []
 
@@ -73,7 +81,7 @@ async def test_what_is_consistent_in_itself_is_found_by_the_anchors_alone(
 async def test_anchors_of_an_honest_ledger_go_on_fitting(
     ledger: Database, writer: Database, owner: asyncpg.Connection, tmp_path: Path
 ) -> None:
-    """Appending to the file and to the ledger, and erasing, contradict nothing."""
+    """For both verifiers. Appending to the file and to the ledger, and erasing, contradict nothing."""
     await _anchors(ledger, tmp_path)
     await created(writer, "bob")
     await _anchors(ledger, tmp_path)
@@ -81,6 +89,7 @@ async def test_anchors_of_an_honest_ledger_go_on_fitting(
     anchors = await _anchors(ledger, tmp_path)
     assert [*anchors["bob"]] == [6, 7, 10]
     assert (await verify(ledger, anchors=anchors)).faults == []
+    assert await first_bad_position(owner, "bob", tmp_path / "anchors.jsonl") is None
 
 
 @pytest.mark.parametrize("line", ["x", "{}", '{"user_id": "bob", "position": "6", "hash": ""}'])
