@@ -13,7 +13,7 @@ import typer
 
 from runtime.settings import VERSION, SettingsError, load_settings
 from tasklog.cli import audit, ledger
-from tasklog.cli.conventions import ExitCode, fail, tell
+from tasklog.cli.conventions import ExitCode, fail, stdout_errors, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -136,10 +136,12 @@ def help_(
     group: Any = get_command(app)
     parent = context.parent or context
     if command is None:
-        tell(parent.get_help())
+        with stdout_errors():  # rich prints it by itself
+            tell(parent.get_help())
     elif command in group.commands:
         found = group.commands[command]
-        tell(found.get_help(typer.Context(found, info_name=command, parent=parent)))
+        with stdout_errors():
+            tell(found.get_help(typer.Context(found, info_name=command, parent=parent)))
     else:
         fail(f"There is no command {command}: see ./run help.", ExitCode.USAGE)
 
