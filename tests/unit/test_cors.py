@@ -36,11 +36,11 @@ async def test_an_allowed_origin_is_echoed_and_our_headers_are_exposed() -> None
     assert "origin" in words(answer, "vary")
 
 
-def test_every_header_that_an_operation_describes_is_exposed() -> None:
+def test_every_header_that_an_operation_describes_is_exposed_but_for_the_one_that_a_browser_undoes() -> None:
     operations = [one for path in orjson.loads(FILE.read_bytes())["paths"].values() for one in path.values()]
     answers = [answer for operation in operations for answer in operation["responses"].values()]
     described = {name.lower() for answer in answers for name in answer.get("headers", ())}
-    assert {"etag", "link", "location", "x-total-count"} <= described <= EXPOSED
+    assert {"etag", "link", "location", "x-total-count"} <= described - {"content-encoding"} <= EXPOSED
 
 
 @pytest.mark.parametrize("origin", ["https://app.example.evil", "http://app.example", "null", "https://app.example:1"])
