@@ -1,4 +1,7 @@
-"""The nemesis: each function brings about one fault, and takes it back."""
+"""The nemesis: each function brings about one fault, takes it back, and says whether it happened.
+
+It may not: no statement came in time, say, or nobody was connected. What did not happen tested nothing.
+"""
 
 from __future__ import annotations
 
@@ -14,159 +17,177 @@ from typing import Any, TypeAlias
 from redis import Redis
 
 import event_log
+from tasklog.embedded.valkey import Valkey
 from tasklog.supervision.service import Service
 from tests.chaos.planted import TOGGLE_OUTSIDE_THE_LOCK
 from tests.chaos.proxy import Proxy
 from tests.chaos.world import World
 
-Fault: TypeAlias = Callable[[World, random.Random], None]
+Fault: TypeAlias = Callable[[World, random.Random], bool]
 
 _STATEMENT_SECONDS = 2.0
 
 
-def kill_gateway(world: World, rng: random.Random) -> None:
-    world.kill(rng.choice(world.gateways))
+def kill_gateway(world: World, rng: random.Random) -> bool:
+    return world.kill(rng.choice(world.gateways))
 
 
-def kill_projector(world: World, rng: random.Random) -> None:
-    world.kill(rng.choice(world.projectors))
+def kill_projector(world: World, rng: random.Random) -> bool:
+    return world.kill(rng.choice(world.projectors))
 
 
-def kill_postgres(world: World, _: random.Random) -> None:
-    world.kill(world.postgres)
+def kill_postgres(world: World, _: random.Random) -> bool:
+    return world.kill(world.postgres)
 
 
-def kill_redis(world: World, _: random.Random) -> None:
-    world.kill(world.valkey)
+def kill_redis(world: World, _: random.Random) -> bool:
+    return world.kill(world.valkey)
 
 
-def kill_gateway_at_statement(world: World, rng: random.Random) -> None:
-    _kill_at_statement(world, world.gateways, world.gateway_proxy, rng)
+def kill_gateway_at_statement(world: World, rng: random.Random) -> bool:
+    return _kill_at_statement(world, world.gateways, world.gateway_proxy, rng)
 
 
-def kill_projector_at_statement(world: World, rng: random.Random) -> None:
-    _kill_at_statement(world, world.projectors, world.projector_proxy, rng)
+def kill_projector_at_statement(world: World, rng: random.Random) -> bool:
+    return _kill_at_statement(world, world.projectors, world.projector_proxy, rng)
 
 
-def _kill_at_statement(world: World, services: list[Service], proxy: Proxy, rng: random.Random) -> None:
+def _kill_at_statement(world: World, services: list[Service], proxy: Proxy, rng: random.Random) -> bool:
     service = rng.choice(services)
-    if _at_statement(world, proxy, rng.randrange(1, 25), lambda: _signal(service, signal.SIGKILL)):
-        assert service.process is not None
-        service.process.wait(10)
-        service.start()
+    if not _at_statement(world, proxy, rng.randrange(1, 25), lambda: _signal(service, signal.SIGKILL)):
+        return False
+    assert service.process is not None
+    service.process.wait(10)
+    service.start()
+    return True
 
 
-def cut_at_statement(world: World, rng: random.Random) -> None:
+def cut_at_statement(world: World, rng: random.Random) -> bool:
     """The backend is gone between two statements, the service is not."""
     proxy = rng.choice([world.gateway_proxy, world.projector_proxy])
-    _at_statement(world, proxy, rng.randrange(1, 25), proxy.cut)
+    return _at_statement(world, proxy, rng.randrange(1, 25), proxy.cut)
 
 
-def stop_lock_holder(world: World, rng: random.Random) -> None:
+def stop_lock_holder(world: World, rng: random.Random) -> bool:
     """A projector is stopped in the middle of its transaction, with the locks that it holds there."""
-    _stop_lock_holder(world, rng, rng.uniform(1, 3))
+    return _stop_lock_holder(world, rng, rng.uniform(1, 3))
 
 
-def stop_lock_holder_long(world: World, rng: random.Random) -> None:
-    _stop_lock_holder(world, rng, 20)
+def stop_lock_holder_long(world: World, rng: random.Random) -> bool:
+    return _stop_lock_holder(world, rng, 20)
 
 
-def _stop_lock_holder(world: World, rng: random.Random, seconds: float) -> None:
-    service = rng.choice(world.projectors)
-    if _at_statement(world, world.projector_proxy, rng.randrange(1, 10), lambda: _signal(service, signal.SIGSTOP)):
-        world.pause(seconds)
-        _signal(service, signal.SIGCONT)
+def _stop_lock_holder(world: World, rng: random.Random, seconds: float) -> bool:
+    return _stop_at_statement(world, rng.choice(world.projectors), world.projector_proxy, rng, seconds)
 
 
-def stop_gateway(world: World, rng: random.Random) -> None:
-    service = rng.choice(world.gateways)
-    if _at_statement(world, world.gateway_proxy, rng.randrange(1, 10), lambda: _signal(service, signal.SIGSTOP)):
-        world.pause(rng.uniform(1, 3))
-        _signal(service, signal.SIGCONT)
+def stop_gateway(world: World, rng: random.Random) -> bool:
+    return _stop_at_statement(world, rng.choice(world.gateways), world.gateway_proxy, rng, rng.uniform(1, 3))
 
 
-def terminate_backends(world: World, rng: random.Random) -> None:
+def _stop_at_statement(world: World, service: Service, proxy: Proxy, rng: random.Random, seconds: float) -> bool:
+    if not _at_statement(world, proxy, rng.randrange(1, 10), lambda: _signal(service, signal.SIGSTOP)):
+        return False
+    world.pause(seconds)
+    _signal(service, signal.SIGCONT)
+    return True
+
+
+def terminate_backends(world: World, rng: random.Random) -> bool:
     """Some of the services' backends, or all."""
-    world.execute(
+    rows = world.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename LIKE 'tasklog_%' AND random() < $1",
         rng.choice([0.3, 1.0]),
     )
+    return any(row[0] for row in rows)
 
 
-def freeze_postgres(world: World, rng: random.Random) -> None:
-    _for_a_while(world, rng.uniform(0.3, 2), Proxy.freeze, Proxy.thaw)
+def freeze_postgres(world: World, rng: random.Random) -> bool:
+    return _for_a_while(world, rng.uniform(0.3, 2), Proxy.freeze, Proxy.thaw)
 
 
-def freeze_postgres_long(world: World, _: random.Random) -> None:
+def freeze_postgres_long(world: World, _: random.Random) -> bool:
     """Longer than any time-out of the services."""
-    _for_a_while(world, 12, Proxy.freeze, Proxy.thaw)
+    return _for_a_while(world, 12, Proxy.freeze, Proxy.thaw)
 
 
-def slow_postgres(world: World, rng: random.Random) -> None:
+def slow_postgres(world: World, rng: random.Random) -> bool:
     delay = rng.uniform(0.02, 0.2)
-    _for_a_while(world, rng.uniform(0.5, 2), lambda proxy: proxy.delay(delay), lambda proxy: proxy.delay(0))
+    return _for_a_while(world, rng.uniform(0.5, 2), lambda proxy: proxy.delay(delay), lambda proxy: proxy.delay(0))
 
 
-def unreachable_postgres(world: World, rng: random.Random) -> None:
+def unreachable_postgres(world: World, rng: random.Random) -> bool:
     proxies = [world.gateway_proxy, world.projector_proxy]
     for proxy in proxies:
         world.background.run(proxy.close())
     world.pause(rng.uniform(0.3, 2))
     for proxy in proxies:
         world.background.run(proxy.open())
+    return True
 
 
-def lose_commits(world: World, rng: random.Random) -> None:
+def lose_commits(world: World, rng: random.Random) -> bool:
     """Commits happen, and their answers are lost."""
-    for proxy in (world.gateway_proxy, world.projector_proxy):
+    proxies = (world.gateway_proxy, world.projector_proxy)
+    before = sum(proxy.lost for proxy in proxies)
+    for proxy in proxies:
         world.background.call(proxy.lose_commits, rng.randrange(1, 4))
     world.pause(rng.uniform(0.3, 0.8))
+    return sum(proxy.lost for proxy in proxies) > before
 
 
-def flush_redis(world: World, _: random.Random) -> None:
+def flush_redis(world: World, _: random.Random) -> bool:
     with Redis.from_url(world.valkey.url) as redis:
-        redis.flushall()
+        return bool(redis.flushall())
 
 
-def full_redis(world: World, rng: random.Random) -> None:
+def full_redis(world: World, rng: random.Random) -> bool:
     with Redis.from_url(world.valkey.url) as redis:
         redis.config_set("maxmemory", "1")
         world.pause(rng.uniform(0.5, 2))
         redis.config_set("maxmemory", "64mb")
+    return True
 
 
-def freeze_redis(world: World, rng: random.Random) -> None:
-    assert world.valkey.process is not None
-    world.valkey.process.send_signal(signal.SIGSTOP)
+def freeze_redis(world: World, rng: random.Random) -> bool:
+    frozen = _signal(world.valkey, signal.SIGSTOP)
     world.pause(rng.uniform(0.5, 3))
-    world.valkey.process.send_signal(signal.SIGCONT)
+    _signal(world.valkey, signal.SIGCONT)
+    return frozen
 
 
-def unreachable_redis(world: World, rng: random.Random) -> None:
+def unreachable_redis(world: World, rng: random.Random) -> bool:
     world.background.run(world.redis_proxy.close())
     world.pause(rng.uniform(0.5, 2))
     world.background.run(world.redis_proxy.open())
+    return True
 
 
-def fill_disk(world: World, rng: random.Random) -> None:
+def fill_disk(world: World, rng: random.Random) -> bool:
     """No byte is left where Postgres stores; it may panic, and is started again when there is room."""
     filler = world.directory / "postgres" / "filler"
+    is_full = False
     with filler.open("wb", buffering=0) as file:
         end = time.monotonic() + rng.uniform(1, 3)
         while time.monotonic() < end:
             try:
                 file.write(b"\0" * 2**16)
             except OSError:
+                is_full = True
                 time.sleep(0.02)
     filler.unlink()
+    return is_full
 
 
-def jump(world: World, rng: random.Random) -> None:
+def jump(world: World, rng: random.Random) -> bool:
     """The clock of services and Postgres is an hour off, one way or the other, or right again."""
-    (world.directory / "clock").write_text(rng.choice(["+3600", "-3600", "+0"]))
+    clock, time_off = world.directory / "clock", rng.choice(["+3600", "-3600", "+0"])
+    before = clock.read_text()
+    clock.write_text(time_off)
+    return time_off != before
 
 
-def terminate_gateway(world: World, rng: random.Random) -> None:
+def terminate_gateway(world: World, rng: random.Random) -> bool:
     """SIGTERM under load: it ends by itself, in time and with code 0."""
     service = rng.choice(world.gateways)
     assert service.process is not None
@@ -177,47 +198,52 @@ def terminate_gateway(world: World, rng: random.Random) -> None:
         world.complaints.append(f"SIGTERM: exit code {code} after {time.monotonic() - began:.1f} s")
     service.start()
     world.wait_until_healthy(10)
+    return True
 
 
-def pass_time(world: World, _: random.Random) -> None:
+def pass_time(world: World, _: random.Random) -> bool:
     """Nothing, but for a fault that is planted in the services."""
     world.pause(1)
+    return True
 
 
-def decide_outside_the_lock(world: World, _: random.Random) -> None:
+def decide_outside_the_lock(world: World, _: random.Random) -> bool:
     """Planted, for the checker to find: the append no longer looks at the version that was decided on."""
     text = (Path(event_log.__file__).parent / "functions.sql").read_text()
     for sound, broken in TOGGLE_OUTSIDE_THE_LOCK:
         assert sound in text, sound
         text = text.replace(sound, broken)
     world.execute_script(text)
+    return True
 
 
-def _for_a_while(world: World, seconds: float, begin: Callable[[Proxy], Any], end: Callable[[Proxy], Any]) -> None:
+def _for_a_while(world: World, seconds: float, begin: Callable[[Proxy], Any], end: Callable[[Proxy], Any]) -> bool:
     proxies = [world.gateway_proxy, world.projector_proxy]
     for proxy in proxies:
         world.background.call(begin, proxy)
     world.pause(seconds)
     for proxy in proxies:
         world.background.call(end, proxy)
+    return True
 
 
-def _at_statement(world: World, proxy: Proxy, number: int, action: Callable[[], None]) -> bool:
-    """Act before the `number`th statement from now; False if there were not so many in time."""
-    reached = threading.Event()
+def _at_statement(world: World, proxy: Proxy, number: int, action: Callable[[], bool]) -> bool:
+    """Act before the `number`th statement from now; False if there were not so many in time, or it had no effect."""
+    reached, effects = threading.Event(), []
 
     def act() -> None:
-        action()
+        effects.append(action())
         reached.set()
 
     world.background.call(proxy.at_statement, number, act)
-    if reached.wait(_STATEMENT_SECONDS):
-        return True
-    world.background.call(proxy.at_statement, 0, None)
-    return reached.is_set()
+    if not reached.wait(_STATEMENT_SECONDS):
+        world.background.call(proxy.at_statement, 0, None)
+    return any(effects)
 
 
-def _signal(service: Service, number: signal.Signals) -> None:
-    assert service.process is not None
-    if service.process.poll() is None:
-        os.kill(service.process.pid, number)
+def _signal(part: Service | Valkey, number: signal.Signals) -> bool:
+    assert part.process is not None
+    if part.process.poll() is not None:
+        return False
+    os.kill(part.process.pid, number)
+    return True

@@ -62,9 +62,12 @@ class Proxy:
         self._flowing.set()
         self.cut()
 
-    def cut(self) -> None:
-        for link in list(self._links):
+    def cut(self) -> bool:
+        """Cut all connections; False if there is none."""
+        links = list(self._links)
+        for link in links:
             link.cut()
+        return bool(links)
 
     def freeze(self) -> None:
         """Pass nothing on, in either direction, and cut nothing."""

@@ -33,6 +33,8 @@ def run_scenario(  # noqa: PLR0913 - what a run shares, and this scenario's part
         world.open()
         world.pause(0.5)
         inject(world, scenario, rng, max(_LEAST_SECONDS, seconds - _OVERHEAD_SECONDS))
+        if not world.faults:
+            violations.append(Violation("the fault was there", "all", "none happened"))
         violations += heal(world, scenario.lag_seconds)
         violations += judge(world)
         if scenario.check is not None:
@@ -49,15 +51,13 @@ def run_scenario(  # noqa: PLR0913 - what a run shares, and this scenario's part
 
 
 def inject(world: World, scenario: Scenario, rng: random.Random, seconds: float) -> None:
-    """Faults one after the other: each kind once first, then by chance."""
+    """Faults one after the other: each kind once first, then by chance. One that did not happen does not count."""
     if scenario.body is not None:
         scenario.body(world, rng, seconds)
         return
     end = time.monotonic() + seconds
-    for number in range(scenario.count):
-        if time.monotonic() > end:
-            return
-        fault = scenario.faults[number] if number < len(scenario.faults) else rng.choice(scenario.faults)
-        fault(world, rng)
-        world.faults += 1
+    while world.faults < scenario.count and time.monotonic() < end:
+        is_first = world.faults < len(scenario.faults)
+        fault = scenario.faults[world.faults] if is_first else rng.choice(scenario.faults)
+        world.faults += fault(world, rng)
         world.pause(rng.uniform(0.05, scenario.pause))

@@ -63,8 +63,10 @@ class SupervisedWorld(World):
             self.supervisor.wait()
 
 
-def kill_child(world: World, rng: random.Random) -> None:
-    """Kill -9 of whichever: gateway, projector, Postgres or Valkey."""
+def kill_child(world: World, rng: random.Random) -> bool:
+    """Kill -9 of whichever: gateway, projector, Postgres or Valkey; False if there is none."""
     assert isinstance(world, SupervisedWorld)
-    if children := world.children():
+    children = world.children()
+    if children:
         os.kill(rng.choice(children), signal.SIGKILL)
+    return bool(children)

@@ -168,12 +168,14 @@ class World:
         with patch("tasklog.embedded.postgres.plain_environment", lambda: environment):
             self.postgres.start()
 
-    def kill(self, part: Service | Postgres | Valkey) -> None:
-        """Kill -9, and start again at once."""
+    def kill(self, part: Service | Postgres | Valkey) -> bool:
+        """Kill -9, and start again at once; False if it had ended before."""
         assert part.process is not None
+        was_running = part.process.poll() is None
         part.process.kill()
         part.process.wait(10)
         self.start(part)
+        return was_running
 
     def start(self, part: Service | Postgres | Valkey) -> None:
         if isinstance(part, Postgres):
