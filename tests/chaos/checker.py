@@ -22,7 +22,7 @@ _EVENTS_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "create": ("task.created",),
     "edit": ("task.edited",),
     "toggle": _TOGGLES,
-    "set": _TOGGLES,
+    "set": _TOGGLES,  # the one that its body asks for, see _fits
     "delete": ("task.deleted",),
 }
 
@@ -52,9 +52,9 @@ class Evidence:
                 self.recorded[event.marker].append(event)
 
     @cached_property
-    def versions(self) -> dict[tuple[str, int, int], TaskObject | None]:
+    def versions(self) -> dict[tuple[str, int | None, int | None], TaskObject | None]:
         """What each task was at each of its versions, None where it was deleted; up to an illegal event."""
-        found: dict[tuple[str, int, int], TaskObject | None] = {}
+        found: dict[tuple[str, int | None, int | None], TaskObject | None] = {}
         for user, stream in self.stored.streams.items():
             tasks: dict[int, TaskObject] = {}
             for event in stream:
@@ -120,11 +120,13 @@ def _check_group(evidence: Evidence, group: Sequence[Operation]) -> Iterator[Vio
 
 def _fits(operation: Operation, events: Sequence[Event]) -> bool:
     (event, *others) = events
+    body = operation.body or {}
     return (
         not others
         and event.type in _EVENTS_OF[operation.kind]
         and operation.task_id in {None, event.task_id}
-        and event.data.get("title") == (operation.body or {}).get("title")
+        and all(event.data.get(name) == body.get(name) for name in ("title", "description"))
+        and body.get("completed") in {None, event.type == "task.completed"}
     )
 
 
@@ -133,15 +135,16 @@ def _check_acknowledged(evidence: Evidence, operation: Operation, done: Sequence
     if not done and operation.kind != "set":
         yield Violation("an acknowledged write is in the ledger", user, str(operation))
         return
+    before = done[0].version - 1 if done else operation.number
+    if operation.if_match not in {None, before}:
+        yield Violation("If-Match holds", user, f"{operation}: If-Match {operation.if_match}, it was at {before}")
     if operation.kind == "delete":
         return
     answer, version = operation.json(), operation.number
     if done and version != done[0].version:
         yield Violation("an answer gives its version", user, f"{operation}: {version}, stored {done[0].version}")
-    if done and operation.if_match is not None and done[0].version != operation.if_match + 1:
-        yield Violation("If-Match holds", user, f"{operation}: If-Match {operation.if_match}, {done[0].version}")
-    task = evidence.versions.get((user, answer["id"], version or 0))
+    task = evidence.versions.get((user, answer["id"], version))
     if task is None or contract_fields(task) != answer:
         yield Violation("an answer is the task after the write", user, f"{operation}: {answer}, stored {task}")
-    if operation.kind == "set" and answer["completed"] is not (operation.body or {})["completed"]:
+    if operation.kind == "set" and operation.body != {"completed": answer["completed"]}:
         yield Violation("a set sets", user, str(operation))

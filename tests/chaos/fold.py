@@ -62,7 +62,7 @@ def apply(tasks: dict[int, TaskObject], event: Event) -> None:
         }
         return
     if task is None or event.version != task["version"] + 1:
-        raise IllegalEventError(f"{event.type} does not follow version {task and task['version']}")
+        raise IllegalEventError(f"{event.type} does not follow with version {event.version}")
     change: TaskObject = {"version": event.version, "updated_at": at}
     if event.type in {"task.completed", "task.reopened"}:
         change["completed"] = event.type == "task.completed"

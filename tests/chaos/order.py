@@ -26,7 +26,7 @@ class Timeline:
         self.stream = evidence.stored.streams.get(user, [])
         asked = [evidence.by_marker.get(event.marker) for event in self.stream]
         self._asked = list(accumulate((one.invoked if one else -math.inf for one in asked), max))
-        self._places: dict[tuple[int, int], int] = {}
+        self._places: dict[tuple[int | None, int | None], int] = {}
         self._ends: dict[int, int] = {}
         for event in self.stream:
             self._places[event.task_id, event.version] = event.position
@@ -43,11 +43,12 @@ class Timeline:
     def ceiling(self, moment: float) -> int:
         return bisect_right(self._asked, moment)
 
-    def at(self, task_id: int, version: int) -> tuple[int, int]:
+    def at(self, task_id: int | None, version: int | None) -> tuple[int, int]:
         """The first and the last position at which the task is at this version; (0, 0) for none."""
         first = self._places.get((task_id, version), 0)
-        after = self._places.get((task_id, version + 1), _AFTER_ALL)
-        return (first, after - 1) if first else (0, 0)
+        if not first:
+            return 0, 0
+        return first, self._places.get((task_id, version + 1), _AFTER_ALL) - 1
 
     def absent(self, task_id: int) -> list[tuple[int, int]]:
         """The spans of positions in which there is no such task."""
@@ -58,14 +59,11 @@ class Timeline:
         """The positions that an acknowledged operation may reflect: its own event's, or those that it read."""
         if events := evidence.recorded.get(operation.marker):
             return events[0].position, events[0].position
-        number = operation.number
         if operation.kind == "list":
-            return number or 0, number or 0
-        if number is None or operation.key is not None:
+            return operation.number or 0, operation.number or 0
+        if operation.key is not None:
             return 0, _AFTER_ALL  # told again what was done under the key
-        if operation.kind in {"get", "set"} and operation.task_id is not None:
-            return self.at(operation.task_id, number)
-        return 0, _AFTER_ALL
+        return self.at(operation.task_id, operation.number)
 
 
 def check_order(evidence: Evidence) -> Iterator[Violation]:
@@ -100,15 +98,19 @@ def _check_place(evidence: Evidence, timeline: Timeline, operation: Operation) -
 
 
 def _check_refusals(timeline: Timeline, operations: Sequence[Operation]) -> Iterator[Violation]:
-    """A 404 and a 412 were true at some moment between invoke and return."""
+    """A 404 and a 412 were true at some moment between invoke and return, and of what was asked for."""
     for operation in operations:
-        if operation.task_id is None or operation.status not in {404, 412}:
+        if operation.status not in {404, 412}:
             continue
         floor, ceiling = timeline.floor(operation.invoked), timeline.ceiling(operation.returned)
-        if operation.status == 404:
+        if operation.task_id is None:
+            true = False
+        elif operation.status == 404:
             true = any(first <= ceiling and floor <= last for first, last in timeline.absent(operation.task_id))
+        elif operation.if_match is None:
+            true = False
         else:
-            first, last = timeline.at(operation.task_id, operation.if_match or 0)
+            first, last = timeline.at(operation.task_id, operation.if_match)
             true = not (first <= floor and ceiling <= last)
         if not true:
             detail = f"{operation}: it held all the time from {floor} to {ceiling}"
@@ -124,7 +126,7 @@ def _check_bodies(
         if operation.status == 200 and operation.kind == "list":
             lists[operation.number or 0].append(operation)
         elif operation.status == 200 and operation.kind == "get":
-            task = evidence.versions.get((user, operation.task_id or 0, operation.number or 0))
+            task = evidence.versions.get((user, operation.task_id, operation.number))
             if task is None or contract_fields(task) != operation.json():
                 yield Violation("a read is the fold", user, f"{operation}: {operation.answer!r}, stored {task}")
     yield from _check_lists(stream, user, lists)

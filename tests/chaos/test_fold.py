@@ -1,0 +1,71 @@
+"""The checker's own fold, which all is measured by: what it must give is written out."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.chaos.by_hand import STEPS, stream, tasks_at
+from tests.chaos.fold import TaskObject, contract_fields, listed, title_key
+
+MILK = {
+    "id": 1,
+    "user_id": "anna",
+    "title": "Milk w4",
+    "description": None,
+    "completed": True,
+    "created_at": "2026-01-01T00:00:01Z",
+    "updated_at": "2026-01-01T00:00:04Z",
+}
+
+
+def test_events_give_tasks() -> None:
+    assert tasks_at(stream(STEPS)) == {1: {**MILK, "version": 3, "created_position": 1}}
+
+
+def test_a_task_is_reopened_described_and_cleared() -> None:
+    steps = [*STEPS, ("w6", "task.reopened", 1, {}), ("w7", "task.edited", 1, {"description": "two litres"})]
+    task = tasks_at(stream(steps))[1]
+    assert (task["completed"], task["title"], task["description"], task["version"]) == (
+        False,
+        "Milk w4",
+        "two litres",
+        5,
+    )
+    cleared = tasks_at(stream([*steps, ("w8", "task.edited", 1, {"description": None})]))[1]
+    assert (cleared["description"], cleared["updated_at"]) == (None, "2026-01-01T00:00:08Z")
+
+
+def test_an_answer_has_the_fields_of_the_contract() -> None:
+    assert contract_fields(tasks_at(stream(STEPS))[1]) == MILK
+
+
+@pytest.mark.parametrize(
+    ("title", "key"),
+    [("Milk", "milk"), ("STRASSE", "strasse"), ("Straße", "strasse"), ("ﬁne", "fine"), ("x" * 300, "x" * 200)],
+)
+def test_titles_are_compared_as_a_person_does(title: str, key: str) -> None:
+    assert title_key(title) == key
+
+
+@pytest.mark.parametrize(
+    ("query", "page", "total"),
+    [
+        ("", [3, 2, 4, 1], 4),
+        ("?status=all", [3, 2, 4, 1], 4),
+        ("?status=pending", [2, 4, 1], 3),
+        ("?status=completed", [3], 1),
+        ("?sort=created&limit=2", [3, 2], 4),
+        ("?sort=title", [4, 1, 2, 3], 4),
+        ("?sort=title&limit=3", [4, 1, 2], 4),
+        ("?limit=9", [3, 2, 4, 1], 4),
+    ],
+)
+def test_a_list_is_as_its_query_says(query: str, page: list[int], total: int) -> None:
+    """By title, those alike by id; else the newest first, whatever its id."""
+    titles = {1: ("milk", 1), 4: ("Apple", 2), 2: ("Milk", 3), 3: ("zebra", 4)}
+    tasks: dict[int, TaskObject] = {
+        number: {"id": number, "title": title, "completed": number == 3, "created_position": position, "version": 1}
+        for number, (title, position) in titles.items()
+    }
+    found, count = listed(tasks, query)
+    assert ([task["id"] for task in found], count) == (page, total)
