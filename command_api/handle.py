@@ -82,13 +82,13 @@ async def handle(database: Fetching, known: KnownStates, requests: Sequence[Comm
     except (HistoryError, UnreadableEventError) as error:
         raise LoadError from error
     decisions = _decide_all(requests, states, before)
-    appends = [
-        _append(request, decision)
-        for request, decision in zip(requests, decisions, strict=True)
-        if _is_appended(request, decision)
-    ]
-    appended = iter(await append(database, appends) if appends else ())
-    outcomes = list(_settle(requests, decisions, appended, states, proved))
+    appends = {
+        n: _append(request, decision)
+        for n, (request, decision) in enumerate(zip(requests, decisions, strict=True))
+        if isinstance(decision, Decision) and (decision.events or request.once is not None)
+    }
+    results = await append(database, [*appends.values()]) if appends else []
+    outcomes = list(_settle(requests, decisions, dict(zip(appends, results, strict=True)), states, proved))
     for key in proved:
         known.keep(key, states[key])
     return outcomes
@@ -153,12 +153,7 @@ def _foreseen(task_id: int, version: int, events: Sequence[TaskEvent]) -> Iterat
         yield Recorded(event=event, task_id=task_id, position=0, version=n, recorded_at=_NO_TIME)
 
 
-def _is_appended(request: CommandRequest, decision: Decided) -> bool:
-    return isinstance(decision, Decision) and (bool(decision.events) or request.once is not None)
-
-
-def _append(request: CommandRequest, decision: Decided) -> Append:
-    assert isinstance(decision, Decision)
+def _append(request: CommandRequest, decision: Decision) -> Append:
     return Append(
         user_id=request.user_id,
         task_id=request.task_id,
@@ -173,15 +168,15 @@ def _append(request: CommandRequest, decision: Decided) -> Append:
 def _settle(
     requests: Sequence[CommandRequest],
     decisions: Sequence[Decided],
-    appended: Iterator[tuple[Recorded, ...] | Refused],
+    appended: Mapping[int, tuple[Recorded, ...] | Refused],
     states: dict[TaskKey, TaskState],
     proved: set[TaskKey],
 ) -> Iterator[Outcome]:
-    """Each request's outcome; `states` and `proved` follow what was appended."""
+    """Each request's outcome; `states` and `proved` follow what was appended, by its request's place."""
     refused: dict[TaskKey, Refused] = {}
-    for request, decision in zip(requests, decisions, strict=True):
+    for n, (request, decision) in enumerate(zip(requests, decisions, strict=True)):
         key = (request.user_id, request.task_id or 0)
-        result = next(appended) if _is_appended(request, decision) else None
+        result = appended.get(n)
         if isinstance(decision, Repeated):
             yield decision.outcome
         elif isinstance(result, tuple):
@@ -193,6 +188,8 @@ def _settle(
         elif isinstance(result, Refused):
             refused[key] = result
             yield result
+        elif request.task_id is None and isinstance(decision, CommandError):
+            yield decision  # of a new task nothing is known that could be old
         elif key in refused:
             yield refused[key]
         elif key not in proved:

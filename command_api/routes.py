@@ -60,7 +60,7 @@ def _answer(description: str, headers: dict[str, Any]) -> dict[str, Any]:
     summary="Create a task",
     status_code=201,
     response_class=Response,
-    responses={201: _answer("The new task", _ETAG | _LOCATION), **problems(401, 403, 409, 413, 415, 422, 429)},
+    responses={201: _answer("The new task", _ETAG | _LOCATION), **problems(401, 403, 409, 412, 413, 415, 422, 429)},
     openapi_extra=task_route(parameters=("user_id", "idempotency_key"), requestBody=_body(CreateTaskBody)),
 )
 async def create_task(request: Request) -> Response:

@@ -75,24 +75,23 @@ async def append(
     """
     random = io.BytesIO(os.urandom(_RANDOM * sum(len(command.events) for command in appends)))
     rows = [row for n, command in enumerate(appends) for row in _rows(n, command, random)]
-    outcomes: list[list[Recorded] | Refused] = [[] for _ in appends]
+    refused: dict[int, Refused] = {}
+    recorded: list[list[Recorded]] = [[] for _ in appends]
     for row in await database.fetch(APPEND, *(list(column) for column in zip(*rows, strict=True)), wait):
-        n, events = row["command"], outcomes[row["command"]]
-        if row["outcome"] != "appended" or isinstance(events, Refused):
-            outcomes[n] = Refused(row["outcome"])
-            continue
-        if row["position"] is None:
-            continue
-        events.append(
-            Recorded(
-                event=appends[n].events[len(events)],
-                task_id=row["task_id"],
-                position=row["position"],
-                version=appends[n].expected_version + len(events) + 1,
-                recorded_at=row["recorded_at"],
+        n, events = row["command"], recorded[row["command"]]
+        if row["outcome"] != "appended":
+            refused[n] = Refused(row["outcome"])
+        elif row["position"] is not None:
+            events.append(
+                Recorded(
+                    event=appends[n].events[len(events)],
+                    task_id=row["task_id"],
+                    position=row["position"],
+                    version=appends[n].expected_version + len(events) + 1,
+                    recorded_at=row["recorded_at"],
+                )
             )
-        )
-    return [outcome if isinstance(outcome, Refused) else tuple(outcome) for outcome in outcomes]
+    return [refused.get(n) or tuple(events) for n, events in enumerate(recorded)]
 
 
 def _rows(n: int, command: Append, random: io.BytesIO) -> list[tuple[object, ...]]:
