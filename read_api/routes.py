@@ -13,7 +13,7 @@ from edge.openapi import Task as TaskObject
 from edge.openapi import problems, task_route
 from edge.owner import EdgeState, owner, path_task_id, task_not_found
 from edge.problems import invalid
-from edge.service import ReadyRoute
+from edge.service import ReadyRoute, json_response
 from read_api.compression import json_answer
 from read_api.cursor import encode
 from read_api.etags import entity_tag, is_known
@@ -137,7 +137,9 @@ async def read_task(request: Request) -> Response:
         at = f"@{then}"
     if task is None:
         raise task_not_found(request)
-    return await _validated(request, task.body, {"ETag": entity_tag(f"{task.version}{at}"), **headers})
+    headers["ETag"] = entity_tag(f"{task.version}{at}")
+    # Never compressed: that weakens the tag, and If-Match takes strong ones alone.
+    return _unchanged(request, headers) or json_response(task.body, headers=headers)
 
 
 @router.get(
@@ -189,7 +191,7 @@ async def _history(request: Request, user_id: str, query: HistoryQuery, page: Hi
         asked = {"after": page.next, "limit": query.limit} | ({"type": query.type} if query.type else {})
         path = "history" if query.task_id is None else f"tasks/{query.task_id}/history"
         headers["Link"] = _next_link(user_id, path, asked)
-    return await _validated(request, page.body, headers)
+    return _unchanged(request, headers) or await json_answer(request, page.body, headers)
 
 
 def _database(request: Request) -> Database:
@@ -221,11 +223,6 @@ def _list_headers(user_id: str, query: TaskQuery, page: TaskPage, etag: str) -> 
 def _next_link(user_id: str, path: str, asked: dict[str, Any]) -> str:
     """A path-absolute reference: right behind any gateway, whatever host it is called by."""
     return f'</api/{quote(user_id, safe="")}/{path}?{urlencode(asked)}>; rel="next"'
-
-
-async def _validated(request: Request, body: bytes, headers: dict[str, str]) -> Response:
-    """The body, or 304 where the client has it already."""
-    return _unchanged(request, headers) or await json_answer(request, body, headers)
 
 
 def _unchanged(request: Request, headers: dict[str, str]) -> Response | None:
