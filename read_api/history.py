@@ -12,7 +12,7 @@ from domain.commands import UNSET
 from domain.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskReopened
 from event_log.chain import GENESIS
 from event_log.codec import UnreadableEventError, decode
-from read_api.queries import MARK_DIGITS, Head
+from read_api.queries import MARK_DIGITS, Head, json_array
 from runtime.database import Database
 
 HISTORY: Final = "SELECT * FROM tasklog.history($1, $2, $3, $4, $5)"
@@ -63,13 +63,13 @@ async def history(database: Database, user_id: str, query: HistoryQuery) -> Hist
     (row,) = await database.fetch(HISTORY, user_id, query.task_id, query.type, query.after, query.limit)
     if not row["known"]:
         return None
-    found = _json(row["page"])
+    found = json_array(row["page"])
     events = found[: query.limit]
     following = events[-1]["position"] if len(found) > query.limit else row["looked_at"]
     page = {
         "user_id": user_id,
         "head": {"position": row["head"] or 0, "hash": row["head_hash"] or GENESIS},
-        "events": _entries(events, _json(row["before"])),
+        "events": _entries(events, json_array(row["before"])),
         "next": following,
     }
     head = Head(row["head"] or 0, (row["head_hash"] or "")[:MARK_DIGITS])
@@ -141,7 +141,3 @@ def _object(text: str | None) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def _json(text: str | None) -> list[Any]:
-    return [] if text is None else list(orjson.loads(text))

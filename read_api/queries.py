@@ -71,7 +71,7 @@ class Head(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskPage:
-    """A JSON array of tasks as they are at `head`; `total` and `next` only for a page."""
+    """A JSON array of tasks as they are at `head`, without a mark in the past; `total` and `next` only for a page."""
 
     body: bytes
     head: Head
@@ -131,7 +131,7 @@ def _page(row: Mapping[str, Any], user_id: str, query: TaskQuery) -> TaskPage:
         return TaskPage(body=row["body"].encode(), head=_head(row))
     after = query.after
     changed = [_entry(user_id, query, task) for task in _changed(row) if matches(query, task)]
-    entries = [_stored(*stored) for stored in _json(row["page"])]
+    entries = [_stored(*stored) for stored in json_array(row["page"])]
     entries += [entry for entry in changed if after is None or entry.place > place(after.key, after.id)]
     entries.sort(key=lambda entry: entry.place)
     page = entries[: query.limit]
@@ -183,13 +183,14 @@ def _head(row: Mapping[str, Any]) -> Head:
 
 def _changed(row: Mapping[str, Any]) -> Iterable[Task]:
     """The tasks that the tail touches, as they are after it."""
-    states: dict[int, TaskState] = {task["id"]: task_of(task) for task in _json(row["touched"])}
-    for event in filter(None, map(recorded, _json(row["tail"]))):
+    states: dict[int, TaskState] = {task["id"]: task_of(task) for task in json_array(row["touched"])}
+    for event in filter(None, map(recorded, json_array(row["tail"]))):
         states[event.task_id] = evolve(states.get(event.task_id, NoTask()), event)
     return [state for state in states.values() if isinstance(state, Task)]
 
 
-def _json(text: str | None) -> list[Any]:
+def json_array(text: str | None) -> list[Any]:
+    """The JSON array of a column, an empty one for NULL."""
     return [] if text is None else list(orjson.loads(text))
 
 

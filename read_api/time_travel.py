@@ -72,9 +72,12 @@ async def list_tasks_as_of(database: Database, user_id: str, query: TaskQuery, p
         body=await _array(user_id, page),
         head=Head(position),
         total=None if query.limit is None else len(tasks),
-        next=last
-        and Cursor(sort=query.sort, status=query.status, key=sort_key(query, last), id=last.id, as_of=position),
+        next=None if last is None else _cursor(query, last, position),
     )
+
+
+def _cursor(query: TaskQuery, last: Task, position: int) -> Cursor:
+    return Cursor(sort=query.sort, status=query.status, key=sort_key(query, last), id=last.id, as_of=position)
 
 
 async def get_task_as_of(database: Database, user_id: str, task_id: int, position: int) -> TaskBody | None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
+from read_api.kept_pages import KEPT_SECONDS, KeptPages
 from read_api.queries import Head, TaskPage, TaskQuery
-from read_api.reader import KEPT_SECONDS, KeptPages
 from tests.servers import eventually_async
 
 QUERY = TaskQuery()
@@ -48,18 +48,18 @@ async def test_a_page_is_forgotten_after_its_time_though_nothing_else_is_kept() 
     kept = KeptPages(seconds=0.05)
     for user in ("a", "b"):
         kept.keep((user, QUERY), page(1))
-        await eventually_async(lambda: not kept._pages)
-    assert kept._bytes == 0
+        await eventually_async(lambda: not kept._kept._kept)
+    assert kept._kept._weight == 0
 
 
 async def test_who_is_asked_for_in_time_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr("read_api.reader.time.monotonic", lambda: now)
+    monkeypatch.setattr("runtime.ageing.time.monotonic", lambda: now)
     kept = KeptPages()
     kept.keep(("asked for", QUERY), page(1))
     kept.keep(("forgotten", QUERY), page(1))
     now = KEPT_SECONDS - 1
     assert kept.get(("asked for", QUERY))
     now = KEPT_SECONDS + 1
-    kept._forget_old()
+    kept._kept._forget_old()
     assert [bool(kept.get((user, QUERY))) for user in ("asked for", "forgotten")] == [True, False]
