@@ -1,4 +1,4 @@
-"""The one place where errors become problems."""
+"""Where errors become problems; what only one of the APIs raises, its `app.py` adds."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ _HEALTH: Final = orjson.dumps({"status": "healthy", "version": VERSION})
 class ReadyRoute(APIRoute):
     """A route that FastAPI documents and Starlette runs: the endpoint takes the request and gives the ready response.
 
-    Measured in process, /health with its log line: 43 us a request by FastAPI's router and layers, 25 by Starlette's.
+    What that saves stands in docs/decisions/0007.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
