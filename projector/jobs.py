@@ -13,6 +13,7 @@ from uuid import uuid4
 import orjson
 import structlog
 from arq import ArqRedis, Worker, cron, func
+from arq.constants import in_progress_key_prefix
 from redis.exceptions import RedisError
 
 from event_log.read import NoStreamError
@@ -131,7 +132,7 @@ def _coroutine(job: Job) -> Callable[..., Coroutine[Any, Any, None]]:
         redis: ArqRedis = ctx["redis"]
         state = JobState(id=ctx["job_id"], name=job.name, arguments=arguments)
         try:
-            async with shown(redis, state) as progress:
+            async with shown(redis, state, claim=in_progress_key_prefix + state.id) as progress:
                 state.result = await job.run(ctx["database"], progress, **arguments)
         except (UnavailableError, OSError, RedisError, NoStreamError) as error:
             log.error("a job failed", job=job.name, error=type(error).__name__)  # noqa: TRY400 - no fault of the code
