@@ -65,7 +65,7 @@ async def _from_router(request: Request, error: HTTPException) -> Response:
     """404 or 405 of the router; a service knows only its own methods, so the path decides between them."""
     if error.status_code not in (_NOT_FOUND, _NOT_ALLOWED):
         return problem(error.status_code, error.detail, headers=error.headers)
-    allowed = allowed_methods(request.url.path)
+    allowed = allowed_methods(request.scope["path"])
     if allowed is None and error.status_code == _NOT_ALLOWED:
         allowed = "GET, HEAD"  # the pages of the documentation
     if allowed is None:

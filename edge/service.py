@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -57,7 +58,15 @@ class ReadyRoute(APIRoute):
 
     def plain(self) -> Route:
         """The route as Starlette runs it."""
-        return Route(self.path, _Answer(self.endpoint), methods=self.methods, name=self.name)
+        return _WholeRoute(self.path, _Answer(self.endpoint), methods=self.methods, name=self.name)
+
+
+class _WholeRoute(Route):
+    """A route of its path and nothing behind it: the `$` of Starlette lets a line feed follow."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.path_regex = re.compile(self.path_regex.pattern.removesuffix("$") + r"\Z")
 
 
 class _Service(FastAPI):
@@ -164,4 +173,5 @@ def _documentation() -> list[Route]:
     async def openapi(_request: Request) -> Response:
         return json_response(document())
 
-    return [Route("/openapi.json", openapi), Route("/docs", docs), Route(_ASSETS + "/{name}", asset)]
+    pages = {"/openapi.json": openapi, "/docs": docs, _ASSETS + "/{name}": asset}
+    return [_WholeRoute(path, page) for path, page in pages.items()]

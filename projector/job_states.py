@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 STATES: Final = "tasklog:job-states"
 _KEPT: Final = 20
 _BEAT_SECONDS: Final = 1.0
-_SILENT_SECONDS: Final = 30.0
+_SILENT_SECONDS: Final = 30
 
 
 def _now() -> str:
@@ -85,8 +85,11 @@ async def forget_old(redis: Redis) -> None:
 
 
 @asynccontextmanager
-async def shown(redis: Redis, state: JobState) -> AsyncIterator[Meter]:
-    """Show a job as running while it does, with its progress, and then how it ended: `state.result` or an error."""
+async def shown(redis: Redis, state: JobState, claim: str) -> AsyncIterator[Meter]:
+    """Show a job as running while it does, with its progress, and then how it ended: `state.result` or an error.
+
+    The key `claim` keeps others from running it: while the job runs it does not expire, and soon after a kill it does.
+    """
     meter, began = Meter(), time.monotonic()
 
     def measure() -> None:
@@ -96,6 +99,8 @@ async def shown(redis: Redis, state: JobState) -> AsyncIterator[Meter]:
     async def beat() -> None:
         while True:
             measure()
+            with suppress(RedisError, OSError):
+                await redis.expire(claim, _SILENT_SECONDS)
             await state.write(redis)
             await asyncio.sleep(_BEAT_SECONDS)
 

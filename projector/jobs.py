@@ -13,11 +13,11 @@ from uuid import uuid4
 import orjson
 import structlog
 from arq import ArqRedis, Worker, cron, func
+from arq.constants import in_progress_key_prefix
 from redis.exceptions import RedisError
 
 from event_log.read import NoStreamError
-from projector.catch_up import catch_up
-from projector.job_states import JobState, Meter, shown
+from projector.job_states import JobState, shown
 from runtime.database import Database, UnavailableError
 from runtime.settings import Settings
 from runtime.wakeup import Outage, redis_pool
@@ -41,15 +41,6 @@ class Job:
     nightly: bool = False
 
 
-async def project(database: Database, progress: Meter) -> Mapping[str, Any]:
-    """Catch up now."""
-    progress(await catch_up(database))
-    return {"events": progress.done}
-
-
-_PROJECT: Final = Job(name="project", run=project)
-
-
 class QueueError(Exception):
     """Redis cannot take a job."""
 
@@ -70,7 +61,7 @@ async def enqueue(redis_url: str, name: str, arguments: Mapping[str, Any]) -> st
     return state.id
 
 
-async def work_forever(settings: Settings, database: Database, jobs: Sequence[Job] = ()) -> None:
+async def work_forever(settings: Settings, database: Database, jobs: Sequence[Job]) -> None:
     """Run an arq worker, and start another whenever Redis was away."""
     assert settings.redis_url is not None
     delay, outage = 0.5, Outage("no operational jobs")
@@ -96,8 +87,7 @@ def make_worker(redis: ArqRedis, database: Database, jobs: Sequence[Job]) -> Wor
     """The arq worker of one projector."""
     return Worker(
         functions=[
-            func(_coroutine(job), name=job.name, keep_result=0, timeout=_LONGEST_JOB, max_tries=_TRIES)
-            for job in (_PROJECT, *jobs)
+            func(_coroutine(job), name=job.name, keep_result=0, timeout=_LONGEST_JOB, max_tries=_TRIES) for job in jobs
         ],
         cron_jobs=[
             cron(
@@ -142,7 +132,7 @@ def _coroutine(job: Job) -> Callable[..., Coroutine[Any, Any, None]]:
         redis: ArqRedis = ctx["redis"]
         state = JobState(id=ctx["job_id"], name=job.name, arguments=arguments)
         try:
-            async with shown(redis, state) as progress:
+            async with shown(redis, state, claim=in_progress_key_prefix + state.id) as progress:
                 state.result = await job.run(ctx["database"], progress, **arguments)
         except (UnavailableError, OSError, RedisError, NoStreamError) as error:
             log.error("a job failed", job=job.name, error=type(error).__name__)  # noqa: TRY400 - no fault of the code

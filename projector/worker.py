@@ -29,8 +29,8 @@ LONGEST_PAUSE: Final = 0.02
 log = structlog.get_logger()
 
 
-def main(settings: Settings, jobs: Sequence[Job] = ()) -> None:
-    """Run until SIGTERM or SIGINT; a batch under way is finished first. `jobs` are further operational jobs.
+def main(settings: Settings, jobs: Sequence[Job]) -> None:
+    """Run until SIGTERM or SIGINT; a batch under way is finished first. `jobs` are the operational ones.
 
     Raises:
         SettingsError: the database cannot be used.

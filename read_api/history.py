@@ -54,8 +54,8 @@ class HistoryPage:
 async def history(database: Database, user_id: str, query: HistoryQuery) -> HistoryPage | None:
     """A page of a user's history; None when the user never had the task that is asked for.
 
-    A page may be shorter than its limit, as a bounded number of events is looked at for a type; `next` tells whether
-    there may be more.
+    A page may be shorter than its limit, as a bounded number of events is looked at for a type, and as it holds some
+    megabytes of text at most; `next` tells whether there may be more.
 
     Raises:
         UnavailableError: the database cannot answer.

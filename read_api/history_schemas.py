@@ -29,7 +29,7 @@ HISTORY_PARAMETERS: Final[tuple[dict[str, Any], ...]] = (
     {
         "name": "limit",
         "in": "query",
-        "description": "The length of a page",
+        "description": "The most events of a page; it is shorter where their texts are long",
         "schema": {"type": "integer", "minimum": 1, "maximum": LIMIT, "default": _LIMIT},
     },
     {

@@ -4,7 +4,8 @@
 -- A page of a user's history behind position `after`, of one task or one event type where given; see
 -- read_api/history.py. At most 10,000 events are looked at: `page` holds the first of them that are asked for, one more
 -- than the page, and `looked_at` is where the search ended, null at the stream's end. `before` holds the events that
--- give what the page's tasks were before it. `known` is false for a task that the user never had.
+-- give what the page's tasks were before it. `known` is false for a task that the user never had. A page ends before an
+-- event, not its first, with which `page` or `before` would hold more than 4 MiB of data: memory takes many times that.
 CREATE OR REPLACE FUNCTION tasklog.history(
     owner text, of_task bigint, of_type text, after bigint, page_size integer
 ) RETURNS TABLE (head bigint, head_hash text, known boolean, looked_at bigint, page json, before json)
@@ -12,8 +13,12 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp A
 #variable_conflict use_column
 DECLARE
     span CONSTANT integer := 10000;
+    room CONSTANT bigint := 4 * 1024 * 1024;
     start integer;
     positions bigint[];
+    earlier bigint[];
+    bytes bigint := 0;
+    item record;
 BEGIN
     SELECT s.head, encode(s.hash, 'hex') INTO head, head_hash FROM tasklog.streams s WHERE s.user_id = owner;
     IF of_task IS NULL THEN
@@ -35,6 +40,31 @@ BEGIN
               AND (of_type IS NULL OR e.type = of_type)
             ORDER BY e.version LIMIT page_size + 1) p;
     END IF;
+    FOR item IN
+        SELECT e.position, octet_length(e.data::text) AS bytes
+        FROM tasklog.events e WHERE e.user_id = owner AND e.position = ANY (positions) ORDER BY e.position
+    LOOP
+        bytes := bytes + coalesce(item.bytes, 0);
+        IF bytes > room AND item.position > positions[1] THEN
+            positions := positions[:array_position(positions, item.position) - 1];
+            looked_at := item.position - 1;
+            EXIT;
+        END IF;
+    END LOOP;
+    bytes := 0;
+    FOR item IN
+        SELECT f.position, b.position AS earlier, b.bytes
+        FROM (SELECT * FROM tasklog.first_uses(owner, positions) ORDER BY position) f
+        CROSS JOIN LATERAL tasklog.state_before(owner, f.task_id, f.version, f.title, f.description, f.completed) b
+    LOOP
+        bytes := bytes + coalesce(item.bytes, 0);
+        IF bytes > room AND item.position > positions[1] THEN
+            positions := positions[:array_position(positions, item.position) - 1];
+            looked_at := item.position - 1;
+            EXIT;
+        END IF;
+        earlier := earlier || item.earlier;
+    END LOOP;
     SELECT json_agg(json_build_object(
         'position', e.position, 'task_id', e.task_id, 'version', e.version, 'event_id', e.event_id,
         'type', e.type, 'schema_version', e.schema_version,
@@ -44,20 +74,21 @@ BEGIN
         encode(coalesce(e.erased_digest, tasklog.content_digest(e.metadata::text, e.data::text)), 'hex')
     ) ORDER BY e.position) INTO page
     FROM tasklog.events e WHERE e.user_id = owner AND e.position = ANY (positions);
-    SELECT json_agg(b ORDER BY b.version) INTO before
-    FROM tasklog.first_uses(owner, positions) f
-    CROSS JOIN LATERAL tasklog.state_before(owner, f.task_id, f.version, f.title, f.description, f.completed) b;
+    SELECT json_agg(b ORDER BY b.version) INTO before FROM (
+        SELECT e.task_id, e.version, e.type, e.schema_version, e.data::text
+        FROM tasklog.events e WHERE e.user_id = owner AND e.position = ANY (earlier)) b;
     RETURN NEXT;
 END $$;
 
 -- The tasks of which an event at one of these positions changes or ends what was set before them: the task's first
--- version there, and the fields whose earlier value is to be found. An edit's fields are found by text: within a JSON
--- string the quote would be escaped, and an operator of json would fail on text that Postgres cannot hold.
+-- position and version there, and the fields whose earlier value is to be found. An edit's fields are found by text:
+-- within a JSON string the quote would be escaped, and an operator of json would fail on text that Postgres cannot hold.
 CREATE OR REPLACE FUNCTION tasklog.first_uses(owner text, positions bigint[])
-RETURNS TABLE (task_id bigint, version integer, title boolean, description boolean, completed boolean)
-LANGUAGE sql STABLE AS $$
+RETURNS TABLE (
+    task_id bigint, "position" bigint, version integer, title boolean, description boolean, completed boolean
+) LANGUAGE sql STABLE AS $$
     SELECT u.* FROM (
-        SELECT e.task_id, min(e.version) AS version,
+        SELECT e.task_id, min(e.position) AS position, min(e.version) AS version,
                bool_or(e.type = 'task.deleted'
                        OR (e.type = 'task.edited' AND e.data::text LIKE '%"title":%')) AS title,
                bool_or(e.type = 'task.deleted'
@@ -68,14 +99,14 @@ LANGUAGE sql STABLE AS $$
     ) u WHERE u.version > 1 AND (u.title OR u.description OR u.completed)
 $$;
 
--- The events of a task that last set each wanted field before a version, and the one that created it: folded in
--- order of version they give what those fields were. Each has a partial index, so it is found at once however many
--- events lie between; the conditions have to be those of event_log/tables.py.
+-- The events of a task that last set each wanted field before a version, and the one that created it: where they are,
+-- and how long. Folded in order of version they give what those fields were. Each has a partial index, so it is found at
+-- once however many events lie between; the conditions have to be those of event_log/tables.py.
 CREATE OR REPLACE FUNCTION tasklog.state_before(
     owner text, of_task bigint, before_version integer, title boolean, description boolean, completed boolean
-) RETURNS TABLE (task_id bigint, version integer, type text, schema_version smallint, data text)
+) RETURNS TABLE ("position" bigint, bytes integer)
 LANGUAGE sql STABLE ROWS 3 AS $$
-    SELECT e.task_id, e.version, e.type, e.schema_version, e.data::text
+    SELECT e.position, octet_length(e.data::text)
     FROM tasklog.events e WHERE e.user_id = owner AND e.task_id = of_task AND e.version IN (
         1,
         (SELECT e.version FROM tasklog.events e

@@ -50,7 +50,7 @@ def history(
     *,
     task: Annotated[int | None, typer.Option(max=_MOST, help="Only this task's events; it may be deleted.")] = None,
     after: Annotated[int, typer.Option(min=0, max=_MOST, help="The position behind which to begin.")] = 0,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many events.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many events at most.")] = 100,
     json: Json = False,
 ) -> None:
     """Show what happened: who changed what, from what to what, when and by which request."""

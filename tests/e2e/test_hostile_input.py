@@ -143,6 +143,14 @@ def test_any_path_is_an_error_of_ours(shared_service: RunningService, user: str,
         assert b"application/problem+json" in answer
 
 
+def test_a_line_feed_belongs_to_the_path(client: httpx.Client) -> None:
+    """Seen to fail, but for the task id, with routes that end in a `$`."""
+    task = checked(client.post(TASKS, json={"title": "a"}), 201).json()["id"]
+    for method, path in [("GET", TASKS), ("POST", TASKS), ("PATCH", f"{TASKS}/{task}/complete"), ("GET", "/health")]:
+        checked(client.request(method, f"{path}%0A", json={"title": "a"}), 404)
+    checked(client.get(f"{TASKS}/{task}%0A"), 422)
+
+
 @effort
 @given(number=segments)
 def test_any_task_id_is_a_404_or_422(shared_service: RunningService, number: str) -> None:

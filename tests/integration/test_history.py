@@ -222,3 +222,26 @@ async def test_rare_types_are_found_in_a_long_stream_in_bounded_steps(writer: Da
         page = await page_of(reader, "alice", task_id=of_task, after=after, limit=1000)
         last = min(after + 1000, 12_002)
         assert [entry["position"] for entry in page["events"]] == list(range(after + 1, last + 1))
+
+
+async def test_a_page_of_long_texts_is_shorter_and_the_walk_tells_everything(
+    writer: Database, reader: Database, owner: asyncpg.Connection
+) -> None:
+    """Long are the events, or what was before them. Seen to fail without each of the two bounds."""
+    long = ["x" * 1_000_000, "\U0001f34e" * 200_000, '"' * 400_000]
+    made: list[tuple[Command, int]] = [(CreateTask(title="a", description=long[n % 3]), n) for n in range(9)]
+    edited: list[tuple[Command, int]] = [(EditTask(description=long[(n + 1) % 3]), n) for n in range(9)]
+    await live(writer, "alice", [*made, *edited, *((DeleteTask(), n) for n in range(9))])
+    expected = await stored_changes(owner, "alice")
+    for asked in ({"limit": 1}, {"limit": 3}, {"limit": 1000}):
+        entries = await walk(reader, "alice", **asked)
+        assert {entry["position"]: entry["changes"] for entry in entries} == expected
+    for name, first in (("task.created", 1), ("task.deleted", 19)):
+        typed = await walk(reader, "alice", limit=1000, type=name)
+        assert [entry["position"] for entry in typed] == [*range(first, first + 9)]
+        page = await page_of(reader, "alice", limit=1000, type=name)
+        assert 1 < len(page["events"]) < len(typed)
+        texts = [
+            str(change[side]) for entry in page["events"] for change in entry["changes"] for side in ("from", "to")
+        ]
+        assert sum(len(text.encode()) for text in texts) < 4 * 2**20

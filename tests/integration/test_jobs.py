@@ -27,7 +27,7 @@ from projector.jobs import Job, QueueError, _coroutine, enqueue, make_worker, wo
 from runtime.database import Database
 from runtime.settings import Settings
 from tests.ledger import Life, tasks_copy
-from tests.servers import eventually_async
+from tests.servers import RunningService, eventually_async
 
 # arq closes its connections as redis-py 4 had it.
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning")
@@ -186,7 +186,7 @@ async def test_a_job_that_is_interrupted_says_so(redis: Redis) -> None:
     state = JobState(id="1", name="slow")
 
     async def work() -> None:
-        async with shown(redis, state) as progress:
+        async with shown(redis, state, "claim") as progress:
             progress(7)
             await asyncio.sleep(60)
 
@@ -209,6 +209,24 @@ async def test_a_job_that_was_killed_is_shown_as_interrupted(redis: Redis) -> No
     stored = orjson.loads((await redis.hgetall(STATES))[b"1"]) | {"updated_at": "2026-01-01T00:00:00Z"}
     await redis.hset(STATES, "1", orjson.dumps(stored).decode())
     assert await _is(redis, "interrupted")
+
+
+async def test_a_job_whose_projector_was_killed_is_done_by_the_next_within_half_a_minute(
+    service: RunningService, redis: Redis, redis_url: str, owner: asyncpg.Connection
+) -> None:
+    """Seen to fail with the claim left as arq makes it, for longer than the longest job."""
+    assert service.projector.process is not None
+    async with owner.transaction():
+        await owner.execute("LOCK TABLE tasklog.streams")
+        job = await enqueue(redis_url, "verify", {})
+        await eventually_async(lambda: _is(redis, "running"))
+        service.projector.process.kill()
+        service.projector.process.wait()
+    (claim,) = await redis.keys("arq:in-progress:*")
+    assert 0 < await redis.ttl(claim) <= 30
+    await redis.pexpire(claim, 1)  # so much time passes
+    service.projector.start()
+    assert (await ended(redis, job)).state == "done"
 
 
 async def test_only_the_last_jobs_are_kept(redis: Redis) -> None:

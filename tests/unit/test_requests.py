@@ -180,6 +180,14 @@ async def test_a_path_of_nothing_is_a_404_problem() -> None:
     assert (answer.status_code, answer.json()["detail"]) == (404, "There is nothing at this path")
 
 
+@pytest.mark.parametrize("path", ["/health", "/docs", "/openapi.json", TASKS])
+async def test_a_line_feed_behind_a_path_is_another_path(path: str) -> None:
+    """Seen to fail with the `$` of Starlette, which matches before it, and with a URL, which leaves it out."""
+    async with face(size) as client:
+        answers = [await client.request(method, f"{path}%0A") for method in ("GET", "PATCH")]
+    assert [answer.status_code for answer in answers] == [404, 404]
+
+
 async def test_the_documentation_needs_no_internet() -> None:
     async with face(size) as client:
         page = (await client.get("/docs")).text
