@@ -26,6 +26,7 @@ from runtime.database import Database, open_database
 from runtime.settings import Settings
 from tests.ledger import appended, connections, copy_of, created, list_tasks, of, positions, tasks_copy, within
 from tests.servers import Database as Addresses
+from tests.servers import eventually_async
 
 TEXT = "Zyxomma"
 ERASE = "SELECT tasklog.erase($1, $2, $3)"
@@ -152,12 +153,12 @@ async def test_erasures_while_commands_run_and_the_projector_works_lose_and_leav
         positions = []
         for _ in range(12):
             positions.append(await erase(eraser, "erin"))
-            await asyncio.sleep(0.02)
+            enough = written + 3
+            await eventually_async(lambda enough=enough: written >= enough)
         done.set()
         return positions
 
     *_, erased = await within(60, asyncio.gather(write(), write(), project(), erase_often()))
-    assert written > 24
     await catch_up(projector)
     with_text = "SELECT min(position) FROM tasklog.events WHERE user_id = 'erin' AND data ->> 'title' LIKE $1"
     first = await owner.fetchval(with_text, f"%{TEXT}%")

@@ -145,13 +145,11 @@ async def _read_until(done: asyncio.Event, reader: Database, user: str, answers:
 async def _write_until(done: asyncio.Event, writer: Database, life: Life) -> None:
     while not done.is_set():
         await life.go_on(writer, 1)
-        await asyncio.sleep(0.01)
 
 
 async def _project_until(done: asyncio.Event, projector: Database) -> None:
     while not done.is_set():
         await catch_up(projector)
-        await asyncio.sleep(0.01)
 
 
 async def test_idle_projectors_rebuild_whoever_is_marked_and_go_on_projecting(
