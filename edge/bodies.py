@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_core import PydanticCustomError
 
 from domain.task import TITLE_LENGTH
@@ -50,7 +50,12 @@ def _not_blank(title: str) -> str:
     return title
 
 
-Text = Annotated[str, AfterValidator(_without_nul)]
+# The same two rules for the OpenAPI document. Its expressions are JavaScript's, whose \s is not Python's white space.
+_SPACE: Final = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_TEXT_PATTERN: Final = r"^[^\x00]*$"
+_TITLE_PATTERN: Final = rf"^[^\x00]*[^\x00{_SPACE}][^\x00]*$"
+
+Text = Annotated[str, AfterValidator(_without_nul), Field(json_schema_extra={"pattern": _TEXT_PATTERN})]
 """Text that Postgres can hold; pydantic's JSON parser refuses lone surrogates itself."""
 
 Title = Annotated[
@@ -58,6 +63,7 @@ Title = Annotated[
     StringConstraints(min_length=1, max_length=TITLE_LENGTH),
     AfterValidator(_without_nul),
     AfterValidator(_not_blank),
+    Field(json_schema_extra={"pattern": _TITLE_PATTERN}),
 ]
 """1 to 200 code points, kept as sent."""
 

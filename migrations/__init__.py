@@ -96,7 +96,8 @@ def _config(connection: Connection) -> Config:
 async def _transaction(where: Address) -> AsyncIterator[AsyncConnection]:
     async def connect() -> asyncpg.Connection:
         try:
-            return await asyncpg.connect(where.url, statement_cache_size=0 if where.pooled else 100, timeout=10)
+            cached = 0 if where.pooled else 100
+            return await asyncpg.connect(where.url, ssl=where.tls, statement_cache_size=cached, timeout=10)
         except (OSError, TimeoutError, asyncpg.PostgresError, ValueError) as error:
             raise refusal("DATABASE_URL", error) from None
 

@@ -18,6 +18,7 @@ from projector.catch_up import write_rows
 from projector.project import Row
 from projector.replay import Replay
 from projector.statements import (
+    AWAKEN,
     CLAIM_REBUILD,
     ENROL_ALL,
     GIVE_UP_REBUILD,
@@ -70,9 +71,12 @@ async def mark(database: Database, user_id: str | None = None) -> int:
     """
     await database.fetch(ENROL_ALL, user_id)
     total, behind = 0, ""
-    while behind is not None:
-        ((marked, behind),) = await database.fetch(MARK_REBUILD, user_id, behind, _MARKED_AT_ONCE)
-        total += marked
+    while True:
+        ((marked, last),) = await database.fetch(MARK_REBUILD, user_id, behind, _MARKED_AT_ONCE)
+        if not marked:
+            break
+        await database.fetch(AWAKEN, user_id, behind, last)
+        total, behind = total + marked, last
     if user_id is not None and not total:
         raise NoStreamError(user_id)
     return total

@@ -99,22 +99,32 @@ ENROL_ALL: Final = """
         UNION SELECT t.user_id FROM tasklog.tasks t WHERE ($1::text IS NULL OR t.user_id = $1)
     ) AS users
     WHERE NOT EXISTS (SELECT FROM tasklog.checkpoints c WHERE c.user_id = users.user_id)
+    ORDER BY user_id -- as ENROL, so that the two never wait for each other
     ON CONFLICT (user_id) DO NOTHING
 """
 
 MARK_REBUILD: Final = """
-    -- The next $3 users behind $2, or user $1 alone, are to be rebuilt; how many they are and who is the last. Streams
-    -- ahead of their checkpoint are work for the projector again.
+    -- The next $3 users behind $2, or user $1 alone, are to be rebuilt; how many they are and who is the last.
     WITH next AS (
         SELECT user_id FROM tasklog.checkpoints WHERE user_id > $2 AND ($1::text IS NULL OR user_id = $1)
-        ORDER BY user_id LIMIT $3
+        ORDER BY user_id LIMIT $3 FOR UPDATE
     ), marked AS (
         UPDATE tasklog.checkpoints c SET rebuild = true FROM next WHERE c.user_id = next.user_id
-    ), unprojected AS (
-        UPDATE tasklog.streams s SET unprojected_since = clock_timestamp()
-        FROM next JOIN tasklog.checkpoints c USING (user_id)
-        WHERE s.user_id = next.user_id AND s.unprojected_since IS NULL AND s.head > c.position
     ) SELECT count(*), max(user_id) FROM next
+"""
+
+AWAKEN: Final = """
+    -- Streams ahead of their checkpoint, of the users behind $2 up to $3, or of user $1 alone, are work for the
+    -- projector again. A transaction of its own: who erases has the head first and the checkpoint then, so nobody may
+    -- hold a checkpoint and wait for a head. Heads are locked in the order in which an append locks them.
+    WITH ahead AS (
+        SELECT s.user_id FROM tasklog.streams s JOIN tasklog.checkpoints c USING (user_id)
+        WHERE s.user_id > $2 AND s.user_id <= $3 AND ($1::text IS NULL OR s.user_id = $1)
+          AND s.unprojected_since IS NULL AND s.head > c.position
+        ORDER BY s.user_id FOR UPDATE OF s
+    )
+    UPDATE tasklog.streams s SET unprojected_since = clock_timestamp()
+    FROM ahead WHERE s.user_id = ahead.user_id AND s.unprojected_since IS NULL
 """
 
 LEFT_TO_REBUILD: Final = """

@@ -176,6 +176,7 @@ async def open_database(settings: Settings, role: Role, *, seconds: float = 10) 
     session = limits.on_server() | _SESSION.get(role, {})
     pool = asyncpg.create_pool(
         where.url,
+        ssl=where.tls,
         min_size=0,
         max_size=limits.connections,
         command_timeout=seconds,

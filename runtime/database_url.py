@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -30,17 +32,24 @@ _KNOWN_PARAMETERS: Final = frozenset(
         "passfile",
         "password",
         "port",
+        "ssl_max_protocol_version",
+        "ssl_min_protocol_version",
         "sslcert",
         "sslcrl",
         "sslkey",
         "sslmode",
+        "sslnegotiation",
         "sslpassword",
         "sslrootcert",
         "target_session_attrs",
         "user",
     ]
 )
+_FILES: Final = frozenset(["sslcert", "sslcrl", "sslkey", "sslrootcert"])
 _PGBOUNCER_PORT: Final = 6432
+
+# `ssl`, as SQLAlchemy and node-postgres know it, takes sslmode's values and these.
+_SSL: Final[Mapping[str, str]] = {"true": "require", "1": "require", "false": "disable", "0": "disable"}
 
 # Each before what it is a kind of.
 _REASONS: Final[Mapping[type[Exception], str]] = {
@@ -53,31 +62,54 @@ _REASONS: Final[Mapping[type[Exception], str]] = {
     FileNotFoundError: "nothing listens there",
     TimeoutError: "no answer in time",
 }
+_WANTS_TLS: Final = ("SSL required", "connection is insecure")  # PgBouncer's words, and Neon's
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Address:
-    """Where and as whom to connect: a URL that libpq understands, whether a pooler is in between, a role to take."""
+    """Where and as whom to connect: a URL that libpq understands, whether a pooler is in between, a role to take.
+
+    `tls` is how to trust the server where the URL cannot tell asyncpg.
+    """
 
     url: str = field(repr=False)
     pooled: bool
     role: str | None = None
+    tls: ssl.SSLContext | None = None
 
 
 def address(url: str, *, pooler: Pooler = "auto", role: str | None = None) -> Address:
-    """Understand a database URL of the settings: any of its schemes, libpq's parameters, a pooler recognized."""
+    """Understand a database URL of the settings: any of its schemes, libpq's parameters, a pooler recognized.
+
+    Raises:
+        SettingsError: a file that it names cannot be read.
+    """
     parts = urlsplit(url)
-    parameters = parse_qsl(parts.query, keep_blank_values=True)
+    parameters = _with_sslmode(parse_qsl(parts.query, keep_blank_values=True))
     known = [(name, value) for name, value in parameters if name in _KNOWN_PARAMETERS]
     dropped = sorted({name for name, _ in parameters} - _KNOWN_PARAMETERS)
     if dropped:
         log.info("database parameters without effect were dropped", parameters=dropped)
     host = parts.hostname or ""
     found = "-pooler" in host or parts.port == _PGBOUNCER_PORT or ("pgbouncer", "true") in parameters
+    tls = None
+    if ("sslrootcert", "system") in known:  # which asyncpg takes for a file; with libpq too it means verify-full
+        tls = ssl.create_default_context()
+        known = [(name, value) for name, value in known if name not in ("sslrootcert", "sslmode")]
+    for name, value in known:
+        if name in _FILES and not os.access(value, os.R_OK):
+            raise SettingsError(f"The database URL has {name}={value}, which is no file that can be read.")
     clean = urlunsplit(("postgresql", parts.netloc, parts.path, urlencode(known), ""))
-    return Address(url=clean, pooled=found if pooler == "auto" else pooler == "yes", role=role)
+    return Address(url=clean, pooled=found if pooler == "auto" else pooler == "yes", role=role, tls=tls)
+
+
+def _with_sslmode(parameters: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The parameters with `ssl` called `sslmode`: dropped, it would let the connection be in the clear."""
+    if any(name == "sslmode" for name, _ in parameters):
+        return parameters
+    return [("sslmode", _SSL.get(value, value)) if name == "ssl" else (name, value) for name, value in parameters]
 
 
 def refusal(setting: str, error: BaseException) -> SettingsError:
@@ -85,6 +117,14 @@ def refusal(setting: str, error: BaseException) -> SettingsError:
     reason = next((words for kind, words in _REASONS.items() if isinstance(error, kind)), type(error).__name__)
     if "Connect call failed" in str(error):  # asyncio's summary of the addresses that a host has
         reason = _REASONS[ConnectionRefusedError]
+    elif "rejected SSL upgrade" in str(error):
+        reason = "it does not speak TLS"
+    elif any(words in str(error) for words in _WANTS_TLS):
+        reason = "it takes encrypted connections alone: sslmode=require"
+    elif "root certificate file" in str(error):
+        reason = "verify-ca and verify-full need sslrootcert=FILE, or sslrootcert=system"
+    elif isinstance(error, ssl.SSLCertVerificationError):
+        reason = f"its certificate is refused: {error.verify_message.rstrip('.')}"
     return SettingsError(f"The database of {setting} cannot be used ({reason}): check the URL and that Postgres runs.")
 
 

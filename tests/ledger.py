@@ -89,10 +89,17 @@ async def connections(url: str, number: int) -> AsyncIterator[list[asyncpg.Conne
 
 async def waits_for_lock(owner: asyncpg.Connection) -> bool:
     """Whether somebody in this database waits for a lock now."""
+    return await waiting_for_locks(owner, 1)
+
+
+async def waiting_for_locks(owner: asyncpg.Connection, number: int) -> bool:
+    """Whether so many in this database wait for a lock now."""
     await owner.execute("SELECT pg_stat_clear_snapshot()")  # in a transaction, what was seen once would stay
     return bool(
         await owner.fetchval(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            "SELECT count(*) >= $1 FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'",
+            number,
         )
     )
 

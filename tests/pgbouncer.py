@@ -31,6 +31,11 @@ server_reset_query =
 server_lifetime = 60
 ignore_startup_parameters =
 """
+_TLS = """
+client_tls_sslmode = require
+client_tls_cert_file = {file}
+client_tls_key_file = {file}
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +60,11 @@ class PgBouncer:
 
 
 @contextmanager
-def running_pgbouncer(postgres_url: str, directory: Path) -> Iterator[PgBouncer]:
-    """Run Debian's PgBouncer; without it the test is skipped, or fails where `CI` is set."""
+def running_pgbouncer(postgres_url: str, directory: Path, *, certificate: Path | None = None) -> Iterator[PgBouncer]:
+    """Run Debian's PgBouncer; without it the test is skipped, or fails where `CI` is set.
+
+    With a certificate, whose key is in the same file, it refuses who does not speak TLS.
+    """
     program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
     if program is None:
         go_without("PgBouncer", "pgbouncer is not installed")
@@ -70,7 +78,8 @@ def running_pgbouncer(postgres_url: str, directory: Path) -> Iterator[PgBouncer]
     users.write_text("".join(f'"{role}" "{_password(role, password)}"\n' for role in roles))
     configuration = directory / "pgbouncer.ini"
     host, server_port = query.get("host", [parts.hostname])[0], query.get("port", [parts.port or 5432])[0]
-    configuration.write_text(_CONFIGURATION.format(host=host, port=server_port, listen=port, users=users))
+    tls = _TLS.format(file=certificate) if certificate else ""
+    configuration.write_text(_CONFIGURATION.format(host=host, port=server_port, listen=port, users=users) + tls)
     run_as = RunAs.NAMESPACE if os.geteuid() == 0 and sys.platform == "linux" else RunAs.SELF
     with (directory / "pgbouncer.log").open("wb") as log:
         process = spawn([program, configuration], run_as=run_as, output=log)

@@ -1,33 +1,70 @@
-"""What schemathesis cannot know: whose tasks they are, and what depends on the state and not on the schema."""
+"""What schemathesis cannot know: whose tasks they are, which there are, and what depends on the state, not the schema.
+
+`FUZZ_TASKS` are the ids of tasks that are there at the start; to the file `FUZZ_ANSWERS` each answer adds a line.
+"""
 
 from __future__ import annotations
 
+import os
 import uuid
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 import schemathesis
 from hypothesis import strategies as st
+from schemathesis import GenerationMode
 
 from read_api.cursor import Cursor, encode
 
 USER = "fuzz-user"
 CURSORS = st.integers(1, 2**63 - 1).map(lambda n: encode(Cursor(sort="created", status="all", key=n, id=n)))
+ANSWERS = Path(os.environ["FUZZ_ANSWERS"])
+
+tags = {int(task): '"1"' for task in os.environ["FUZZ_TASKS"].split(",")}
+"""The tasks that are there, and the entity tag of each."""
+numbers = count()
 
 schemathesis.openapi.format("task-cursor", CURSORS)
 
 
 @schemathesis.hook
 def before_call(_context: Any, case: schemathesis.Case, _kwargs: dict[str, Any]) -> None:
-    """The token's own user, but where a path is to be too long; a key of its own for each request."""
+    """The token's own user, but where a path is to be too long; mostly a task that is there, and its entity tag."""
     path = case.path_parameters
     if path and len(str(path.get("user_id", ""))) <= 255:
         path["user_id"] = USER
-    if case.headers and "Idempotency-Key" in case.headers and _is_positive(case):
+    if not _is_positive(case):
+        return
+    number = next(numbers)
+    if path and tags and "task_id" in path and path["task_id"] not in tags and number % 4:
+        path["task_id"] = [*tags][number % len(tags)]
+    if case.headers and "If-Match" in case.headers and number % 5:
+        tag = tags.get((path or {}).get("task_id", 0))
+        if tag and number % 2:
+            case.headers["If-Match"] = tag
+        else:
+            del case.headers["If-Match"]
+    if case.headers and "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = str(uuid.uuid4())
-    if case.query and _is_positive(case):
-        for name in ("cursor", "as_of"):  # a cursor of another list is a 400, a time to come a 422
+    for name in ("cursor", "as_of"):  # a cursor of another list is a 400, a time to come a 422
+        if case.query:
             case.query.pop(name, None)
 
 
+@schemathesis.hook
+def after_call(_context: Any, case: schemathesis.Case, response: schemathesis.Response) -> None:
+    """Note what was answered, + where it was meant to succeed, and learn which tasks there are."""
+    with ANSWERS.open("a") as file:
+        file.write(f"{'+' if _is_positive(case) else '-'} {response.status_code} {case.operation.label}\n")
+    if response.status_code >= 300:
+        return
+    task = (case.path_parameters or {}).get("task_id")
+    if case.operation.method.upper() == "DELETE":
+        tags.pop(task, None)
+    elif case.operation.method.upper() != "GET":
+        tags[response.json()["id"]] = response.headers["etag"][0]
+
+
 def _is_positive(case: schemathesis.Case) -> bool:
-    return case.meta is None or case.meta.generation.mode is schemathesis.GenerationMode.POSITIVE
+    return case.meta is None or case.meta.generation.mode is GenerationMode.POSITIVE

@@ -6,8 +6,11 @@ Seen to fail: without the discarding of trailers, the last; without the look at 
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from select import select
 from typing import Any
 
 import orjson
@@ -50,8 +53,8 @@ async def large(_request: Request) -> Response:
 
 
 @asynccontextmanager
-async def serving(endpoint: Any = echo) -> AsyncIterator[int]:
-    """A service with one route behind the server's protocol; its port."""
+async def running(endpoint: Any) -> AsyncIterator[tuple[int, set[Any]]]:
+    """A service with one route behind the server's protocol; its port, and the connections that it has."""
 
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[dict[str, object]]:
@@ -59,8 +62,8 @@ async def serving(endpoint: Any = echo) -> AsyncIterator[int]:
 
     route = ReadyRoute("/api/{user_id}/tasks", endpoint, methods=["POST"], response_class=Response)
     app = service(Settings(_env_file=None), [route], lifespan)
-    async with opened(app) as running:
-        config = uvicorn.Config(running, http=Protocol, ws="none", lifespan="off", log_config=None, access_log=False)
+    async with opened(app) as ready:
+        config = uvicorn.Config(ready, http=Protocol, ws="none", lifespan="off", log_config=None, access_log=False)
         server = uvicorn.Server(config)
         config.load()
         server.lifespan = config.lifespan_class(config)
@@ -68,35 +71,39 @@ async def serving(endpoint: Any = echo) -> AsyncIterator[int]:
         await server.startup(sockets=[listener])
         sweeping = asyncio.create_task(sweep_forever(server.server_state.connections))
         try:
-            yield listener.getsockname()[1]
+            yield listener.getsockname()[1], server.server_state.connections
         finally:
             sweeping.cancel()
             await server.shutdown(sockets=[listener])
 
 
-async def pour(writer: asyncio.StreamWriter, data: bytes) -> None:
-    """Send the same again and again."""
-    while True:
-        writer.write(data)
-        await writer.drain()
-        await asyncio.sleep(0.01)
+@asynccontextmanager
+async def serving(endpoint: Any = echo) -> AsyncIterator[int]:
+    """The port of such a service."""
+    async with running(endpoint) as (port, _):
+        yield port
 
 
-async def sent(port: int, *parts: bytes, end: bool = False) -> bytes:
-    """Everything that is answered to some bytes until the server closes."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        async with asyncio.timeout(10):
+def received(connection: socket.socket) -> bytes:
+    """All that came, also before a reset: an asyncio stream would lose that."""
+    parts = []
+    with suppress(ConnectionError):
+        while part := connection.recv(65536):
+            parts.append(part)
+    return b"".join(parts)
+
+
+async def sent(port: int, *parts: bytes) -> bytes:
+    """Everything that is answered to some bytes until the server closes, which it may do before it has taken all."""
+
+    def send_and_receive() -> bytes:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
             with suppress(ConnectionError):
                 for part in parts:
-                    writer.write(part)
-                    await writer.drain()
-                if end:
-                    writer.write_eof()
-                return await reader.read()
-        raise AssertionError("unreachable")
-    finally:
-        writer.close()
+                    connection.sendall(part)
+            return received(connection)
+
+    return await asyncio.to_thread(send_and_receive)
 
 
 @asynccontextmanager
@@ -142,25 +149,31 @@ async def test_a_request_that_does_not_come_is_given_up(impatient: None, half: b
 
 
 async def test_dripping_bytes_gain_no_time(impatient: None) -> None:
+    def drip(port: int) -> bytes:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(POST + b"Content-Length: 100000\r\n\r\n")
+            dripped = 0
+            while not select([connection], [], [], 0.01)[0]:
+                connection.sendall(b"x")
+                dripped += 1
+                assert dripped < 1000
+            return received(connection)
+
     async with serving() as port:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(POST + b"Content-Length: 100000\r\n\r\n")
-        reading = asyncio.ensure_future(reader.read())
-        async with asyncio.timeout(5):
-            while not reading.done():
-                writer.write(b"x")
-                await asyncio.sleep(0.01)
-        with suppress(ConnectionError):  # what was still dripping may have cost us the answer
-            assert problem_of(await reading)[0] == 408
-        writer.close()
+        assert problem_of(await asyncio.to_thread(drip, port)) == (408, "The request was not sent in time")
 
 
 async def test_a_body_that_goes_on_after_the_answer_is_cut(impatient: None) -> None:
+    def pour(port: int) -> None:
+        deadline = time.monotonic() + 5
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(b"POST /nowhere HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" + HOST + b"\r\n")
+            while time.monotonic() < deadline:
+                connection.sendall(b"400\r\n" + b"x" * 1024 + b"\r\n")
+
     async with serving() as port:
-        _reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"POST /nowhere HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" + HOST + b"\r\n")
         with pytest.raises(ConnectionError):
-            await within(5, pour(writer, b"400\r\n" + b"x" * 1024 + b"\r\n"))
+            await asyncio.to_thread(pour, port)
 
 
 async def test_large_bodies_are_bounded_together_and_small_ones_taken_all_the_same() -> None:
@@ -194,16 +207,12 @@ async def test_large_bodies_are_bounded_together_and_small_ones_taken_all_the_sa
 
 async def test_who_does_not_take_an_answer_is_let_go(impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "ANSWER_SECONDS", 0.2)
-    async with serving(large) as port:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
-        writer.write(POST + b"Connection: close\r\n\r\n")
-        await asyncio.sleep(1)
-        received = 0
-        with suppress(ConnectionError):
-            while part := await reader.read(65536):
-                received += len(part)
-        assert 0 < received < LARGE
-        writer.close()
+    async with running(large) as (port, connections):
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(POST + b"Connection: close\r\n\r\n")
+            await eventually_async(lambda: len(connections) == 1)
+            await eventually_async(lambda: not connections)
+            assert 0 < len(await asyncio.to_thread(received, connection)) < LARGE
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,7 @@ async def test_a_job_that_is_interrupted_says_so(redis: Redis) -> None:
     async def work() -> None:
         async with shown(redis, state, "claim") as progress:
             progress(7)
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
 
     running = asyncio.create_task(work())
     await eventually_async(lambda: _is(redis, "running"))

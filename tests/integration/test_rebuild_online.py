@@ -22,7 +22,20 @@ from projector.worker import project_until, rebuild_when_idle
 from read_api.queries import TaskQuery
 from runtime.database import Database, UnavailableError
 from runtime.settings import Settings
-from tests.ledger import Life, appended, created, list_tasks, lived, of, opened, tasks_copy, within
+from tests.ledger import (
+    Life,
+    appended,
+    connections,
+    created,
+    list_tasks,
+    lived,
+    of,
+    opened,
+    tasks_copy,
+    waiting_for_locks,
+    within,
+)
+from tests.servers import Database as Addresses
 from tests.servers import eventually_async
 
 USERS = 12
@@ -145,13 +158,11 @@ async def _read_until(done: asyncio.Event, reader: Database, user: str, answers:
 async def _write_until(done: asyncio.Event, writer: Database, life: Life) -> None:
     while not done.is_set():
         await life.go_on(writer, 1)
-        await asyncio.sleep(0.01)
 
 
 async def _project_until(done: asyncio.Event, projector: Database) -> None:
     while not done.is_set():
         await catch_up(projector)
-        await asyncio.sleep(0.01)
 
 
 async def test_idle_projectors_rebuild_whoever_is_marked_and_go_on_projecting(
@@ -180,3 +191,24 @@ async def test_idle_projectors_rebuild_whoever_is_marked_and_go_on_projecting(
 
 async def _is(owner: asyncpg.Connection, tasks: bytes) -> bool:
     return await tasks_copy(owner) == tasks
+
+
+async def test_who_enrols_all_and_the_projector_that_enrols_who_is_new_never_wait_for_each_other(
+    writer: Database, projector: Database, database: Addresses, owner: asyncpg.Connection
+) -> None:
+    """Held up by one checkpoint both have made others. Seen to fail, as a deadlock, where one made them in no order."""
+    users = [f"user-{number:02}" for number in range(40)]
+    for user in users:
+        await created(writer, user)
+    async with connections(database.owner, 1) as (holder,), holder.transaction():
+        await holder.execute("INSERT INTO tasklog.checkpoints (user_id, position) VALUES ('user-39', 0)")
+        marking = asyncio.create_task(mark(projector))
+        await eventually_async(lambda: waiting_for_locks(owner, 1))
+        enrolling = asyncio.create_task(catch_up(projector))
+        await eventually_async(lambda: waiting_for_locks(owner, 2))
+    marked, _ = await within(10, asyncio.gather(marking, enrolling))
+    assert marked == 40
+    await rebuild(projector)
+    await catch_up(projector)
+    assert await owner.fetchval("SELECT count(*) FROM tasklog.tasks") == 40
+    assert (await verify(projector)).faults == []

@@ -25,6 +25,27 @@ def test_a_neon_url_keeps_sslmode_and_loses_what_asyncpg_does_not_know() -> None
 
 
 @pytest.mark.parametrize(
+    ("given", "understood"),
+    [
+        ("ssl=require", "sslmode=require"),
+        ("ssl=true", "sslmode=require"),
+        ("ssl=false", "sslmode=disable"),
+        ("ssl=false&sslmode=verify-ca", "sslmode=verify-ca"),
+        ("ssl_min_protocol_version=TLSv1.3&sslnegotiation=direct", None),
+    ],
+)
+def test_nothing_that_is_said_of_encryption_is_lost(given: str, understood: str | None) -> None:
+    assert address(f"postgresql://h/d?{given}").url == f"postgresql://h/d?{understood or given}"
+
+
+def test_the_systems_authorities_are_trusted_by_a_context_as_asyncpg_knows_no_word_for_them() -> None:
+    found = address("postgresql://h/d?sslmode=require&sslrootcert=system")
+    assert found.url == "postgresql://h/d"
+    assert found.tls is not None
+    assert found.tls.check_hostname
+
+
+@pytest.mark.parametrize(
     ("url", "pooled"),
     [
         (NEON, False),

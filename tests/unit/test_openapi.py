@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+import sys
+
 import orjson
 
 from edge.openapi import FILE
@@ -27,3 +30,19 @@ def test_every_reference_leads_somewhere() -> None:
         target = document
         for key in reference.split("/"):
             target = target[key]
+
+
+def test_a_title_that_the_document_allows_is_one_that_is_taken() -> None:
+    """For each character alone, and before and behind another. Seen to fail with JavaScript's own white space."""
+    (create,) = (
+        operation["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]
+        for path, operation in orjson.loads(FILE.read_bytes())["paths"].items()
+        if "post" in operation
+    )
+    title = re.compile(create["title"]["pattern"], re.ASCII)
+    characters = [chr(code) for code in range(sys.maxunicode + 1)]
+    assert [c for c in characters if not title.search(c)] == [c for c in characters if c.isspace() or c == "\0"]
+    assert [c for c in characters if not title.search(f" {c}x")] == ["\0"]
+    assert [c for c in characters if not title.search(f"x{c} ")] == ["\0"]
+    (description,) = (kind["pattern"] for kind in create["description"]["anyOf"] if "pattern" in kind)
+    assert [c for c in characters if not re.search(description, f"x{c}x")] == ["\0"]
