@@ -17,7 +17,7 @@ from projector.catch_up import catch_up
 from projector.jobs import Job, work_forever
 from projector.rebuild import Rebuilt, rebuild_batch
 from projector.statements import FORGET_KEYS
-from runtime.database import Database, UnavailableError, open_database
+from runtime.database import OPERATORS_SECONDS, Database, UnavailableError, open_database
 from runtime.settings import Settings
 from runtime.wakeup import listen_forever, open_redis
 
@@ -47,7 +47,12 @@ async def _main(settings: Settings, jobs: Sequence[Job]) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
-    async with open_database(settings, "projector") as database, open_redis(settings) as redis:
+    async with (
+        open_database(settings, "projector") as database,
+        # Jobs take their time, and no connection that projects; theirs are closed when they were idle for minutes.
+        open_database(settings, "projector", seconds=OPERATORS_SECONDS) as patient,
+        open_redis(settings) as redis,
+    ):
         log.info("projecting")
         # Whichever of these ends, ends the process: it is started again rather than left half alive.
         async with asyncio.TaskGroup() as group:
@@ -57,7 +62,7 @@ async def _main(settings: Settings, jobs: Sequence[Job]) -> None:
             ]
             if redis is not None:
                 beside.append(group.create_task(listen_forever(redis, woken)))
-                beside.append(group.create_task(work_forever(settings, database, jobs)))
+                beside.append(group.create_task(work_forever(settings, patient, jobs)))
             await project_until(stopping, database, woken, idle)
             for task in beside:
                 task.cancel()

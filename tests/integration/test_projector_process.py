@@ -1,0 +1,69 @@
+"""What the projector's process does beside projecting, and how it ends.
+
+Seen to fail: with jobs on the database that projects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from structlog.testing import capture_logs
+
+from projector import worker
+from projector.job_states import Meter, job_states
+from projector.jobs import Job, enqueue
+from runtime.database import Database
+from runtime.settings import Settings
+from tests.ledger import created, within
+from tests.servers import eventually_async
+
+# arq closes its connections as redis-py 4 had it.
+pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning")
+
+PROJECTED = "SELECT count(*) FROM tasklog.tasks"
+
+
+@asynccontextmanager
+async def running(settings: Settings, *jobs: Job) -> AsyncIterator[None]:
+    """The whole of the projector's process, which SIGTERM ends."""
+    with capture_logs() as logs:
+        process = asyncio.create_task(worker._main(settings, jobs))
+        await eventually_async(lambda: process.done() or {"event": "projecting", "log_level": "info"} in logs)
+        yield
+        os.kill(os.getpid(), signal.SIGTERM)
+        await within(5, process)
+
+
+async def take_everything(database: Database, _: Meter) -> Mapping[str, Any]:
+    """A job that takes all connections it can get until something is projected; how long its statements may take."""
+    async with AsyncExitStack() as stack:
+        for _ in range(8):
+            connection = await stack.enter_async_context(database.transaction())
+        await eventually_async(lambda: connection.fetchval(PROJECTED))
+        return {"statement_timeout": await connection.fetchval("SHOW statement_timeout")}
+
+
+async def test_a_job_may_take_its_time_and_takes_no_connection_that_projects(
+    settings: Settings, writer: Database, redis_url: str
+) -> None:
+    async with (
+        running(settings, Job(name="take", run=take_everything)),
+        Redis.from_url(redis_url) as redis,
+    ):
+        await enqueue(redis_url, "take", {})
+        await eventually_async(lambda: _is(redis, "running"))
+        await created(writer, "alice")
+        await eventually_async(lambda: _is(redis, "done"))
+        (state,) = await job_states(redis)
+    assert state.result == {"statement_timeout": "54min"}
+
+
+async def _is(redis: Redis, state: str) -> bool:
+    return [known.state for known in await job_states(redis)] == [state]
