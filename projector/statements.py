@@ -1,4 +1,4 @@
-"""Every statement of the projector, each used in one place."""
+"""Every statement of the projector, each written in one place."""
 
 from __future__ import annotations
 
@@ -158,6 +158,13 @@ REBUILT: Final = """
 GIVE_UP_REBUILD: Final = "UPDATE tasklog.checkpoints SET rebuild = false WHERE user_id = $1"
 
 FORGET_KEYS: Final = """
-    -- Idempotency keys are kept for 24 hours.
-    DELETE FROM tasklog.idempotency_keys WHERE recorded_at < now() - interval '24 hours'
+    -- Idempotency keys are kept for 24 hours. The oldest $1 of those that are older, and whatever is as old as the last
+    -- of them; how many they were.
+    WITH oldest AS (
+        SELECT recorded_at FROM tasklog.idempotency_keys WHERE recorded_at < now() - interval '24 hours'
+        ORDER BY recorded_at LIMIT $1
+    ), forgotten AS (
+        DELETE FROM tasklog.idempotency_keys WHERE recorded_at <= (SELECT max(recorded_at) FROM oldest)
+        RETURNING recorded_at
+    ) SELECT count(*) FROM forgotten
 """

@@ -25,6 +25,8 @@ SWEEP_SECONDS: Final = 1.0
 SHORTEST_PAUSE: Final = 0.005
 LONGEST_PAUSE: Final = 0.02
 """Seconds between two runs."""
+KEYS_AT_ONCE: Final = 10_000
+RETRY_SECONDS: Final = 10.0
 
 log = structlog.get_logger()
 
@@ -83,11 +85,15 @@ async def rebuild_when_idle(database: Database, idle: asyncio.Event) -> None:
 
 
 async def forget_keys(database: Database) -> None:
-    """Remove idempotency keys that are too old to count, every hour."""
+    """Remove idempotency keys that are too old to count, every hour; some at a time, so no statement takes long."""
     while True:
-        with suppress(UnavailableError):
-            await database.fetch(FORGET_KEYS)
-        await asyncio.sleep(3600)
+        try:
+            while (await database.fetch(FORGET_KEYS, KEYS_AT_ONCE))[0][0]:
+                pass
+            await asyncio.sleep(3600)
+        except UnavailableError as error:
+            log.warning("old idempotency keys cannot be removed, which is tried again soon", error=str(error))
+            await asyncio.sleep(RETRY_SECONDS)
 
 
 async def project_until(

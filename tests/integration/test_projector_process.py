@@ -1,6 +1,7 @@
 """What the projector's process does beside projecting, and how it ends.
 
-Seen to fail: with jobs on the database that projects.
+Seen to fail: with jobs on the database that projects, with one slice of keys an hour,
+and with a failure to remove keys left until the next hour.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+import asyncpg
 import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
@@ -19,7 +21,8 @@ from structlog.testing import capture_logs
 from projector import worker
 from projector.job_states import Meter, job_states
 from projector.jobs import Job, enqueue
-from runtime.database import Database
+from projector.worker import forget_keys
+from runtime.database import Database, open_database
 from runtime.settings import Settings
 from tests.ledger import created, within
 from tests.servers import eventually_async
@@ -67,3 +70,32 @@ async def test_a_job_may_take_its_time_and_takes_no_connection_that_projects(
 
 async def _is(redis: Redis, state: str) -> bool:
     return [known.state for known in await job_states(redis)] == [state]
+
+
+KEYS = """
+    INSERT INTO tasklog.idempotency_keys (user_id, key, fingerprint, task_id, version, recorded_at)
+    SELECT 'alice', age, '', 1, 1, now() - age * interval '1 hour' FROM generate_series(1, 60) AS age
+"""
+AGES = "SELECT array_agg(key::integer ORDER BY key::integer) FROM tasklog.idempotency_keys"
+YOUNG = [*range(1, 24)]
+
+
+async def test_old_keys_are_removed_some_at_a_time_until_none_is_left_also_after_a_failure(
+    settings: Settings, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "KEYS_AT_ONCE", 10)
+    monkeypatch.setattr(worker, "RETRY_SECONDS", 0.1)
+    await owner.execute(KEYS)
+    async with open_database(settings, "projector", seconds=1) as database:
+        with capture_logs() as logs:
+            async with owner.transaction():
+                await owner.execute("LOCK TABLE tasklog.idempotency_keys IN EXCLUSIVE MODE")
+                forgetting = asyncio.create_task(forget_keys(database))
+                await eventually_async(lambda: logs)
+        await eventually_async(lambda: _is_left(owner, YOUNG))
+        assert (logs[0]["log_level"], logs[0]["error"]) == ("warning", "LockNotAvailableError")
+        forgetting.cancel()
+
+
+async def _is_left(owner: asyncpg.Connection, ages: list[int]) -> bool:
+    return bool(await owner.fetchval(AGES) == ages)
