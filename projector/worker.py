@@ -19,7 +19,7 @@ from projector.rebuild import Rebuilt, rebuild_batch
 from projector.statements import FORGET_KEYS
 from runtime.database import OPERATORS_SECONDS, Database, UnavailableError, open_database
 from runtime.settings import Settings
-from runtime.wakeup import listen_forever, open_redis
+from runtime.wakeup import cancelled, listen_forever, open_redis
 
 SWEEP_SECONDS: Final = 1.0
 SHORTEST_PAUSE: Final = 0.005
@@ -66,8 +66,7 @@ async def _main(settings: Settings, jobs: Sequence[Job]) -> None:
                 beside.append(group.create_task(listen_forever(redis, woken)))
                 beside.append(group.create_task(work_forever(settings, patient, jobs)))
             await project_until(stopping, database, woken, idle)
-            for task in beside:
-                task.cancel()
+            await asyncio.gather(*map(cancelled, beside))
     log.info("stopped")
 
 

@@ -1,6 +1,6 @@
 """What the projector's process does beside projecting, and how it ends.
 
-Seen to fail: with jobs on the database that projects, with one slice of keys an hour,
+Seen to fail: with jobs on the database that projects, with side tasks cancelled once, with one slice of keys an hour,
 and with a failure to remove keys left until the next hour.
 """
 
@@ -10,7 +10,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -70,6 +70,20 @@ async def test_a_job_may_take_its_time_and_takes_no_connection_that_projects(
 
 async def _is(redis: Redis, state: str) -> bool:
     return [known.state for known in await job_states(redis)] == [state]
+
+
+async def test_a_side_task_that_did_not_hear_of_the_end_is_told_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hard_of_hearing(*_: object) -> None:
+        """As redis-py 5.3 is now and then."""
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(worker, "listen_forever", hard_of_hearing)
+    async with running(settings):
+        pass
 
 
 KEYS = """
