@@ -69,9 +69,7 @@ async def export(
     query, arguments = (_ALL, ()) if user_id is None else (_OF_USER, (user_id,))
     async with database.transaction() as connection:
         # JSON has no control characters, so that with these as delimiter and quote a row is its JSON to the letter.
-        await connection.copy_from_query(
-            query, *arguments, output=write, format="csv", delimiter="\x02", quote="\x01", timeout=None
-        )
+        await connection.copy_from_query(query, *arguments, output=write, format="csv", delimiter="\x02", quote="\x01")
     if unwritable is not None:
         raise unwritable
     if user_id is not None and not events:

@@ -16,7 +16,7 @@ from audit.status import event_count
 from audit.verify import verify
 from projector.job_states import Meter
 from projector.jobs import Job
-from projector.rebuild import left, mark, rebuild
+from projector.rebuild import faults, left, mark, rebuild
 from runtime.database import Database
 
 _SHOWN_FAULTS: Final = 20
@@ -49,14 +49,13 @@ async def rebuild_job(database: Database, progress: Meter, *, user_id: str | Non
     """Mark, then share the work with every projector that is idle until nobody is marked any more."""
     users = await mark(database, user_id)
     _, progress.total = await left(database)
-    failed: dict[str, str] = {}
     while True:
-        done = await rebuild(database)
-        failed |= {user: f"position {position}: {error}" for user, (position, error) in done.failed.items()}
+        await rebuild(database)
         users_left, events_left = await left(database)
         progress.done = max(0, progress.total - events_left)
         if not users_left:
-            return {"users": users, "failed": dict(list(failed.items())[:_SHOWN_FAULTS])}
+            found = list((await faults(database, user_id)).items())[:_SHOWN_FAULTS]
+            return {"users": users, "failed": {user: f"position {position}: {why}" for user, (position, why) in found}}
         await asyncio.sleep(_LOOK_SECONDS)
 
 

@@ -42,6 +42,9 @@ checkpoints = sa.Table(
     sa.Column("rebuild", sa.Boolean, nullable=False, server_default=sa.false()),
     # When a rebuild last found rows that were wrong: what was read before is not what is read now.
     sa.Column("mended_at", sa.TIMESTAMP(timezone=True)),
+    # Where the last rebuild could not replay the user, and why; null where it could.
+    sa.Column("fault_position", sa.BigInteger),
+    sa.Column("fault_reason", sa.Text),
     sa.PrimaryKeyConstraint("user_id", name="checkpoints_pkey"),
     sa.Index("checkpoints_rebuild", "user_id", postgresql_where=sa.text("rebuild")),
     postgresql_with={"fillfactor": "50"},

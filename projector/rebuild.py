@@ -14,13 +14,14 @@ import asyncpg
 import structlog
 
 from event_log.read import NoStreamError, TaskKey
-from projector.catch_up import write_rows
+from projector.catch_up import RefusedError, write_rows
 from projector.project import Row
 from projector.replay import Replay
 from projector.statements import (
     AWAKEN,
     CLAIM_REBUILD,
     ENROL_ALL,
+    FAULTS,
     GIVE_UP_REBUILD,
     LEFT_TO_REBUILD,
     MARK_REBUILD,
@@ -88,6 +89,12 @@ async def left(database: Database) -> tuple[int, int]:
     return users, events
 
 
+async def faults(database: Database, user_id: str | None = None) -> dict[str, tuple[int, str]]:
+    """Whom the last rebuild, of one user or all, could not replay, whichever process tried: position and reason."""
+    rows = await database.fetch(FAULTS, user_id)
+    return {row["user_id"]: (row["fault_position"], row["fault_reason"]) for row in rows}
+
+
 async def rebuild(database: Database, progress: Callable[[int], None] = lambda _: None) -> Rebuilt:
     """Rebuild marked users until none is free to take.
 
@@ -105,40 +112,44 @@ async def rebuild_batch(database: Database, users: int) -> Rebuilt:
     """Rebuild up to `users` marked users in one transaction. Rows that the database refuses fail their user alone."""
     try:
         done = await _rebuild_batch(database, users)
-    except asyncpg.PostgresError as error:
-        done = await _give_up_first(database, type(error).__name__) if users == 1 else await rebuild_batch(database, 1)
-    else:
-        for user_id, (position, reason) in done.failed.items():
-            log.error("a user cannot be rebuilt", user_id=user_id, position=position, error=reason)
-        if done.written or done.removed:
-            log.warning("rows differed from their replay and were mended", written=done.written, removed=done.removed)
+    except RefusedError as refused:
+        if len(refused.users) > 1:
+            return await rebuild_batch(database, 1)
+        done = await _give_up(database, refused.users[0], str(refused))
+    for user_id, (position, reason) in done.failed.items():
+        log.error("a user cannot be rebuilt", user_id=user_id, position=position, error=reason)
+    if done.written or done.removed:
+        log.warning("rows differed from their replay and were mended", written=done.written, removed=done.removed)
     return done
 
 
-async def _give_up_first(database: Database, error: str) -> Rebuilt:
-    """Take the mark from the user whose rows the database refused; they were tried alone."""
-    done = Rebuilt()
-    async with database.transaction() as connection:
-        for row in await connection.fetch(CLAIM_REBUILD, 1):
-            log.error("a user cannot be rebuilt", user_id=row["user_id"], position=row["position"], error=error)
-            done.add(Rebuilt(users=1, failed={row["user_id"]: (row["position"], error)}))
-            await connection.execute(GIVE_UP_REBUILD, row["user_id"])
-    return done
+async def _give_up(database: Database, user_id: str, error: str) -> Rebuilt:
+    """Take the mark from a user whose rows the database refused; they were tried alone."""
+    rows = await database.fetch(GIVE_UP_REBUILD, user_id, error)
+    return Rebuilt(users=len(rows), failed={row["user_id"]: (row["position"], error) for row in rows})
 
 
 async def _rebuild_batch(database: Database, users: int) -> Rebuilt:
-    async with database.transaction() as connection:
-        claimed = {row["user_id"]: row["position"] for row in await connection.fetch(CLAIM_REBUILD, users)}
-        done = Rebuilt(users=len(claimed))
+    claimed: dict[str, int] = {}
+    try:
+        async with database.transaction() as connection:
+            claimed |= {row["user_id"]: row["position"] for row in await connection.fetch(CLAIM_REBUILD, users)}
+            return await _replay(connection, claimed) if claimed else Rebuilt()
+    except asyncpg.PostgresError as error:
         if not claimed:
-            return done
-        replay = Replay(until=claimed)
-        async for rows in chunks(connection, REPLAYED, [*claimed], [*claimed.values()]):
-            replay.feed(rows)
-            done.events += len(rows)
-        done.failed = replay.failed
-        mended = await _mend(connection, claimed, replay, done)
-        await connection.execute(REBUILT, [*claimed], [*mended])
+            raise
+        raise RefusedError([*claimed], type(error).__name__) from error
+
+
+async def _replay(connection: Any, claimed: dict[str, int]) -> Rebuilt:
+    done, replay = Rebuilt(users=len(claimed)), Replay(until=claimed)
+    async for rows in chunks(connection, REPLAYED, [*claimed], [*claimed.values()]):
+        replay.feed(rows)
+        done.events += len(rows)
+    done.failed = replay.failed
+    mended = await _mend(connection, claimed, replay, done)
+    positions, reasons = zip(*(done.failed.get(user_id, (None, None)) for user_id in claimed), strict=True)
+    await connection.execute(REBUILT, [*claimed], [*mended], positions, reasons)
     return done
 
 

@@ -1,4 +1,4 @@
-"""Every statement of the projector, each used in one place."""
+"""Every statement of the projector, each written in one place."""
 
 from __future__ import annotations
 
@@ -156,18 +156,37 @@ ROWS_OF_USERS: Final = """
 """
 
 REBUILT: Final = """
-    -- Users $1 are rebuilt, and rows of those of $2 were mended. A checkpoint that was ahead of its stream goes back,
-    -- and whoever was parked is tried again.
+    -- Users $1 are rebuilt, or could not be at positions $3 because of $4, and rows of those of $2 were mended. A
+    -- checkpoint that was ahead of its stream goes back, and whoever was parked is tried again.
     UPDATE tasklog.checkpoints c
     SET rebuild = false, attempts = 0, parked_until = NULL, error = NULL,
+        fault_position = done.fault_position, fault_reason = done.fault_reason,
         mended_at = CASE WHEN c.user_id = ANY ($2::text[]) THEN clock_timestamp() ELSE c.mended_at END,
         position = least(c.position, coalesce((SELECT s.head FROM tasklog.streams s WHERE s.user_id = c.user_id), 0))
-    WHERE user_id = ANY ($1::text[])
+    FROM unnest($1::text[], $3::bigint[], $4::text[]) AS done (user_id, fault_position, fault_reason)
+    WHERE c.user_id = done.user_id
 """
 
-GIVE_UP_REBUILD: Final = "UPDATE tasklog.checkpoints SET rebuild = false WHERE user_id = $1"
+GIVE_UP_REBUILD: Final = """
+    -- User $1 is not rebuilt because of $2, unless somebody else has come through with the user meanwhile.
+    UPDATE tasklog.checkpoints SET rebuild = false, fault_position = position, fault_reason = $2
+    WHERE user_id = $1 AND rebuild RETURNING user_id, position
+"""
+
+FAULTS: Final = """
+    -- Whom the last rebuild could not replay, where and why: user $1, or all for null.
+    SELECT user_id, fault_position, fault_reason FROM tasklog.checkpoints
+    WHERE fault_reason IS NOT NULL AND ($1::text IS NULL OR user_id = $1) ORDER BY user_id
+"""
 
 FORGET_KEYS: Final = """
-    -- Idempotency keys are kept for 24 hours.
-    DELETE FROM tasklog.idempotency_keys WHERE recorded_at < now() - interval '24 hours'
+    -- Idempotency keys are kept for 24 hours. The oldest $1 of those that are older, and whatever is as old as the last
+    -- of them; how many they were.
+    WITH oldest AS (
+        SELECT recorded_at FROM tasklog.idempotency_keys WHERE recorded_at < now() - interval '24 hours'
+        ORDER BY recorded_at LIMIT $1
+    ), forgotten AS (
+        DELETE FROM tasklog.idempotency_keys WHERE recorded_at <= (SELECT max(recorded_at) FROM oldest)
+        RETURNING recorded_at
+    ) SELECT count(*) FROM forgotten
 """

@@ -17,14 +17,16 @@ from projector.catch_up import catch_up
 from projector.jobs import Job, work_forever
 from projector.rebuild import Rebuilt, rebuild_batch
 from projector.statements import FORGET_KEYS
-from runtime.database import Database, UnavailableError, open_database
+from runtime.database import OPERATORS_SECONDS, Database, UnavailableError, open_database
 from runtime.settings import Settings
-from runtime.wakeup import listen_forever, open_redis
+from runtime.wakeup import cancelled, listen_forever, open_redis
 
 SWEEP_SECONDS: Final = 1.0
 SHORTEST_PAUSE: Final = 0.005
 LONGEST_PAUSE: Final = 0.02
 """Seconds between two runs."""
+KEYS_AT_ONCE: Final = 10_000
+RETRY_SECONDS: Final = 10.0
 
 log = structlog.get_logger()
 
@@ -47,7 +49,12 @@ async def _main(settings: Settings, jobs: Sequence[Job]) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
-    async with open_database(settings, "projector") as database, open_redis(settings) as redis:
+    async with (
+        open_database(settings, "projector") as database,
+        # Jobs take their time, and no connection that projects; theirs are closed when they were idle for minutes.
+        open_database(settings, "projector", seconds=OPERATORS_SECONDS) as patient,
+        open_redis(settings) as redis,
+    ):
         log.info("projecting")
         # Whichever of these ends, ends the process: it is started again rather than left half alive.
         async with asyncio.TaskGroup() as group:
@@ -57,10 +64,9 @@ async def _main(settings: Settings, jobs: Sequence[Job]) -> None:
             ]
             if redis is not None:
                 beside.append(group.create_task(listen_forever(redis, woken)))
-                beside.append(group.create_task(work_forever(settings, database, jobs)))
+                beside.append(group.create_task(work_forever(settings, patient, jobs)))
             await project_until(stopping, database, woken, idle)
-            for task in beside:
-                task.cancel()
+            await asyncio.gather(*map(cancelled, beside))
     log.info("stopped")
 
 
@@ -78,11 +84,15 @@ async def rebuild_when_idle(database: Database, idle: asyncio.Event) -> None:
 
 
 async def forget_keys(database: Database) -> None:
-    """Remove idempotency keys that are too old to count, every hour."""
+    """Remove idempotency keys that are too old to count, every hour; some at a time, so no statement takes long."""
     while True:
-        with suppress(UnavailableError):
-            await database.fetch(FORGET_KEYS)
-        await asyncio.sleep(3600)
+        try:
+            while (await database.fetch(FORGET_KEYS, KEYS_AT_ONCE))[0][0]:
+                pass
+            await asyncio.sleep(3600)
+        except UnavailableError as error:
+            log.warning("old idempotency keys cannot be removed, which is tried again soon", error=str(error))
+            await asyncio.sleep(RETRY_SECONDS)
 
 
 async def project_until(

@@ -21,6 +21,8 @@ _LOGIN: Final = """
 """
 _OTHER_SCHEMA: Final = "The database does not have the schema of this version: run ./run migrate."
 _CONNECTIONS: Final = 8
+OPERATORS_SECONDS: Final = 3600
+"""The longest that an operator's statement may take, be it in a command or in a job."""
 _CHUNK: Final = 500
 _WAITING: Final = 1000
 _UNAVAILABLE: Final = (

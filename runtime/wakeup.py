@@ -80,10 +80,13 @@ async def open_wake(settings: Settings) -> AsyncIterator[Wake]:
 
 
 async def cancelled(task: asyncio.Task[None]) -> None:
-    """End a task that talks to Redis: redis-py 5.3 now and then swallows the cancellation of a command."""
+    """End a task that talks to Redis: redis-py 5.3 now and then swallows the cancellation of a command.
+
+    A task that did hear of it has a second to put away what it worked on.
+    """
     while not task.done():
         task.cancel()
-        await asyncio.wait([task], timeout=0.1)
+        await asyncio.wait([task], timeout=1)
 
 
 @asynccontextmanager

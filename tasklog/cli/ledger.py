@@ -45,9 +45,10 @@ def rebuild(user: OptionalUser = None, *, background: Background = False, json: 
             return
         users, done, behind = on_database("projector", lambda database: _rebuild(database, user), settings)
     failed = [{"user_id": user, "position": at, "reason": reason} for user, (at, reason) in done.failed.items()]
-    value = {**asdict(done), "users": users, "failed": failed, "shared": users - done.users, "behind": behind}
+    shared = max(0, users - done.users)  # who was marked before this command is done here too
+    value = {**asdict(done), "users": users, "failed": failed, "shared": shared, "behind": behind}
     lines = [fault_text(fault) for fault in failed]
-    lines.append(f"Rebuilt {count(users, 'user')}, {max(0, users - done.users):,} of them by other processes.")
+    lines.append(f"Rebuilt {count(users, 'user')}, {shared:,} of them by other processes.")
     lines.append(f"Here {count(done.written, 'task')} differed and were written, {done.removed:,} were removed.")
     lines += behind_lines(behind)
     show(value, as_json=json, text=lambda: "\n".join(lines))
@@ -134,7 +135,7 @@ async def _rebuild(database: Database, user: str | None) -> tuple[int, Rebuilt, 
     import asyncio
 
     from audit.status import events_behind
-    from projector.rebuild import Rebuilt, left, mark, rebuild
+    from projector.rebuild import Rebuilt, faults, left, mark, rebuild
 
     users = await mark(database, user)
     _, total = await left(database)
@@ -143,6 +144,7 @@ async def _rebuild(database: Database, user: str | None) -> tuple[int, Rebuilt, 
         while True:
             done.add(await rebuild(database, advance))
             if (await left(database))[0] == 0:
+                done.failed = await faults(database, user)
                 return users, done, await events_behind(database, user)
             await asyncio.sleep(_LOOK_SECONDS)
 

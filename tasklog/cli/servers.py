@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_SECONDS = 3600
-"""The longest that a statement of an operator may take."""
-
 
 @contextmanager
 def operator_settings() -> Iterator[Settings]:
@@ -47,13 +44,13 @@ def operator_settings() -> Iterator[Settings]:
 def on_database(role: Role, work: Callable[[Database], Awaitable[T]], settings: Settings) -> T:
     """Do something with the database in a role; that it went away, or has no stream of a user, ends the command."""
     from event_log.read import NoStreamError
-    from runtime.database import UnavailableError, open_database
+    from runtime.database import OPERATORS_SECONDS, UnavailableError, open_database
 
     # A replay makes many objects and no cycles: looking for them less often saves a tenth of its time.
     gc.set_threshold(200_000, 50, 100)
 
     async def run() -> T:
-        async with open_database(settings, role, seconds=_SECONDS) as database:
+        async with open_database(settings, role, seconds=OPERATORS_SECONDS) as database:
             return await work(database)
 
     try:

@@ -51,7 +51,7 @@ class Keeper:
         return self.part.process.poll() if self.part.process is not None else None
 
     def look(self, pause: Callable[[float], object]) -> None:
-        """Start the part again if it has ended and its delay is over."""
+        """Start the part again if it has ended and its delay is over; one that is slow to start is waited for."""
         code = self.exit_code()
         if code is None:
             return
@@ -62,7 +62,10 @@ class Keeper:
             try:
                 self.start(pause)
             except SettingsError as error:
-                self._plan_restart(f"did not start again: {error}")
+                if self.exit_code() is None:
+                    typer.echo(f"{self.part.name} runs again, but does not answer yet: {error}", err=True)
+                else:
+                    self._plan_restart(f"did not start again: {error}")
 
     def _plan_restart(self, what: str) -> None:
         now = time.monotonic()

@@ -207,6 +207,22 @@ def test_rebuild_mends_and_tells(shell: Shell) -> None:
     assert shell.json("rebuild", "bob")["users"] == 1
 
 
+def test_rebuild_tells_whom_it_cannot_replay_and_never_that_others_did_less_than_nothing(
+    shell: Shell, service: RunningService
+) -> None:
+    """With the projector's share, and then without it: who was marked before is done here.
+
+    Seen to fail: with `shared` as the plain difference, which was -1.
+    """
+    shell.database.execute("UPDATE tasklog.events SET type = 'task.renamed' WHERE user_id = 'alice' AND position = 3")
+    done = shell.json("rebuild", code=3)
+    assert [(fault["user_id"], fault["position"]) for fault in done["failed"]] == [("alice", 3)]
+    service.projector.stop(timeout=5)
+    shell.database.execute("UPDATE tasklog.checkpoints SET rebuild = true")
+    done = shell.json("rebuild", "bob")
+    assert (done["users"], done["shared"], done["failed"]) == (1, 0, [])
+
+
 def test_erase_asks_or_refuses(shell: Shell) -> None:
     assert shell.run("erase", "alice").returncode == 2
     assert shell.json("status")["events"] == 5

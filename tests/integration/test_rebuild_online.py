@@ -6,22 +6,26 @@ How it was seen to fail: test_rebuild.py.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import asyncpg
 import orjson
 import pytest
 
+from audit.jobs import rebuild_job
 from audit.verify import verify
 from domain.events import TaskEdited
 from projector.catch_up import catch_up
-from projector.rebuild import left, mark, rebuild, rebuild_batch
+from projector.job_states import Meter
+from projector.rebuild import faults, left, mark, rebuild, rebuild_batch
+from projector.statements import LEFT_TO_REBUILD
 from projector.worker import project_until, rebuild_when_idle
 from read_api.queries import TaskQuery
 from runtime.database import Database, UnavailableError
 from runtime.settings import Settings
+from tasklog.cli.ledger import _rebuild
 from tests.ledger import (
     Life,
     appended,
@@ -117,6 +121,62 @@ async def test_several_processes_share_a_rebuild_and_each_user_is_done_once(
     assert sum(shares) == USERS
     assert sum(share > 0 for share in shares) > 1
     assert await tasks_copy(owner) == right
+
+
+class Overtaken:
+    """A database in which something happens after a transaction that the server refused, or before a statement."""
+
+    def __init__(self, database: Database, happens: Callable[[], Awaitable[object]], before: str = "") -> None:
+        self._database, self._happens, self._before = database, happens, before
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        try:
+            async with self._database.transaction() as connection:
+                yield connection
+        except asyncpg.PostgresError:
+            await self._happens()
+            raise
+
+    async def fetch(self, query: str, *args: Any) -> Any:
+        if query == self._before:
+            await self._happens()
+        return await self._database.fetch(query, *args)
+
+
+async def test_who_was_refused_is_not_given_up_once_somebody_else_came_through_nor_is_anybody_else(
+    lives: list[Life], settings: Settings, projector: Database, owner: asyncpg.Connection
+) -> None:
+    right = await tasks_copy(owner)
+    await owner.execute("TRUNCATE tasklog.tasks")
+    await owner.execute("ALTER TABLE tasklog.tasks ADD CONSTRAINT no CHECK (user_id <> 'user-0')")
+    await mark(projector)
+    async with opened((settings, "projector")) as (other,):
+
+        async def come_through() -> None:
+            await owner.execute("ALTER TABLE tasklog.tasks DROP CONSTRAINT no")
+            assert (await rebuild_batch(other, 1)).users == 1
+
+        overtaken: Any = Overtaken(projector, come_through)
+        assert (await rebuild_batch(overtaken, 1)).failed == {}
+    assert (await left(projector))[0] == USERS - 1
+    await rebuild(projector)
+    assert await faults(projector) == {}
+    assert await tasks_copy(owner) == right
+
+
+async def test_whoever_asked_is_told_the_faults_that_other_processes_found(
+    lives: list[Life], settings: Settings, projector: Database, owner: asyncpg.Connection
+) -> None:
+    await owner.execute("UPDATE tasklog.events SET type = 'task.renamed' WHERE user_id = 'user-2' AND position = 3")
+    async with opened((settings, "projector")) as (other,):
+        overtaken: Any = Overtaken(projector, lambda: rebuild(other), before=LEFT_TO_REBUILD)
+        users, done, _ = await _rebuild(overtaken, None)
+        assert (users, done.users) == (USERS, 0)
+        assert {user: position for user, (position, _) in done.failed.items()} == {"user-2": 3}
+        result = await rebuild_job(overtaken, Meter())
+        assert (result["users"], [*result["failed"]]) == (USERS, ["user-2"])
+        assert result["failed"]["user-2"].startswith("position 3: ")
 
 
 async def test_readers_never_see_anything_but_the_whole_truth_while_all_is_rebuilt(

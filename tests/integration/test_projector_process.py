@@ -1,0 +1,115 @@
+"""What the projector's process does beside projecting, and how it ends.
+
+Seen to fail: with jobs on the database that projects, with side tasks cancelled once, with one slice of keys an hour,
+and with a failure to remove keys left until the next hour.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
+
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+from structlog.testing import capture_logs
+
+from projector import worker
+from projector.job_states import Meter, job_states
+from projector.jobs import Job, enqueue
+from projector.worker import forget_keys
+from runtime.database import Database, open_database
+from runtime.settings import Settings
+from tests.ledger import created, within
+from tests.servers import eventually_async
+
+# arq closes its connections as redis-py 4 had it.
+pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning")
+
+PROJECTED = "SELECT count(*) FROM tasklog.tasks"
+
+
+@asynccontextmanager
+async def running(settings: Settings, *jobs: Job) -> AsyncIterator[None]:
+    """The whole of the projector's process, which SIGTERM ends."""
+    with capture_logs() as logs:
+        process = asyncio.create_task(worker._main(settings, jobs))
+        await eventually_async(lambda: process.done() or {"event": "projecting", "log_level": "info"} in logs)
+        yield
+        os.kill(os.getpid(), signal.SIGTERM)
+        await within(5, process)
+
+
+async def take_everything(database: Database, _: Meter) -> Mapping[str, Any]:
+    """A job that takes all connections it can get until something is projected; how long its statements may take."""
+    async with AsyncExitStack() as stack:
+        for _ in range(8):
+            connection = await stack.enter_async_context(database.transaction())
+        await eventually_async(lambda: connection.fetchval(PROJECTED))
+        return {"statement_timeout": await connection.fetchval("SHOW statement_timeout")}
+
+
+async def test_a_job_may_take_its_time_and_takes_no_connection_that_projects(
+    settings: Settings, writer: Database, redis_url: str
+) -> None:
+    async with (
+        running(settings, Job(name="take", run=take_everything)),
+        Redis.from_url(redis_url) as redis,
+    ):
+        await enqueue(redis_url, "take", {})
+        await eventually_async(lambda: _is(redis, "running"))
+        await created(writer, "alice")
+        await eventually_async(lambda: _is(redis, "done"))
+        (state,) = await job_states(redis)
+    assert state.result == {"statement_timeout": "54min"}
+
+
+async def _is(redis: Redis, state: str) -> bool:
+    return [known.state for known in await job_states(redis)] == [state]
+
+
+async def test_a_side_task_that_did_not_hear_of_the_end_is_told_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hard_of_hearing(*_: object) -> None:
+        """As redis-py 5.3 is now and then."""
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(worker, "listen_forever", hard_of_hearing)
+    async with running(settings):
+        pass
+
+
+KEYS = """
+    INSERT INTO tasklog.idempotency_keys (user_id, key, fingerprint, task_id, version, recorded_at)
+    SELECT 'alice', age, '', 1, 1, now() - age * interval '1 hour' FROM generate_series(1, 60) AS age
+"""
+AGES = "SELECT array_agg(key::integer ORDER BY key::integer) FROM tasklog.idempotency_keys"
+YOUNG = [*range(1, 24)]
+
+
+async def test_old_keys_are_removed_some_at_a_time_until_none_is_left_also_after_a_failure(
+    settings: Settings, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "KEYS_AT_ONCE", 10)
+    monkeypatch.setattr(worker, "RETRY_SECONDS", 0.1)
+    await owner.execute(KEYS)
+    async with open_database(settings, "projector", seconds=1) as database:
+        with capture_logs() as logs:
+            async with owner.transaction():
+                await owner.execute("LOCK TABLE tasklog.idempotency_keys IN EXCLUSIVE MODE")
+                forgetting = asyncio.create_task(forget_keys(database))
+                await eventually_async(lambda: logs)
+        await eventually_async(lambda: _is_left(owner, YOUNG))
+        assert (logs[0]["log_level"], logs[0]["error"]) == ("warning", "LockNotAvailableError")
+        forgetting.cancel()
+
+
+async def _is_left(owner: asyncpg.Connection, ages: list[int]) -> bool:
+    return bool(await owner.fetchval(AGES) == ages)
