@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from event_log.chain import SCAN_RANGE, SCAN_USER
+from projector.project import COLUMNS
 from runtime.database import Database, chunks
 
 RANGE_EVENTS: Final = 50_000
@@ -22,14 +23,8 @@ STREAMS: Final = """
     WHERE s.before < $2 ORDER BY s.user_id
 """
 
-_ROWS: Final = """
-    -- Projected rows, in the order of projector.project.Row.
-    SELECT t.user_id, t.id, t.title, t.description, t.completed, t.created_at, t.updated_at, t.created_position,
-           t.version, t.title_key, t.body
-    FROM tasklog.tasks t WHERE {}
-"""
-ROWS_RANGE: Final = _ROWS.format("t.user_id > $1 AND t.user_id <= $2")
-ROWS_USER: Final = _ROWS.format("t.user_id = $1")
+ROWS_RANGE: Final = f"SELECT {COLUMNS} FROM tasklog.tasks WHERE user_id > $1 AND user_id <= $2"
+ROWS_USER: Final = f"SELECT {COLUMNS} FROM tasklog.tasks WHERE user_id = $1"
 
 LAST: Final = "\U0010ffff" * 256
 """Behind every user's id."""

@@ -37,7 +37,8 @@ BEGIN
     -- The checkpoint first: a projector that is at work on this user is waited for.
     INSERT INTO tasklog.checkpoints (user_id, position) VALUES (owner, stream.head)
     ON CONFLICT (user_id) DO UPDATE
-    SET position = excluded.position, attempts = 0, parked_until = NULL, error = NULL;
+    SET position = excluded.position, attempts = 0, parked_until = NULL, error = NULL,
+        fault_position = NULL, fault_reason = NULL;
     DELETE FROM tasklog.tasks t WHERE t.user_id = owner;
     DELETE FROM tasklog.idempotency_keys k WHERE k.user_id = owner;
     UPDATE tasklog.streams s

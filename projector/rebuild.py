@@ -38,6 +38,8 @@ _EVENTS: Final = 20_000
 _FIRST_USERS: Final = 20
 _MOST_USERS: Final = 2_000
 _MARKED_AT_ONCE: Final = 10_000
+_FROZEN: Final = "idle_in_transaction_session_timeout = '60s'"
+"""So long may a process that was frozen keep its users from being projected: it also renders their rows in that time."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -132,7 +134,7 @@ async def _give_up(database: Database, user_id: str, error: str) -> Rebuilt:
 async def _rebuild_batch(database: Database, users: int) -> Rebuilt:
     claimed: dict[str, int] = {}
     try:
-        async with database.transaction() as connection:
+        async with database.transaction(_FROZEN) as connection:
             claimed |= {row["user_id"]: row["position"] for row in await connection.fetch(CLAIM_REBUILD, users)}
             return await _replay(connection, claimed) if claimed else Rebuilt()
     except asyncpg.PostgresError as error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from projector.project import COLUMNS
+
 CLAIM: Final = """
     -- $1 users with events that are not projected, longest waiting first, locked for this transaction; those that
     -- another projector works on, and those that are parked, are passed over.
@@ -46,10 +48,9 @@ TOUCHED: Final = """
     FROM unnest($1::text[], $2::bigint[]) AS touched (user_id, id) JOIN tasklog.tasks t USING (user_id, id)
 """
 
-PUT: Final = """
+PUT: Final = f"""
     -- The rows as they are now.
-    INSERT INTO tasklog.tasks (user_id, id, title, description, completed, created_at, updated_at, created_position,
-                               version, title_key, body)
+    INSERT INTO tasklog.tasks ({COLUMNS})
     SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::boolean[], $6::timestamptz[],
                          $7::timestamptz[], $8::bigint[], $9::integer[], $10::text[], $11::text[])
     ON CONFLICT (user_id, id) DO UPDATE SET
@@ -148,11 +149,9 @@ REPLAYED: Final = """
     ) AS e
 """
 
-ROWS_OF_USERS: Final = """
-    -- The rows of users $1, in the order of projector.project.Row.
-    SELECT t.user_id, t.id, t.title, t.description, t.completed, t.created_at, t.updated_at, t.created_position,
-           t.version, t.title_key, t.body
-    FROM tasklog.tasks t WHERE t.user_id = ANY ($1::text[])
+ROWS_OF_USERS: Final = f"""
+    -- The rows of users $1.
+    SELECT {COLUMNS} FROM tasklog.tasks WHERE user_id = ANY ($1::text[])
 """
 
 REBUILT: Final = """
