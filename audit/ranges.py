@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from event_log.chain import SCAN_RANGE, SCAN_USER
-from projector.project import COLUMNS
+from projector.statements import ROWS_WHERE
 from runtime.database import Database, chunks
 
 RANGE_EVENTS: Final = 50_000
@@ -23,8 +23,8 @@ STREAMS: Final = """
     WHERE s.before < $2 ORDER BY s.user_id
 """
 
-ROWS_RANGE: Final = f"SELECT {COLUMNS} FROM tasklog.tasks WHERE user_id > $1 AND user_id <= $2"
-ROWS_USER: Final = f"SELECT {COLUMNS} FROM tasklog.tasks WHERE user_id = $1"
+ROWS_RANGE: Final = ROWS_WHERE + "user_id > $1 AND user_id <= $2"
+ROWS_USER: Final = ROWS_WHERE + "user_id = $1"
 
 LAST: Final = "\U0010ffff" * 256
 """Behind every user's id."""

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from domain.task import Task, title_key
 from edge.task_body import task_body
 
-COLUMNS: Final = (
-    "user_id, id, title, description, completed, created_at, updated_at, created_position, version, title_key, body"
-)
-"""The columns of `tasks`."""
-
 Row: TypeAlias = tuple[str, int, str, str | None, bool, datetime, datetime, int, int, str, str]
-"""A row of `tasks`, in the order of `COLUMNS`."""
+"""A row of `tasks`, in the order of its columns."""
 
 
 def row_of(user_id: str, task: Task) -> Row:

@@ -39,7 +39,7 @@ _FIRST_USERS: Final = 20
 _MOST_USERS: Final = 2_000
 _MARKED_AT_ONCE: Final = 10_000
 _FROZEN: Final = "idle_in_transaction_session_timeout = '60s'"
-"""So long may a process that was frozen keep its users from being projected: it also renders their rows in that time."""
+"""So long may a frozen process keep its users from being projected; in that time it also renders their rows."""
 
 
 @dataclass(kw_only=True, slots=True)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from projector.project import COLUMNS
-
 CLAIM: Final = """
     -- $1 users with events that are not projected, longest waiting first, locked for this transaction; those that
     -- another projector works on, and those that are parked, are passed over.
@@ -48,9 +46,10 @@ TOUCHED: Final = """
     FROM unnest($1::text[], $2::bigint[]) AS touched (user_id, id) JOIN tasklog.tasks t USING (user_id, id)
 """
 
-PUT: Final = f"""
+PUT: Final = """
     -- The rows as they are now.
-    INSERT INTO tasklog.tasks ({COLUMNS})
+    INSERT INTO tasklog.tasks (user_id, id, title, description, completed, created_at, updated_at, created_position,
+                               version, title_key, body)
     SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::boolean[], $6::timestamptz[],
                          $7::timestamptz[], $8::bigint[], $9::integer[], $10::text[], $11::text[])
     ON CONFLICT (user_id, id) DO UPDATE SET
@@ -149,10 +148,13 @@ REPLAYED: Final = """
     ) AS e
 """
 
-ROWS_OF_USERS: Final = f"""
-    -- The rows of users $1.
-    SELECT {COLUMNS} FROM tasklog.tasks WHERE user_id = ANY ($1::text[])
-"""
+ROWS_WHERE: Final = """
+    -- Rows, in the order of projector.project.Row.
+    SELECT user_id, id, title, description, completed, created_at, updated_at, created_position, version, title_key,
+           body
+    FROM tasklog.tasks WHERE """
+
+ROWS_OF_USERS: Final = ROWS_WHERE + "user_id = ANY ($1::text[])"
 
 REBUILT: Final = """
     -- Users $1 are rebuilt, or could not be at positions $3 because of $4, and rows of those of $2 were mended. A

@@ -130,9 +130,9 @@ class Overtaken:
         self._database, self._happens, self._before = database, happens, before
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Any]:
+    async def transaction(self, *settings: str) -> AsyncIterator[Any]:
         try:
-            async with self._database.transaction() as connection:
+            async with self._database.transaction(*settings) as connection:
                 yield connection
         except asyncpg.PostgresError:
             await self._happens()
