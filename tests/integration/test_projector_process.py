@@ -53,11 +53,14 @@ async def take_everything(database: Database, _: Meter) -> Mapping[str, Any]:
         return {"statement_timeout": await connection.fetchval("SHOW statement_timeout")}
 
 
+TAKE = Job(name="take", run=take_everything)
+
+
 async def test_a_job_may_take_its_time_and_takes_no_connection_that_projects(
     settings: Settings, writer: Database, redis_url: str
 ) -> None:
     async with (
-        running(settings, Job(name="take", run=take_everything)),
+        running(settings, TAKE),
         Redis.from_url(redis_url) as redis,
     ):
         await enqueue(redis_url, "take", {})
@@ -82,7 +85,7 @@ async def test_a_side_task_that_did_not_hear_of_the_end_is_told_again(
         await asyncio.Event().wait()
 
     monkeypatch.setattr(worker, "listen_forever", hard_of_hearing)
-    async with running(settings):
+    async with running(settings, TAKE):
         pass
 
 
