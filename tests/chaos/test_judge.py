@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -193,6 +194,7 @@ def test_a_fault_that_was_not_there_is_found(tmp_path: Path) -> None:
             f"{name}_proxy": SimpleNamespace(lost=n) for name, n in zip(("gateway", "projector"), lost, strict=True)
         }
         assert rules(answers_were_lost(world(**proxies))) == absent * lost.count(0)
-    assert rules(the_clock_jumped(world([{"off": False}]))) == absent
-    assert rules(the_clock_jumped(world([{"off": None}]))) == absent
-    assert rules(the_clock_jumped(world([{"off": True}]))) == []
+    now = datetime.now(UTC)
+    assert rules(the_clock_jumped(world([{"newest": None}]))) == absent
+    assert rules(the_clock_jumped(world([{"newest": now}]))) == absent
+    assert rules(the_clock_jumped(world([{"newest": now + timedelta(hours=1)}]))) == []
