@@ -96,7 +96,7 @@ def bad_tokens(algorithm: str) -> list[bytes]:
         *(replace(base, claims=text).signed() for text in table.BAD_TEXT if len(text) < 9000),
         *(base64url(text) + b".e30.AA" for text in more.HOSTILE),
         *(token[:i] + bytes([token[i] ^ 1]) + token[i + 1 :] for i in range(0, len(token), 7)),
-        b".".join([head, payload, b"x" + signature[1:]]),
+        b".".join([head, payload, signature[::-1]]),
         b".".join([head, payload]),
         token[:-3],
         token + b"A",

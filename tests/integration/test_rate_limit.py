@@ -16,7 +16,7 @@ from edge.rate_limit import RateLimiter, rate_limiter
 from runtime.settings import Settings, SettingsError
 from tasklog.embedded.data_dir import open_data_dir, socket_dir
 from tasklog.embedded.valkey import Valkey
-from tests.servers import Database, RunningService, eventually_async, running_service
+from tests.servers import Database, RunningService, eventually, eventually_async, running_service
 
 
 @pytest.fixture
@@ -51,8 +51,8 @@ async def test_a_user_has_as_many_requests_as_there_may_be_and_no_one_elses(limi
 async def test_what_another_service_counted_counts_here(limiters: list[RateLimiter]) -> None:
     one, two = limiters
     assert allowed(one, "alice", 8) == 8
-    two.count("alice")
-
+    await eventually_async(lambda: one._windows["alice"].known == 8)
+    two.count("alice")  # only now: Redis answers with what it was told before
     await eventually_async(lambda: two._windows["alice"].known == 9)
     assert allowed(two, "alice", 5) == 1
 
@@ -117,7 +117,8 @@ def limited(database: Database, redis_url: str, tmp_path: Path) -> Iterator[Runn
 
 
 def test_over_http_it_is_a_429_with_retry_after_and_others_are_served(limited: RunningService, user: str) -> None:
-    client = limited.client(user)
+    client, early = limited.client(user), limited.client("early")
+    eventually(lambda: early.get("/api/early/tasks").status_code == 429)  # it has found its Redis
     answers = [client.get(f"/api/{user}/tasks") for _ in range(8)]
     assert [answer.status_code for answer in answers] == [200] * 5 + [429] * 3
     assert int(answers[-1].headers["retry-after"]) > 0
