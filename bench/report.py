@@ -48,7 +48,7 @@ class Report:
 
     def text(self) -> str:
         """The whole report, in Markdown."""
-        parts = ["# Results of `./run bench`", *(f"- {fact}" for fact in self.facts), ""]
+        parts = ["# Results of `./run bench`", "", *(f"- {fact}" for fact in self.facts), ""]
         if self.works:
             parts += ["## Beside the plain CRUD", "", *_table(_HEAD, [self.row(*one) for one in self.works]), ""]
             parts += ["## CPU time an answer, in µs", "", *_table(_CPU_HEAD, [_cpu(*one) for one in self.works]), ""]
@@ -69,7 +69,8 @@ class Report:
         """Write RESULTS.md; its growth, which has runs of its own, or all but that stays as it is."""
         head, _, grown = self.text().partition(_GROWTH)
         old_head, _, old_grown = RESULTS.read_text().partition(_GROWTH)
-        RESULTS.write_text((head if self.works else old_head) + _GROWTH + (grown or old_grown))
+        works, growth = head if self.works else old_head, grown or old_grown
+        RESULTS.write_text(f"{works.rstrip()}\n\n{_GROWTH}{growth.rstrip()}\n")
 
     def row(self, work: Work, figures: Mapping[str, Figures]) -> tuple[str, ...]:
         """A work's row: of both contenders, or of one alone."""
