@@ -63,7 +63,7 @@ def shell(service: RunningService, redis_url: str, tmp_path: Path) -> Shell:
     alice.put(f"/api/alice/tasks/{milk}", json={"title": "Oat milk"})
     alice.patch(f"/api/alice/tasks/{milk}/complete")
     bob.post("/api/bob/tasks", json={"title": "Cheese"})
-    eventually(lambda: shell.json("status")["lag_events"] == 0)
+    eventually(lambda: shell.json("status")["lag_events"] == 0, timeout=30)
     return shell
 
 
@@ -123,7 +123,11 @@ def test_a_user_of_whom_there_is_nothing_is_told_and_is_no_success(shell: Shell)
         assert answer == (1, "", "The ledger has no stream of alcie.\n"), command
     assert not out.exists()
     job = shell.json("verify", "alcie", "--background")["job"]
-    shown = eventually(lambda: [known for known in shell.json("status")["jobs"] if known["state"] == "failed"])
+
+    def failed() -> list[dict[str, Any]]:
+        return [known for known in shell.json("status")["jobs"] if known["state"] == "failed"]
+
+    shown = eventually(failed, timeout=30)
     assert [(known["id"], known["error"]) for known in shown] == [(job, "NoStreamError")]
 
 
