@@ -34,6 +34,20 @@ WRONG_URLS = {
     "JWKS_URL": "http://[",
 }
 
+TELLING = """
+import os, runpy, signal
+
+def tell(number, handler, plain=signal.signal):
+    signal.signal = plain
+    before = plain(number, handler)
+    os.write(1, b"begun\\n")
+    return before
+
+signal.signal = tell
+runpy.run_module("tasklog", run_name="__main__", alter_sys=True)
+"""
+"""`python -m tasklog`, which says when it has done the first that it does: to decide what Ctrl-C is."""
+
 
 def test_run_prints_where_it_listens_and_how_to_call_it_once_it_answers(start_run: StartRun) -> None:
     run = start_run()
@@ -97,18 +111,28 @@ def test_a_port_that_needs_rights_is_said_to_need_them(monkeypatch: pytest.Monke
 
 
 def test_ctrl_c_at_any_time_of_a_start_is_no_traceback(tmp_path: Path) -> None:
+    """From the moment on that it is ours to say: what a starting Python makes of it, no code of Tasklog can tell.
+
+    Seen to fail, now and then, with Python's own handler put back before the command is there, or left until the end.
+    """
     env = {**os.environ, "DATA_DIR": str(tmp_path / "data"), "API_PORT": "0"}
-    for tenths in range(1, 7):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tasklog", "serve" if tenths % 2 else "status"],
+    for tenths in range(7):
+        with subprocess.Popen(
+            [sys.executable, "-c", TELLING, "serve" if tenths % 2 else "status"],
             env=env,
+            cwd=RUN.parent,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-        )
-        time.sleep(tenths / 10)
-        process.send_signal(signal.SIGINT)
-        printed, _ = process.communicate(timeout=START_SECONDS)
+        ) as process:
+            try:
+                assert process.stdout is not None
+                assert process.stdout.readline() == "begun\n"
+                time.sleep(tenths / 10)
+                process.send_signal(signal.SIGINT)
+                printed, _ = process.communicate(timeout=START_SECONDS)
+            finally:
+                process.kill()
         assert "Traceback" not in printed
 
 
