@@ -47,9 +47,10 @@ def database(servers: Servers, request: pytest.FixtureRequest) -> Iterator[Datab
 
 
 @pytest.fixture
-def redis_url(servers: Servers) -> str:
+def redis_url(servers: Servers) -> Iterator[str]:
     """An empty logical Redis database."""
-    return servers.emptied_redis()
+    with servers.emptied_redis() as url:
+        yield url
 
 
 @pytest.fixture
@@ -77,7 +78,11 @@ def service(database: Database, redis_url: str, tmp_path: Path) -> Iterator[Runn
 def shared_service(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """Gateway and projector of the whole session: for tests whose users are their own."""
     log = tmp_path_factory.mktemp("service") / "service.log"
-    with servers.cloned() as database, running_service(database, servers.emptied_redis(), log) as running:
+    with (
+        servers.cloned() as database,
+        servers.emptied_redis() as redis_url,
+        running_service(database, redis_url, log) as running,
+    ):
         yield running
 
 

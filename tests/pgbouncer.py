@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from tasklog.embedded.child import RunAs, spawn
-from tests.servers import Database, eventually, go_without
+from tests.servers import Database, eventually, free_port, go_without
 
 _CONFIGURATION = """
 [databases]
@@ -68,8 +68,7 @@ def running_pgbouncer(postgres_url: str, directory: Path, *, certificate: Path |
     program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
     if program is None:
         go_without("PgBouncer", "pgbouncer is not installed")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     parts = urlsplit(postgres_url)
     query = parse_qs(parts.query)
     users = directory / "users.txt"

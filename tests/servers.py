@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import select
+import socket
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -35,6 +36,8 @@ _ROLE_PASSWORD = "password-of-the-tests"
 _REDIS_DATABASES = 16
 _TEMPLATE = f"tasklog_template_{os.getpid()}"
 _numbers = count(1)
+_ports = count(os.getpid())
+_redis_in_use: set[int] = set()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +81,7 @@ class Servers:
         roles = {role: url(f"tasklog_{role}:{_ROLE_PASSWORD}@{host}") for role in ("writer", "projector", "reader")}
         return Database(name=name, owner=url(parts.netloc), **roles)
 
-    def redis(self, number: int) -> str:
-        database = number % _REDIS_DATABASES
+    def redis(self, database: int) -> str:
         if self.redis_url.startswith("unix:"):
             return f"{self.redis_url}?db={database}"
         return urlunsplit(urlsplit(self.redis_url)._replace(path=f"/{database}"))
@@ -110,12 +112,18 @@ class Servers:
         finally:
             self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
-    def emptied_redis(self) -> str:
-        """The address of an empty logical Redis database."""
-        url = self.redis(next(_numbers))
-        with Redis.from_url(url) as redis:
-            redis.flushdb()
-        return url
+    @contextmanager
+    def emptied_redis(self) -> Iterator[str]:
+        """The address of an empty logical Redis database; until the block ends, nobody else gets it, nor its jobs."""
+        numbers = (next(_numbers) % _REDIS_DATABASES for _ in range(_REDIS_DATABASES))
+        number = next(number for number in numbers if number not in _redis_in_use)
+        _redis_in_use.add(number)
+        try:
+            with Redis.from_url(self.redis(number)) as redis:
+                redis.flushdb()
+            yield self.redis(number)
+        finally:
+            _redis_in_use.remove(number)
 
 
 async def _execute(url: str, statement: str, *args: object) -> list[asyncpg.Record]:
@@ -153,6 +161,16 @@ def token(user: str, **claims: Any) -> str:
     return jwt.encode({"sub": user, "iat": now, "exp": now + 3600} | claims, SECRET, algorithm="HS256")
 
 
+def client_of(url: str, user: str | None = None) -> httpx.Client:
+    """A client with a user's token, or with none.
+
+    It gives an idle connection up long before the service does: one that the service closes right when a request is
+    sent on it would fail the request.
+    """
+    headers = {} if user is None else {"Authorization": f"Bearer {token(user)}"}
+    return httpx.Client(base_url=url, headers=headers, timeout=20, limits=httpx.Limits(keepalive_expiry=1))
+
+
 @dataclass(kw_only=True)
 class RunningService:
     """Gateway and projector, as processes of their own, on a free port."""
@@ -165,9 +183,13 @@ class RunningService:
     _clients: ExitStack = field(default_factory=ExitStack)
 
     def client(self, user: str | None = None) -> httpx.Client:
-        """A client with a user's token, or with none; closed after the test."""
-        headers = {} if user is None else {"Authorization": f"Bearer {token(user)}"}
-        return self._clients.enter_context(httpx.Client(base_url=self.url, headers=headers, timeout=20))
+        """A client with a user's token, or with none; closed with the service."""
+        return self._clients.enter_context(client_of(self.url, user))
+
+    def logged(self) -> str:
+        """What is in the log: whole lines, as the last one may be on its way; a line ends with a line feed alone."""
+        text = self.log.read_text()
+        return text[: text.rfind("\n") + 1]
 
 
 @contextmanager
@@ -233,6 +255,14 @@ def processes_of(directory: str) -> dict[int, str]:
         if directory in command + environment + where and process.name != str(os.getpid()):
             found[int(process.name)] = command
     return found
+
+
+def free_port() -> int:
+    """A port to be listened on soon: below those that the kernel gives in the meantime to whoever asks for any."""
+    while True:
+        port = 20_000 + next(_ports) % 10_000
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def go_without(what: str, reason: str) -> NoReturn:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from contextlib import contextmanager
 from enum import IntEnum
@@ -56,6 +57,22 @@ def stdout_errors() -> Iterator[None]:
         if isinstance(error, BrokenPipeError):
             raise typer.Exit(ExitCode.FAILED) from None
         fail(f"stdout cannot be written: {error.strerror}.")
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C be an error of what is done here, say an export, which takes its file along; elsewhere it ends all.
+
+    An error of whatever Python does at the moment is a traceback in some places, and lost in others: within imports.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def show(value: object, *, as_json: bool, text: Callable[[], str]) -> None:

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runtime.settings import SettingsError, load_settings
-from tasklog.cli.conventions import fail, show
+from tasklog.cli.conventions import fail, interruptible, show
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -54,7 +54,8 @@ def on_database(role: Role, work: Callable[[Database], Awaitable[T]], settings: 
             return await work(database)
 
     try:
-        return asyncio.run(run())
+        with interruptible():
+            return asyncio.run(run())
     except NoStreamError as error:
         fail(f"The ledger has no stream of {error}.")
     except UnavailableError as error:

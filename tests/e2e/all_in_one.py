@@ -47,8 +47,17 @@ class Run:
         """The command lines of all living processes that were started with this DATA_DIR, or work in it."""
         return {number: command for number, command in processes_of(self.env["DATA_DIR"]).items() if command}
 
-    def wait_for_end(self) -> int:
-        return self.process.wait(STOP_SECONDS)
+    def wait_for_end(self, seconds: float = START_SECONDS) -> int:
+        return self.process.wait(seconds)
+
+    def process_of(self, command: str) -> int:
+        """The only process with this in its command line: for a moment, a fork has its parent's."""
+
+        def found() -> list[int]:
+            numbers = [number for number, line in self.processes().items() if command in line]
+            return numbers if len(numbers) == 1 else []
+
+        return eventually(found, START_SECONDS)[0]
 
 
 StartRun = Callable[..., Run]
@@ -78,12 +87,14 @@ def started_runs(directory: Path) -> Iterator[StartRun]:
 
 def create_task(run: Run, url: str, title: str) -> httpx.Response:
     headers = {"Authorization": f"Bearer {run.token('alice')}"}
-    return httpx.post(f"{url}/api/alice/tasks", json={"title": title}, headers=headers, timeout=10)
+    return httpx.post(f"{url}/api/alice/tasks", json={"title": title}, headers=headers, timeout=START_SECONDS)
 
 
 def titles(run: Run, url: str) -> list[str]:
     headers = {"Authorization": f"Bearer {run.token('alice')}"}
-    return [task["title"] for task in httpx.get(f"{url}/api/alice/tasks", headers=headers, timeout=10).json()]
+    return [
+        task["title"] for task in httpx.get(f"{url}/api/alice/tasks", headers=headers, timeout=START_SECONDS).json()
+    ]
 
 
 def only_sentence(run: Run) -> str:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 import httpx
 import pytest
 
 from tasklog.supervision.service import Service
-from tests.servers import SECRET, Database, Servers, eventually, token
+from tests.servers import SECRET, Database, Servers, client_of, eventually, free_port
 
 UNPROJECTED = (
     "SELECT FROM tasklog.streams LEFT JOIN tasklog.checkpoints USING (user_id) WHERE head > coalesce(position, 0)"
@@ -33,10 +32,10 @@ def apart(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """Each service knows its own login alone; the owner's is for `migrate`."""
     database = servers.database(f"tasklog_apart_{os.getpid()}")
     shared = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    shared |= {"BETTER_AUTH_SECRET": SECRET, "REDIS_URL": servers.emptied_redis()}
     servers.execute(f"CREATE DATABASE {database.name}")
     with ExitStack() as stack:
         stack.callback(servers.execute, f"DROP DATABASE {database.name} WITH (FORCE)")
+        shared |= {"BETTER_AUTH_SECRET": SECRET, "REDIS_URL": stack.enter_context(servers.emptied_redis())}
         output = stack.enter_context((tmp_path_factory.mktemp("apart") / "log").open("wb"))
 
         def start(command: str, **env: str) -> Service:
@@ -48,8 +47,7 @@ def apart(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         def api(command: str, **env: str) -> httpx.Client:
             port = free_port()
             service = start(command, API_PORT=str(port), **env)
-            headers = {"Authorization": f"Bearer {token('alice')}"}
-            client = stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers))
+            client = stack.enter_context(client_of(f"http://127.0.0.1:{port}", "alice"))
             eventually(lambda: answers(client, service), timeout=30)
             return client
 
@@ -62,12 +60,6 @@ def apart(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             reads=api("read-api", READ_DATABASE_URL=database.reader),
             database=database,
         )
-
-
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port: int = free.getsockname()[1]
-        return port
 
 
 def answers(client: httpx.Client, service: Service) -> bool:
@@ -84,7 +76,7 @@ def test_what_one_service_wrote_the_other_reads_at_once_and_the_third_projects(a
         assert written.status_code == 201
         assert apart.reads.get(f"/api/alice/tasks/{written.json()['id']}").json() == written.json()
         assert len(apart.reads.get("/api/alice/tasks").json()) == number
-    eventually(lambda: apart.database.execute(UNPROJECTED) == [])
+    eventually(lambda: apart.database.execute(UNPROJECTED) == [], timeout=30)
     assert len(apart.database.execute("TABLE tasklog.tasks")) == 3
     assert len(apart.reads.get("/api/alice/tasks").json()) == 3
 

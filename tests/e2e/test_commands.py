@@ -6,8 +6,10 @@ drawn where there is no terminal.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -17,7 +19,8 @@ from typing import Any
 import pytest
 
 from runtime.settings import VERSION
-from tests.servers import Database, RunningService, Servers, eventually
+from tests.ledger import connections
+from tests.servers import Database, RunningService, Servers, eventually, eventually_async
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,23 +31,27 @@ class Shell:
     database: Database
     redis_url: str
 
-    def run(
+    def start(
         self, *command: object, database: Database | None = None, stdout: Any = subprocess.PIPE, **env: str
-    ) -> subprocess.CompletedProcess[str]:
+    ) -> subprocess.Popen[str]:
         settings = {
             "DATABASE_URL": (database or self.database).owner,
             "REDIS_URL": self.redis_url,
             "DATA_DIR": str(self.directory / "data"),
         }
-        return subprocess.run(
+        return subprocess.Popen(
             [sys.executable, "-m", "tasklog", *map(str, command)],
             env={**os.environ, **settings, **env},
             stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
-            check=False,
             stdin=subprocess.DEVNULL,
         )
+
+    def run(self, *command: object, **options: Any) -> subprocess.CompletedProcess[str]:
+        with self.start(*command, **options) as process:
+            output, errors = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
     def json(self, *command: object, code: int = 0, database: Database | None = None) -> Any:
         """The one JSON document on stdout; nothing on stderr unless it failed."""
@@ -63,7 +70,7 @@ def shell(service: RunningService, redis_url: str, tmp_path: Path) -> Shell:
     alice.put(f"/api/alice/tasks/{milk}", json={"title": "Oat milk"})
     alice.patch(f"/api/alice/tasks/{milk}/complete")
     bob.post("/api/bob/tasks", json={"title": "Cheese"})
-    eventually(lambda: shell.json("status")["lag_events"] == 0)
+    eventually(lambda: shell.json("status")["lag_events"] == 0, timeout=30)
     return shell
 
 
@@ -123,7 +130,11 @@ def test_a_user_of_whom_there_is_nothing_is_told_and_is_no_success(shell: Shell)
         assert answer == (1, "", "The ledger has no stream of alcie.\n"), command
     assert not out.exists()
     job = shell.json("verify", "alcie", "--background")["job"]
-    shown = eventually(lambda: [known for known in shell.json("status")["jobs"] if known["state"] == "failed"])
+
+    def failed() -> list[dict[str, Any]]:
+        return [known for known in shell.json("status")["jobs"] if known["state"] == "failed"]
+
+    shown = eventually(failed, timeout=30)
     assert [(known["id"], known["error"]) for known in shown] == [(job, "NoStreamError")]
 
 
@@ -195,6 +206,19 @@ def test_an_output_that_takes_nothing_fails_in_one_sentence_and_one_that_nobody_
     done = shell.run(*command, stdout=write)
     os.close(write)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+async def test_ctrl_c_in_an_export_leaves_no_file_and_is_no_traceback(shell: Shell) -> None:
+    """Seen to fail with the signal left to end the process at once."""
+    before = set(shell.directory.iterdir())
+    async with connections(shell.database.owner, 1) as (owner,), owner.transaction():
+        await owner.execute("LOCK tasklog.events IN ACCESS EXCLUSIVE MODE")
+        with shell.start("export", "--out", shell.directory / "ledger.jsonl") as export:
+            await eventually_async(lambda: set(shell.directory.iterdir()) - before, timeout=30)
+            export.send_signal(signal.SIGINT)
+            _, said = await asyncio.to_thread(export.communicate, timeout=30)
+    assert (export.returncode, "Traceback" in said) == (130, False), said
+    assert set(shell.directory.iterdir()) == before
 
 
 def test_rebuild_mends_and_tells(shell: Shell) -> None:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.e2e.contract import ORIGIN, assert_problem, create, raw, titles
-from tests.servers import RunningService, token
+from tests.servers import RunningService, eventually, token
 
 
 def test_08_every_read_shows_every_acknowledged_write(client: httpx.Client, tasks: str) -> None:
@@ -177,6 +177,7 @@ def test_14_a_request_is_one_structured_line_and_a_refusal_a_warning(
     client.post(tasks, json={"title": "the-secret-title", "description": "the-secret-description"}, headers=marked)
     client.get("/api/another/tasks", headers=marked)
     httpx.get(shared_service.url + tasks, headers=marked | {"Authorization": "Bearer the-secret-token"})
+    eventually(lambda: len(lines_of(shared_service, marked["X-Request-ID"])) == 3)
     created, foreign, refused = lines_of(shared_service, marked["X-Request-ID"])
     assert created.items() >= {"method": "POST", "route": "/api/{user_id}/tasks", "status": 201}.items()
     assert created.items() >= {"user_id": user, "level": "info"}.items()
@@ -188,6 +189,6 @@ def test_14_a_request_is_one_structured_line_and_a_refusal_a_warning(
 
 
 def lines_of(service: RunningService, request_id: str) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in service.log.read_text().splitlines() if request_id in line]
-    assert {line["request_id"] for line in lines} == {request_id}
+    lines = [json.loads(line) for line in service.logged().split("\n") if request_id in line]
+    assert all(line["request_id"] == request_id for line in lines)
     return lines

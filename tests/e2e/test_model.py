@@ -5,6 +5,7 @@ Seen to fail: with the tail not folded over the rows, and with the owner of a ta
 
 from __future__ import annotations
 
+from datetime import datetime
 from itertools import count
 from typing import Any
 from urllib.parse import quote
@@ -26,6 +27,11 @@ texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 titles = st.sampled_from(TITLES) | texts.filter(str.strip)
 who = st.integers(0, 2)
 which = st.integers(0, 5)
+
+
+def moment(task: dict[str, Any]) -> datetime:
+    """When a task was last changed; as text, a whole second comes after its own fractions."""
+    return datetime.fromisoformat(task["updated_at"])
 
 
 class Service(RuleBasedStateMachine):
@@ -66,7 +72,7 @@ class Service(RuleBasedStateMachine):
         assert (after["id"], after["user_id"]) == (task_id, model.user)
         assert after["created_at"] == before["created_at"]
         same = all(before[name] == value for name, value in model.tasks[task_id].items())
-        assert after == before if same else after["updated_at"] >= before["updated_at"]
+        assert after == before if same else moment(after) >= moment(before)
         self.answers[task_id] = after
 
     def assert_missing(self, answer: httpx.Response, task_id: int) -> None:
@@ -167,6 +173,6 @@ def test_the_service_and_a_plain_model_never_differ(shared_service: RunningServi
     run_state_machine_as_test(
         lambda: Service(http),
         settings=settings(
-            max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+            max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

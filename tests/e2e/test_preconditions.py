@@ -99,7 +99,7 @@ async def test_while_the_first_is_carried_out_a_second_is_409_and_then_answered_
     async with connections(shared_service.database.owner, 1) as (owner,), owner.transaction():
         await owner.execute(HOLD, user)
         both = [asyncio.create_task(asyncio.to_thread(create)) for _ in range(2)]
-        answered, waiting = await asyncio.wait(both, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+        answered, waiting = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         refused = [request.result() for request in answered]
     assert [(one.status_code, one.json()["detail"]) for one in refused] == [
         (409, "A request with this Idempotency-Key is being carried out")

@@ -34,6 +34,32 @@ WRONG_URLS = {
     "JWKS_URL": "http://[",
 }
 
+TELLING = """
+import os, runpy, signal
+
+def tell(number, handler, plain=signal.signal):
+    signal.signal = plain
+    before = plain(number, handler)
+    os.write(1, b"begun\\n")
+    return before
+
+signal.signal = tell
+runpy.run_module("tasklog", run_name="__main__", alter_sys=True)
+"""
+"""`python -m tasklog`, which says when it has done the first that it does: to decide what Ctrl-C is."""
+
+INTERRUPTED = """
+import os, runpy, signal, typer.main
+
+def interrupted(app, whole=typer.main.get_command):
+    os.kill(os.getpid(), signal.SIGINT)
+    return whole(app)
+
+typer.main.get_command = interrupted
+runpy.run_module("tasklog", run_name="__main__", alter_sys=True)
+"""
+"""`python -m tasklog`, to which Ctrl-C comes before it has its commands."""
+
 
 def test_run_prints_where_it_listens_and_how_to_call_it_once_it_answers(start_run: StartRun) -> None:
     run = start_run()
@@ -97,19 +123,40 @@ def test_a_port_that_needs_rights_is_said_to_need_them(monkeypatch: pytest.Monke
 
 
 def test_ctrl_c_at_any_time_of_a_start_is_no_traceback(tmp_path: Path) -> None:
+    """From the moment on that it is ours to say: what a starting Python makes of it, no code of Tasklog can tell."""
     env = {**os.environ, "DATA_DIR": str(tmp_path / "data"), "API_PORT": "0"}
-    for tenths in range(1, 7):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tasklog", "serve" if tenths % 2 else "status"],
+    for tenths in range(7):
+        with subprocess.Popen(
+            [sys.executable, "-c", TELLING, "serve" if tenths % 2 else "status"],
             env=env,
+            cwd=RUN.parent,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-        )
-        time.sleep(tenths / 10)
-        process.send_signal(signal.SIGINT)
-        printed, _ = process.communicate(timeout=START_SECONDS)
+        ) as process:
+            try:
+                assert process.stdout is not None
+                assert process.stdout.readline() == "begun\n"
+                time.sleep(tenths / 10)
+                process.send_signal(signal.SIGINT)
+                printed, _ = process.communicate(timeout=START_SECONDS)
+            finally:
+                process.kill()
         assert "Traceback" not in printed
+
+
+def test_ctrl_c_while_the_commands_are_put_together_is_no_traceback(tmp_path: Path) -> None:
+    """Seen to fail with Python's own handler put back as soon as they are imported."""
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, "status"],
+        env={**os.environ, "DATA_DIR": str(tmp_path / "data")},
+        cwd=RUN.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=START_SECONDS,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
 def test_a_short_secret_is_warned_of_at_the_start_and_no_more(start_run: StartRun) -> None:

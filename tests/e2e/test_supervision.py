@@ -24,7 +24,7 @@ def test_a_signal_ends_everything_within_five_seconds(
     run.wait_until_ready()
     assert len(run.processes()) > 4, run.processes()
     (os.killpg if to_the_group else os.kill)(run.process.pid, number)
-    assert run.wait_for_end() == 0, run.printed()
+    assert run.wait_for_end(STOP_SECONDS) == 0, run.printed()
     assert run.processes() == {}
 
 
@@ -32,7 +32,7 @@ def test_a_signal_during_the_start_leaves_no_process(start_run: StartRun) -> Non
     run = start_run()
     eventually(lambda: any("postgres -D" in command for command in run.processes().values()), START_SECONDS)
     run.process.terminate()
-    assert run.wait_for_end() == 0, run.printed()
+    assert run.wait_for_end(STOP_SECONDS) == 0, run.printed()
     assert run.processes() == {}
 
 
@@ -42,7 +42,7 @@ def test_after_kill_9_no_process_is_left_and_the_next_start_has_every_task(start
     assert create_task(run, url, "acknowledged").status_code == 201
     run.process.kill()
     run.process.wait()
-    eventually(lambda: run.processes() == {}, timeout=STOP_SECONDS)
+    eventually(lambda: run.processes() == {}, START_SECONDS)
     again = start_run()
     assert titles(again, again.wait_until_ready()) == ["acknowledged"]
 
@@ -62,7 +62,7 @@ def test_a_process_number_that_another_process_took_over_does_not_stop_the_start
     _, *rest = file.read_text().split("\n")
     run.process.kill()
     run.process.wait()
-    eventually(lambda: run.processes() == {}, timeout=STOP_SECONDS)
+    eventually(lambda: run.processes() == {}, START_SECONDS)
     file.write_text("\n".join([str(os.getpid()), *rest]))
     start_run().wait_until_ready()
 
@@ -71,8 +71,8 @@ def test_a_process_number_that_another_process_took_over_does_not_stop_the_start
 def test_a_process_that_dies_is_started_again(start_run: StartRun, victim: str) -> None:
     run = start_run()
     url = run.wait_until_ready()
-    (killed,) = (number for number, command in run.processes().items() if victim in command)
+    killed = run.process_of(victim)
     os.kill(killed, signal.SIGKILL)
-    eventually(lambda: any(victim in cmd and number != killed for number, cmd in run.processes().items()))
-    eventually(lambda: create_task(run, url, "after").status_code == 201)
+    eventually(lambda: run.process_of(victim) != killed, START_SECONDS)
+    eventually(lambda: create_task(run, url, "after").status_code == 201, START_SECONDS)
     assert "after" in titles(run, url)
