@@ -90,19 +90,20 @@ async def shown(redis: Redis, state: JobState, claim: str) -> AsyncIterator[Mete
 
     The key `claim` keeps others from running it: while the job runs it does not expire, and soon after a kill it does.
     """
-    meter, began = Meter(), time.monotonic()
+    meter, began, over = Meter(), time.monotonic(), asyncio.Event()
 
     def measure() -> None:
         state.done, state.total = meter.done, meter.total
         state.rate = round(meter.done / max(time.monotonic() - began, 0.001), 1)
 
     async def beat() -> None:
-        while True:
+        while not over.is_set():
             measure()
             with suppress(RedisError, OSError):
                 await redis.expire(claim, _SILENT_SECONDS)
             await state.write(redis)
-            await asyncio.sleep(_BEAT_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), _BEAT_SECONDS)
 
     state.state, state.error, state.result = "running", None, None
     beating = asyncio.create_task(beat())
@@ -116,7 +117,9 @@ async def shown(redis: Redis, state: JobState, claim: str) -> AsyncIterator[Mete
         state.state, state.error = "failed", type(error).__name__
         raise
     finally:
-        beating.cancel()
+        # Not cancelled: what is on its way to Redis could come behind what follows, and redis-py may not hear of it.
+        over.set()
+        await beating
         measure()
         await state.write(redis)
         await forget_old(redis)

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from edge.jwks import Timing
 from edge.tokens import TokenVerifier, Unauthorized, token_verifier
-from tests.integration.better_auth import BetterAuth, running_better_auth
+from tests.integration.better_auth import PATIENCE, BetterAuth, running_better_auth
 from tests.signing import SECRET, at_once, settings
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ def auth() -> Iterator[BetterAuth]:
 
 @pytest.fixture
 async def judge(auth: BetterAuth) -> AsyncIterator[TokenVerifier]:
-    """A verifier in both modes; an hour's cooldown allows one refetch in a test."""
+    """A verifier in both modes; an hour's cooldown allows one refetch in a test, however long that takes."""
     both = settings(jwks_url=auth.jwks_url, better_auth_secret=SecretStr(SECRET))
-    async with token_verifier(both, timing=Timing(cooldown=3600)) as opened:
+    async with token_verifier(both, timing=Timing(timeout=PATIENCE, cooldown=3600)) as opened:
         yield opened
 
 

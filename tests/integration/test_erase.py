@@ -87,7 +87,7 @@ async def test_positions_stay_dense_the_chain_holds_and_the_erasure_is_on_record
 async def test_other_users_are_untouched(ledger: Database, eraser: Database, owner: asyncpg.Connection) -> None:
     async def others() -> list[Any]:
         tables = ("events", "tasks", "streams", "checkpoints")
-        where = "WHERE user_id <> 'erin' ORDER BY user_id"
+        where = "WHERE user_id <> 'erin' ORDER BY user_id, ctid"
         return [await owner.fetch(f"SELECT ctid::text, xmin::text, t::text FROM tasklog.{t} t {where}") for t in tables]
 
     before = await others()

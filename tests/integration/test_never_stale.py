@@ -110,6 +110,7 @@ async def assert_right(found: dict[Any, Any], model: Model, owner: asyncpg.Conne
         assert found_task == ((tasks[task_id], max(versions)) if task_id in tasks else None)
 
 
+@pytest.mark.timeout(600)  # through a pooler on a busy machine it has taken half a minute
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(projected=histories, tail=histories, limit=st.integers(1, 4))
 async def test_an_answer_is_that_after_catching_up_and_the_models(  # noqa: PLR0913, PLR0917 - what is drawn, and where

@@ -5,6 +5,8 @@ Seen to fail: with a failing user's error let through, and with an unreadable ev
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import asyncpg
 
 from domain.events import TaskCompleted
@@ -14,6 +16,8 @@ from tests.ledger import appended, assert_projected, created, lived, of, project
 
 PARKED = "SELECT user_id, attempts, error FROM tasklog.checkpoints WHERE parked_until IS NOT NULL"
 DUE = "UPDATE tasklog.checkpoints SET parked_until = now() WHERE parked_until IS NOT NULL"
+NOT_DUE = "UPDATE tasklog.checkpoints SET parked_until = now() + interval '1 hour' WHERE parked_until IS NOT NULL"
+ATTEMPTS = "SELECT attempts FROM tasklog.checkpoints"
 BREAK = "UPDATE tasklog.events SET type = 'task.renamed' WHERE user_id = 'bad' AND position = 2"
 MEND = "UPDATE tasklog.events SET type = 'task.completed' WHERE user_id = 'bad' AND position = 2"
 
@@ -47,19 +51,22 @@ async def test_a_parked_user_is_tried_less_and_less_often(
     await appended(writer, of("bad", TaskCompleted(), task=task, expected=1))
     await owner.execute(BREAK)
     for seconds in (1, 2, 4, 8, 16):
-        await catch_up(projector)
-        assert await owner.fetchval("SELECT attempts FROM tasklog.checkpoints") == seconds.bit_length()
-        await _assert_parked_for(owner, seconds)
+        await _assert_is_parked_for(seconds, projector, owner)
+        assert await owner.fetchval(ATTEMPTS) == seconds.bit_length()
+        await owner.execute(NOT_DUE)
         assert await catch_up(projector) == 0
+        assert await owner.fetchval(ATTEMPTS) == seconds.bit_length()
         await owner.execute(DUE)
     await owner.execute("UPDATE tasklog.checkpoints SET attempts = 1000000")
+    await _assert_is_parked_for(300, projector, owner)
+
+
+async def _assert_is_parked_for(seconds: int, projector: Database, owner: asyncpg.Connection) -> None:
+    """From some moment of this attempt on."""
+    before = await owner.fetchval("SELECT clock_timestamp()")
     await catch_up(projector)
-    await _assert_parked_for(owner, 300)
-
-
-async def _assert_parked_for(owner: asyncpg.Connection, seconds: int) -> None:
-    left = "SELECT extract(epoch FROM parked_until - clock_timestamp()) FROM tasklog.checkpoints"
-    assert seconds - 0.9 < await owner.fetchval(left) <= seconds
+    until, after = await owner.fetchrow("SELECT parked_until, clock_timestamp() FROM tasklog.checkpoints")
+    assert before <= until - timedelta(seconds=seconds) <= after
 
 
 async def test_a_missing_event_parks_its_user(projector: Database, writer: Database, owner: asyncpg.Connection) -> None:

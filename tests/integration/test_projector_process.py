@@ -24,6 +24,7 @@ from projector.jobs import Job, enqueue
 from projector.worker import forget_keys
 from runtime.database import Database, open_database
 from runtime.settings import Settings
+from runtime.wakeup import cancelled
 from tests.ledger import created, within
 from tests.servers import eventually_async
 
@@ -41,7 +42,7 @@ async def running(settings: Settings, *jobs: Job) -> AsyncIterator[None]:
         await eventually_async(lambda: process.done() or {"event": "projecting", "log_level": "info"} in logs)
         yield
         os.kill(os.getpid(), signal.SIGTERM)
-        await within(5, process)
+        await within(20, process)
 
 
 async def take_everything(database: Database, _: Meter) -> Mapping[str, Any]:
@@ -103,7 +104,7 @@ async def test_old_keys_are_removed_some_at_a_time_until_none_is_left_also_after
     monkeypatch.setattr(worker, "KEYS_AT_ONCE", 10)
     monkeypatch.setattr(worker, "RETRY_SECONDS", 0.1)
     await owner.execute(KEYS)
-    async with open_database(settings, "projector", seconds=1) as database:
+    async with open_database(settings, "projector", seconds=4) as database:
         with capture_logs() as logs:
             async with owner.transaction():
                 await owner.execute("LOCK TABLE tasklog.idempotency_keys IN EXCLUSIVE MODE")
@@ -111,7 +112,7 @@ async def test_old_keys_are_removed_some_at_a_time_until_none_is_left_also_after
                 await eventually_async(lambda: logs)
         await eventually_async(lambda: _is_left(owner, YOUNG))
         assert (logs[0]["log_level"], logs[0]["error"]) == ("warning", "LockNotAvailableError")
-        forgetting.cancel()
+        await cancelled(forgetting)
 
 
 async def _is_left(owner: asyncpg.Connection, ages: list[int]) -> bool:

@@ -83,6 +83,7 @@ async def pages(reader: Database, user: str, at: tuple[Any, Any], limit: int, po
         assert after.as_of == position
 
 
+@pytest.mark.timeout(600)  # through a pooler on a busy machine it has taken half a minute
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=histories, limit=st.integers(1, 3), chunk=st.integers(1, 4))
 async def test_as_of_each_position_is_the_fold_of_the_prefix(
