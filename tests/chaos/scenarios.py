@@ -171,7 +171,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     ),
     "planted-checkpoint-before-rows": Scenario(
         faults=(nemesis.planted,),
-        count=4,
+        count=1,
         weight=0,
         lag_seconds=0,
         options=Options(planted="checkpoint-before-rows"),
