@@ -8,6 +8,8 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as effort
 
 from runtime.settings import Settings
 from tests.pgbouncer import PgBouncer, running_pgbouncer
@@ -17,6 +19,12 @@ for _name in Settings.model_fields:  # the developer's own settings are none of 
     os.environ.pop(_name.upper(), None)
 
 _users = count(1)
+
+# The same examples in every run, and none too slow for a busy machine; others: `--hypothesis-profile default`.
+effort.register_profile(
+    "tasklog", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+effort.load_profile("tasklog")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -223,7 +223,7 @@ def _wait_for_health(probe: HealthProbe, gateway: Service, log: Path) -> None:
     eventually(healthy, timeout=30)
 
 
-def eventually(predicate: Callable[[], T], timeout: float = 10) -> T:
+def eventually(predicate: Callable[[], T], timeout: float = 30) -> T:
     """The first true answer of a predicate, asked until a deadline."""
     deadline = time.monotonic() + timeout
     while not (answer := predicate()):
@@ -232,7 +232,7 @@ def eventually(predicate: Callable[[], T], timeout: float = 10) -> T:
     return answer
 
 
-async def eventually_async(predicate: Callable[[], Awaitable[T] | T], timeout: float = 10) -> T:  # noqa: ASYNC109 - as above
+async def eventually_async(predicate: Callable[[], Awaitable[T] | T], timeout: float = 30) -> T:  # noqa: ASYNC109 - as above
     """The same in a running loop; what the predicate gives may have to be awaited."""
     async with asyncio.timeout(timeout):
         while True:

@@ -1,4 +1,7 @@
-"""`./run chaos [SCENARIO...] [--seconds N] [--seed N]`: faults, a table of them, and exit code 1 on a violation."""
+"""Faults, a table of them, and exit code 1 on a violation.
+
+`./run chaos [SCENARIO...] [--seconds N] [--seed N] [--patience N]`
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,9 @@ def main() -> int:
             left = sum(SCENARIOS[other].weight or 1 for other in names[number:])
             seconds = (end - time.monotonic()) * (SCENARIOS[name].weight or 1) / left
             place = Path(directory) / f"w{number}"
-            row = run_scenario(name, place, template, background, seed=seed, seconds=seconds)
+            row = run_scenario(
+                name, place, template, background, seed=seed, seconds=seconds, patience=arguments.patience
+            )
             rows.append(row)
             typer.echo(row.report())
         background.close()
@@ -45,6 +50,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("scenarios", nargs="*", choices=[[], *SCENARIOS], metavar="SCENARIO", help=", ".join(SCENARIOS))
     parser.add_argument("--seconds", type=float, default=300, help="how long, over all scenarios (300)")
     parser.add_argument("--seed", type=int, help="the same faults again; random without it")
+    parser.add_argument(
+        "--patience", type=float, default=1, help="how many times as long as promised it may take to heal (1)"
+    )
     return parser.parse_args()
 
 

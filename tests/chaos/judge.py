@@ -23,6 +23,7 @@ from tests.chaos.world import UnhealthyError, World
 from tests.servers import SECRET, processes_of
 
 HEALTHY_SECONDS: Final = 5.0
+_END_SECONDS: Final = 5.0
 _SHOWN: Final = 5
 _NEVER_IN_LOGS: Final = {
     "a traceback": re.compile(r'"traceback"|Traceback \(most recent call last\)'),
@@ -32,18 +33,22 @@ _NEVER_IN_LOGS: Final = {
 }
 
 
-def heal(world: World, lag_seconds: float) -> Iterator[Violation]:
-    """After the last fault: healthy within 5 s, then the clients stop, and lag 0 within 10 s (`lag_seconds`)."""
+def heal(world: World, lag_seconds: float, patience: float = 1) -> Iterator[Violation]:
+    """After the last fault: healthy within 5 s, then the clients stop, and lag 0 within 10 s (`lag_seconds`).
+
+    With `patience`, within so many times as long.
+    """
     began = time.monotonic()
+    healthy_seconds, lag_seconds = HEALTHY_SECONDS * patience, lag_seconds * patience
     try:
-        world.wait_until_healthy(HEALTHY_SECONDS)
+        world.wait_until_healthy(healthy_seconds)
         world.pause(0.3)
     except UnhealthyError as error:
         yield Violation("it heals by itself", "all", str(error))
         world.pause(lag_seconds)
     world.background.run(world.load.stop())
     # An answer to a client may be lost for as long as the client waits; the lag counts from the last write.
-    deadline = max(began, time.monotonic() - HEALTHY_SECONDS) + lag_seconds
+    deadline = max(began, time.monotonic() - healthy_seconds) + lag_seconds
     while behind := set(asyncio.run(lagging(world.url))) - world.parked:
         if time.monotonic() > deadline:
             yield Violation(f"lag is 0 within {lag_seconds:.0f} s", ", ".join(sorted(behind)), "still behind")
@@ -83,9 +88,12 @@ def _audit(world: World) -> Iterator[Violation]:
     yield from asyncio.run(run())
 
 
-def left_running(world: World) -> list[str]:
-    """The processes that still belong to this world."""
-    return [f"{number} {command}" for number, command in processes_of(str(world.directory)).items()]
+def left_running(world: World, seconds: float = _END_SECONDS) -> list[str]:
+    """The processes that still belong to this world, though those of a killed server had some time to end."""
+    deadline = time.monotonic() + seconds
+    while (found := processes_of(str(world.directory))) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return [f"{number} {command}" for number, command in found.items()]
 
 
 def check_log(text: str) -> Iterator[Violation]:

@@ -64,7 +64,7 @@ def _event(row: Any) -> Event:
 
 async def lagging(url: str) -> list[str]:
     """The users whose projection is behind."""
-    connection = await asyncpg.connect(url, timeout=5)
+    connection = await asyncpg.connect(url, timeout=30)
     try:
         rows = await connection.fetch("""
             SELECT s.user_id FROM tasklog.streams s LEFT JOIN tasklog.checkpoints c USING (user_id)

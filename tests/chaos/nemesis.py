@@ -19,13 +19,19 @@ from redis import Redis
 import event_log
 from tasklog.embedded.valkey import Valkey
 from tasklog.supervision.service import Service
-from tests.chaos.planted import TOGGLE_OUTSIDE_THE_LOCK
+from tests.chaos.planted import TOGGLE_OUTSIDE_THE_LOCK, happened_in
 from tests.chaos.proxy import Proxy
 from tests.chaos.world import World
 
 Fault: TypeAlias = Callable[[World, random.Random], bool]
 
 _STATEMENT_SECONDS = 2.0
+_LOST_TOGGLES = """
+    SELECT FROM (
+        SELECT type, lag(type) OVER (PARTITION BY task_id ORDER BY position) AS before FROM tasklog.events
+        WHERE type IN ('task.completed', 'task.reopened')
+    ) AS toggles WHERE type = before LIMIT 1
+"""
 
 
 def kill_gateway(world: World, rng: random.Random) -> bool:
@@ -201,10 +207,17 @@ def terminate_gateway(world: World, rng: random.Random) -> bool:
     return True
 
 
-def pass_time(world: World, _: random.Random) -> bool:
-    """Nothing, but for a fault that is planted in the services."""
+def planted(world: World, _: random.Random) -> bool:
+    """What is planted in the services; within a second, if they come to it."""
+    before = happened_in(world.directory)
     world.pause(1)
-    return True
+    return happened_in(world.directory) > before
+
+
+def lose_toggle(world: World, _: random.Random) -> bool:
+    """What `decide_outside_the_lock` leads to, if two decide on one task at once."""
+    world.pause(1)
+    return bool(world.execute(_LOST_TOGGLES))
 
 
 def decide_outside_the_lock(world: World, _: random.Random) -> bool:

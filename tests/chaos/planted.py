@@ -9,11 +9,14 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from itertools import count
+from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
 
 from tasklog.embedded.child import spawn
 from tasklog.supervision.service import Service
+
+_FILE: Final = "planted"
 
 
 class PlantedService(Service):
@@ -43,6 +46,17 @@ def _make(fault: str, *command: str, **how: Any) -> PlantedService:
     return service
 
 
+def happened_in(directory: Path) -> int:
+    """How often the planted fault has happened in the services of this DATA_DIR."""
+    file = directory / _FILE
+    return file.stat().st_size if file.exists() else 0
+
+
+def _happens() -> None:
+    with (Path(os.environ["DATA_DIR"]) / _FILE).open("ab") as file:
+        file.write(b".")
+
+
 def _checkpoint_before_rows() -> None:
     """Move the checkpoint in a transaction of its own, before the rows, and die in between now and then."""
     from projector import catch_up
@@ -54,6 +68,7 @@ def _checkpoint_before_rows() -> None:
         await connection.execute(catch_up.ADVANCE, [*advanced], [*advanced.values()])
         await connection.execute("COMMIT")
         if batch.events and next(batches) % 20 == 0:
+            _happens()
             os.kill(os.getpid(), signal.SIGKILL)
         await connection.execute("BEGIN")
         await write(connection, claimed, batch)
@@ -69,6 +84,7 @@ def _write_dropped() -> None:
 
     async def broken(self: CommandQueue, request: Any) -> Any:
         if request.task_id is None and next(creations) % 20 == 0 and request.user_id in last:
+            _happens()
             return last[request.user_id]._replace(title=request.command.title, description=request.command.description)
         outcome = await execute(self, request)
         if request.task_id is None:
@@ -79,18 +95,20 @@ def _write_dropped() -> None:
 
 
 def _stale_read() -> None:
-    """Answer every twentieth list as the same list was answered before."""
+    """Answer every twentieth list that has become another one as it was answered before."""
     from read_api.reader import Reader
 
     answer, lists, last = Reader.list, count(1), {}
 
     async def broken(self: Reader, user_id: str, query: Any, known: str | None = None) -> Any:
-        before = last.get((user_id, query))
-        if known is None and before is not None and next(lists) % 20 == 0:
-            return before
         answered = await answer(self, user_id, query, known)
-        if known is None:
-            last[user_id, query] = answered
+        if known is not None:
+            return answered
+        before = last.get((user_id, query), answered)
+        if before != answered and next(lists) % 20 == 0:
+            _happens()
+            return before
+        last[user_id, query] = answered
         return answered
 
     patch.object(Reader, "list", broken).start()

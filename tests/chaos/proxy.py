@@ -38,6 +38,7 @@ class Proxy:
         self._target = target
         self._postgres = postgres
         self._listener: asyncio.Server | None = None
+        self._reserved: socket.socket | None = None
         self._links: set[_Link] = set()
         self._flowing = asyncio.Event()
         self._flowing.set()
@@ -50,9 +51,17 @@ class Proxy:
         self.lost = 0
 
     async def open(self) -> None:
-        """Listen; on the same port as before, if there was one."""
+        """Listen; on the same port as before, if there was one.
+
+        The port is held by a socket that does not listen: who connects while this is closed is refused, and nobody
+        is given the port as his own.
+        """
+        if self._reserved is None:
+            self._reserved = socket.socket()
+            self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._reserved.bind(("127.0.0.1", 0))
+            self.port = self._reserved.getsockname()[1]
         self._listener = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
-        self.port = self._listener.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
         """Refuse connections and cut those that are open."""
@@ -61,6 +70,12 @@ class Proxy:
             self._listener = None
         self._flowing.set()
         self.cut()
+
+    async def end(self) -> None:
+        """Close for good."""
+        await self.close()
+        if self._reserved is not None:
+            self._reserved.close()
 
     def cut(self) -> bool:
         """Cut all connections; False if there is none."""

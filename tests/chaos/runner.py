@@ -20,7 +20,14 @@ _LEAST_SECONDS = 5.0
 
 
 def run_scenario(  # noqa: PLR0913 - what a run shares, and this scenario's part
-    name: str, directory: Path, template: Path, background: Background, *, seed: int, seconds: float
+    name: str,
+    directory: Path,
+    template: Path,
+    background: Background,
+    *,
+    seed: int,
+    seconds: float,
+    patience: float,
 ) -> Row:
     """Run one scenario for about so many seconds; its row of the table."""
     scenario = SCENARIOS[name]
@@ -35,7 +42,7 @@ def run_scenario(  # noqa: PLR0913 - what a run shares, and this scenario's part
         inject(world, scenario, rng, max(_LEAST_SECONDS, seconds - _OVERHEAD_SECONDS))
         if not world.faults:
             violations.append(Violation("the fault was there", "all", "none happened"))
-        violations += heal(world, scenario.lag_seconds)
+        violations += heal(world, scenario.lag_seconds, patience)
         violations += judge(world)
         if scenario.check is not None:
             violations += scenario.check(world)

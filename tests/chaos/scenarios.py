@@ -170,23 +170,21 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         options=Options(postgres={"synchronous_commit": "off", "wal_writer_delay": "10s"}),
     ),
     "planted-checkpoint-before-rows": Scenario(
-        faults=(nemesis.pass_time,),
-        count=4,
+        faults=(nemesis.planted,),
+        count=1,
         weight=0,
         lag_seconds=0,
         options=Options(planted="checkpoint-before-rows"),
     ),
     "planted-toggle-outside-the-lock": Scenario(
-        faults=(nemesis.decide_outside_the_lock, nemesis.pass_time),
+        faults=(nemesis.decide_outside_the_lock, nemesis.lose_toggle),
         count=4,
         weight=0,
         lag_seconds=0,
         options=Options(gateways=2),
     ),
     "planted-write-dropped": Scenario(
-        faults=(nemesis.pass_time,), count=3, weight=0, options=Options(planted="write-dropped")
+        faults=(nemesis.planted,), count=3, weight=0, options=Options(planted="write-dropped")
     ),
-    "planted-stale-read": Scenario(
-        faults=(nemesis.pass_time,), count=3, weight=0, options=Options(planted="stale-read")
-    ),
+    "planted-stale-read": Scenario(faults=(nemesis.planted,), count=3, weight=0, options=Options(planted="stale-read")),
 }

@@ -60,11 +60,12 @@ class Healing:
 
     def __init__(self, behind: int = 0, *, sick: bool = False, parked: frozenset[str] = frozenset()) -> None:
         self.left, self.sick, self.parked = behind, sick, parked
-        self.stopped = False
+        self.stopped, self.given = False, 0.0
         self.background = SimpleNamespace(run=lambda _: None)
         self.load = SimpleNamespace(stop=lambda: setattr(self, "stopped", True))
 
     def wait_until_healthy(self, seconds: float) -> None:
+        self.given = seconds
         if self.sick:
             raise UnhealthyError(f"not within {seconds} s")
 
@@ -92,6 +93,14 @@ def test_a_world_that_does_not_heal_in_time_is_found(
     monkeypatch.setattr(judge, "lagging", world.lagging)
     assert rules(heal(world, seconds)) == broken
     assert world.stopped
+    assert world.given == 5
+
+
+def test_with_patience_it_may_take_so_many_times_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    world: Any = Healing(behind=10**9)
+    monkeypatch.setattr(judge, "lagging", world.lagging)
+    assert rules(heal(world, 0.001, patience=20)) == ["lag is 0 within 0 s"]
+    assert world.given == 100
 
 
 async def _one_event(url: str) -> None:
@@ -125,21 +134,34 @@ def test_every_check_is_made_of_what_happened(database: Database, tmp_path: Path
 
 
 def test_a_process_that_is_left_running_is_found(tmp_path: Path) -> None:
-    """By its directory, its arguments or its environment."""
-    sleep = [sys.executable, "-c", "input()"]
+    """By its directory, its arguments or its environment, which it has once it says something."""
+    sleep = [sys.executable, "-c", "print(flush=True); input()"]
     given: list[dict[str, Any]] = [
         {"args": sleep, "cwd": tmp_path},
         {"args": [*sleep, str(tmp_path)]},
         {"args": sleep, "env": {"DATA_DIR": str(tmp_path)}},
         {"args": sleep},
     ]
-    processes = [subprocess.Popen(**one, stdin=subprocess.PIPE) for one in given]
+    processes = [subprocess.Popen(**one, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for one in given]
+    judged: Any = SimpleNamespace(directory=tmp_path)
     try:
-        found = {int(line.split()[0]) for line in left_running(SimpleNamespace(directory=tmp_path))}  # type: ignore[arg-type]
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"\n"
+        found = {int(line.split()[0]) for line in left_running(judged, seconds=0)}
     finally:
         for process in processes:
             process.communicate()
     assert found == {process.pid for process in processes[:3]}
+    assert left_running(judged, seconds=0) == []
+
+
+def test_a_process_that_ends_in_time_is_not_left_running(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    looks = [{7: "postgres"}, {7: "postgres"}, {}]
+    monkeypatch.setattr(judge, "processes_of", lambda _directory: looks.pop(0))
+    judged: Any = SimpleNamespace(directory=tmp_path)
+    assert left_running(judged, seconds=60) == []
+    assert looks == []
 
 
 def world(rows: list[dict[str, Any]] | None = None, **more: Any) -> Any:

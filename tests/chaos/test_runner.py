@@ -5,7 +5,9 @@ Seen to fail: with every fault counted, and with each of the faults here said to
 
 from __future__ import annotations
 
+import asyncio
 import random
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,13 +18,14 @@ from typing import Any
 
 import pytest
 
+from runtime.settings import SettingsError
 from tests.chaos import nemesis, supervised
 from tests.chaos.nemesis import Fault
 from tests.chaos.proxy import Proxy, _Link
 from tests.chaos.runner import inject
 from tests.chaos.scenarios import SCENARIOS, Scenario
 from tests.chaos.supervised import SupervisedWorld
-from tests.chaos.world import World
+from tests.chaos.world import Options, World
 
 RNG = random.Random(1)
 
@@ -67,6 +70,49 @@ def test_the_time_ends_a_scenario_in_which_nothing_happens() -> None:
 def test_every_fault_of_a_scenario_says_whether_it_happened() -> None:
     faults = {fault for scenario in SCENARIOS.values() for fault in scenario.faults}
     assert {fault.__annotations__["return"] for fault in faults} == {"bool"}
+
+
+def test_a_planted_fault_counts_if_the_services_came_to_it(tmp_path: Path) -> None:
+    world = Idle(directory=tmp_path)
+    assert nemesis.planted(world, RNG) is False
+    world.pause = lambda _seconds: (tmp_path / "planted").write_bytes(b".")  # type: ignore[method-assign]
+    assert nemesis.planted(world, RNG) is True
+    assert nemesis.planted(world, RNG) is False
+
+
+def test_a_toggle_is_lost_if_the_ledger_shows_it() -> None:
+    for rows in ([], [()]):
+        assert nemesis.lose_toggle(Idle(execute=lambda *_, rows=rows: rows), RNG) is bool(rows)
+
+
+def test_postgres_is_started_until_it_runs() -> None:
+    """A process of the killed one that still lives keeps it from starting."""
+    outcomes = [SettingsError("Postgres did not start"), None]
+
+    def start() -> None:
+        if outcome := outcomes.pop(0):
+            raise outcome
+
+    Idle(options=Options(), postgres=SimpleNamespace(start=start)).start_postgres()
+    assert outcomes == []
+
+
+async def test_a_closed_proxy_refuses_and_keeps_its_port() -> None:
+    """Seen to fail without the socket that holds it."""
+    proxy = Proxy("nowhere")
+    await proxy.open()
+    port = proxy.port
+    try:
+        for _ in range(2):
+            await proxy.close()
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection("127.0.0.1", port)
+            with socket.socket() as other, pytest.raises(OSError, match="in use"):
+                other.bind(("127.0.0.1", port))
+            await proxy.open()
+            assert proxy.port == port
+    finally:
+        await proxy.end()
 
 
 class Statements:

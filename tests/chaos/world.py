@@ -18,6 +18,7 @@ from unittest.mock import patch
 import asyncpg
 
 import migrations
+from runtime.settings import SettingsError
 from tasklog.embedded import SERVICE_ROLES, service_urls
 from tasklog.embedded.cluster import plain_environment
 from tasklog.embedded.data_dir import open_data_dir, socket_dir
@@ -32,6 +33,8 @@ from tests.chaos.proxy import Proxy
 from tests.servers import SECRET
 
 START_SECONDS = 60
+_POSTGRES_STOP_SECONDS = 30
+"""It writes all to the disk, which others may use as well; killed instead it would leave processes for a moment."""
 
 
 class UnhealthyError(Exception):
@@ -99,13 +102,13 @@ class World:
         if self.options.disk_mb:
             self._mount_disk()
         shutil.copytree(self._template, self.directory / "postgres", dirs_exist_ok=True)
-        self._stack.callback(self.postgres.stop, timeout=5)
+        self._stack.callback(self.postgres.stop, timeout=_POSTGRES_STOP_SECONDS)
         self.start_postgres()
         self._stack.callback(self.valkey.stop, timeout=2)
         self.valkey.start()
         for proxy in (self.gateway_proxy, self.projector_proxy, self.redis_proxy):
             self.background.run(proxy.open())
-            self._stack.callback(self.background.run, proxy.close())
+            self._stack.callback(self._end, proxy)
         self._start_services()
         self.wait_until_healthy(START_SECONDS)
         self.background.run(self.load.start())
@@ -164,9 +167,19 @@ class World:
         return self.postgres.url()
 
     def start_postgres(self) -> None:
+        """Start it until it runs, as a supervisor does: as long as a process of a killed one lives, it cannot."""
         environment = plain_environment() | self._clock()
+        deadline = time.monotonic() + START_SECONDS
         with patch("tasklog.embedded.postgres.plain_environment", lambda: environment):
-            self.postgres.start()
+            while True:
+                try:
+                    self.postgres.start()
+                except SettingsError:
+                    if time.monotonic() > deadline:
+                        raise
+                else:
+                    return
+                time.sleep(0.05)
 
     def kill(self, part: Service | Postgres | Valkey) -> bool:
         """Kill -9, and start again at once; False if it had ended before."""
@@ -209,7 +222,7 @@ class World:
 
     def _as_superuser(self, work: Callable[[asyncpg.Connection], Awaitable[Any]]) -> Any:
         async def run() -> Any:
-            connection = await asyncpg.connect(self.url, timeout=5)
+            connection = await asyncpg.connect(self.url, timeout=30)
             try:
                 return await work(connection)
             finally:
@@ -229,6 +242,9 @@ class World:
             if time.monotonic() - began > seconds:
                 raise UnhealthyError(f"not healthy within {seconds} s")
         return time.monotonic() - began
+
+    def _end(self, proxy: Proxy) -> None:
+        self.background.run(proxy.end())
 
     def close(self) -> None:
         """End everything that this world started."""

@@ -99,6 +99,13 @@ def test_a_task_remembers_when_and_where_it_began_and_when_it_changed() -> None:
     )
 
 
+def test_a_reopened_task_is_not_completed_any_more() -> None:
+    """By an example of ours: ./run check asks for this branch, whichever examples Hypothesis comes upon."""
+    state = given_events(CREATED, COMPLETED, REOPENED)
+    assert isinstance(state, Task)
+    assert (state.completed, state.version) == (False, 3)
+
+
 def test_a_deleted_task_keeps_its_version_alone() -> None:
     assert given_events(CREATED, DELETED) == DeletedTask(version=2)
 

@@ -17,7 +17,7 @@ async def test_a_state_is_forgotten_after_its_time_though_nobody_asks() -> None:
     for task in (1, 2):
         known.keep(("alice", task), DeletedTask(version=1))
         assert known.get(("alice", task)) is not None
-        await eventually_async(partial(_is_forgotten, known, task), timeout=2)
+        await eventually_async(partial(_is_forgotten, known, task))
 
 
 def _is_forgotten(known: KnownStates, task: int) -> bool:

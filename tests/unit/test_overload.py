@@ -72,7 +72,7 @@ async def test_few_may_wait_for_an_unknown_key(monkeypatch: pytest.MonkeyPatch) 
         return httpx.Response(500)
 
     http = httpx.AsyncClient(transport=httpx.MockTransport(hang))
-    keys = KeySet("http://auth.example/jwks", http, timing=Timing(), on_change=lambda: None)
+    keys = KeySet("http://auth.example/jwks", http, timing=Timing(timeout=60), on_change=lambda: None)
     waiting = [asyncio.create_task(keys.find("unknown")) for _ in range(10)]
     await eventually_async(lambda: sum(task.done() for task in waiting) == 7)
     go_on.set()

@@ -114,14 +114,14 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text[:24]))
 def test_no_token_takes_long(text: bytes) -> None:
-    """The best of five counts, so that a busy machine does not matter; each takes about a millisecond or less."""
+    """Seconds of this thread count, and the best of five: a busy machine does not matter. Each takes about 1 ms."""
     header = b"Bearer " + base64url(text) + b".e30.AA"
     assert len(header) < MAX_TOKEN_BYTES
     took = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.thread_time()
         assert verdict(BOTH, header).startswith("401")
-        took.append(time.perf_counter() - start)
+        took.append(time.thread_time() - start)
     assert min(took) < 0.01
 
 
