@@ -193,6 +193,7 @@ def beside_better_auth(
         yield running
 
 
+@pytest.mark.timeout(400)  # its packages may be on their way
 def test_a_person_of_better_auth_works_before_and_after_a_rotation_of_the_keys(
     auth: BetterAuth, beside_better_auth: RunningService
 ) -> None:

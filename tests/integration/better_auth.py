@@ -75,7 +75,7 @@ def running_better_auth() -> Iterator[BetterAuth]:
     node = shutil.which("node")
     if node is None:
         go_without(_WHAT, "node is not installed")
-    install()
+    _install()
     environment = {**os.environ, "BETTER_AUTH_SECRET": SECRET}
     with subprocess.Popen(
         [node, "server.mjs"], cwd=FOLDER, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -91,7 +91,7 @@ def running_better_auth() -> Iterator[BetterAuth]:
             process.kill()
 
 
-def install() -> None:
+def _install() -> None:
     """Install the locked packages, once for all test runs that share this folder."""
     npm = shutil.which("npm")
     if npm is None:

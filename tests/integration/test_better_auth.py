@@ -16,6 +16,8 @@ from tests.signing import SECRET, at_once, settings
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+pytestmark = pytest.mark.timeout(400)  # its packages may be on their way
+
 
 @pytest.fixture(scope="module")
 def auth() -> Iterator[BetterAuth]:
