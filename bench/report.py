@@ -61,7 +61,7 @@ class Report:
         if self.growth:
             head = ("work", "empty ledger", "grown ledger", "empty : grown (target ≤ 1.3)")
             rows = [(name, _number(a), _number(b), f"{ratio:.2f}") for name, a, b, ratio in self.growth]
-            what = "`./run bench growth`: an empty ledger against one of a million events of 100,000 users, without the peer."
+            what = "`./run bench growth`: an empty ledger against a million events of 100,000 users, without the peer."
             parts += [_GROWTH, "", what, "", f"- {self.facts[0]}", f"- {self.facts[3]}", "", *_table(head, rows), ""]
         return "\n".join(parts)
 
