@@ -220,7 +220,7 @@ def _wait_for_health(probe: HealthProbe, gateway: Service, log: Path) -> None:
         ready, _, _ = select.select([probe.waits_on()], [], [], 0.1)
         return bool(ready) and probe.succeeded()
 
-    eventually(healthy, timeout=30)
+    eventually(healthy)
 
 
 def eventually(predicate: Callable[[], T], timeout: float = 30) -> T:

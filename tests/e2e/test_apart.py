@@ -48,7 +48,7 @@ def apart(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             port = free_port()
             service = start(command, API_PORT=str(port), **env)
             client = stack.enter_context(client_of(f"http://127.0.0.1:{port}", "alice"))
-            eventually(lambda: answers(client, service), timeout=30)
+            eventually(lambda: answers(client, service))
             return client
 
         migrate = start("migrate", DATABASE_URL=database.owner, **database.service_urls)
@@ -76,7 +76,7 @@ def test_what_one_service_wrote_the_other_reads_at_once_and_the_third_projects(a
         assert written.status_code == 201
         assert apart.reads.get(f"/api/alice/tasks/{written.json()['id']}").json() == written.json()
         assert len(apart.reads.get("/api/alice/tasks").json()) == number
-    eventually(lambda: apart.database.execute(UNPROJECTED) == [], timeout=30)
+    eventually(lambda: apart.database.execute(UNPROJECTED) == [])
     assert len(apart.database.execute("TABLE tasklog.tasks")) == 3
     assert len(apart.reads.get("/api/alice/tasks").json()) == 3
 

@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 
-from runtime.settings import VERSION
 from tests.ledger import connections
 from tests.servers import Database, RunningService, Servers, eventually, eventually_async
 
@@ -70,7 +69,7 @@ def shell(service: RunningService, redis_url: str, tmp_path: Path) -> Shell:
     alice.put(f"/api/alice/tasks/{milk}", json={"title": "Oat milk"})
     alice.patch(f"/api/alice/tasks/{milk}/complete")
     bob.post("/api/bob/tasks", json={"title": "Cheese"})
-    eventually(lambda: shell.json("status")["lag_events"] == 0, timeout=30)
+    eventually(lambda: shell.json("status")["lag_events"] == 0)
     return shell
 
 
@@ -134,7 +133,7 @@ def test_a_user_of_whom_there_is_nothing_is_told_and_is_no_success(shell: Shell)
     def failed() -> list[dict[str, Any]]:
         return [known for known in shell.json("status")["jobs"] if known["state"] == "failed"]
 
-    shown = eventually(failed, timeout=30)
+    shown = eventually(failed)
     assert [(known["id"], known["error"]) for known in shown] == [(job, "NoStreamError")]
 
 
@@ -214,7 +213,7 @@ async def test_ctrl_c_in_an_export_leaves_no_file_and_is_no_traceback(shell: She
     async with connections(shell.database.owner, 1) as (owner,), owner.transaction():
         await owner.execute("LOCK tasklog.events IN ACCESS EXCLUSIVE MODE")
         with shell.start("export", "--out", shell.directory / "ledger.jsonl") as export:
-            await eventually_async(lambda: set(shell.directory.iterdir()) - before, timeout=30)
+            await eventually_async(lambda: set(shell.directory.iterdir()) - before)
             export.send_signal(signal.SIGINT)
             _, said = await asyncio.to_thread(export.communicate, timeout=30)
     assert (export.returncode, "Traceback" in said) == (130, False), said
@@ -267,52 +266,7 @@ def test_background_jobs_are_done_by_the_projector_and_shown_by_status(shell: Sh
     def states() -> dict[str, str]:
         return {job["id"]: job["state"] for job in shell.json("status")["jobs"]}
 
-    eventually(lambda: [states().get(job) for job in jobs] == ["done"] * 3, timeout=30)
+    eventually(lambda: [states().get(job) for job in jobs] == ["done"] * 3)
     assert shell.run("verify", "--file", out).returncode == 0
     assert "0 faults" in shell.run("status").stdout
     assert shell.run("verify", "--background", REDIS_URL="redis://127.0.0.1:1/0").returncode == 1
-
-
-@pytest.mark.parametrize(
-    "command", [("status",), ("verify",), ("rebuild",), ("history", "alice"), ("erase", "alice", "--yes")]
-)
-def test_what_cannot_start_says_so_in_one_sentence(tmp_path: Path, command: tuple[str, ...]) -> None:
-    env = {**os.environ, "DATA_DIR": str(tmp_path / "none"), "DATABASE_URL": ""}
-    done = subprocess.run(
-        [sys.executable, "-m", "tasklog", *command], env=env, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.count("\n") == 1
-    assert "There is no ledger" in done.stderr
-
-
-def test_a_wrong_option_is_wrong_usage(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-m", "tasklog", "history"], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-
-
-@pytest.mark.parametrize("digits", [19, 5000], ids=["more than Postgres counts", "more than Python reads"])
-@pytest.mark.parametrize("option", [("replay", "--as-of"), ("history", "--task"), ("history", "--after")], ids=" ".join)
-def test_a_number_that_nothing_can_have_is_wrong_usage(option: tuple[str, str], digits: int) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tasklog", *option, "9" * digits, "alice"], capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout) == (2, ""), done.stderr
-    assert "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("command", "said"),
-    [
-        ("-h", "./run bench"),
-        ("help", "./run chaos"),
-        ("help status", "./run status"),
-        ("status -h", "./run status"),
-        ("--version", f"Tasklog {VERSION}\n"),
-    ],
-)
-def test_help_and_the_version_are_there_in_every_usual_way(command: str, said: str) -> None:
-    run = [sys.executable, "-m", "tasklog", *command.split()]
-    done = subprocess.run(run, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert said in done.stdout

@@ -67,7 +67,7 @@ def judging(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 def wait_for_keys(service: RunningService) -> None:
     """The first fetch goes on beside the start, and for some seconds after a failed one no unknown key is asked for."""
-    eventually(lambda: "jwks_changed" in service.log.read_text(), timeout=30)
+    eventually(lambda: "jwks_changed" in service.log.read_text())
 
 
 def now_for(changes: dict[str, object]) -> dict[str, object]:

@@ -48,7 +48,7 @@ class Machine:
                 return True
             return False
 
-        eventually(started, timeout=30)
+        eventually(started)
 
     def projected(self) -> bool:
         return self.service.database.execute(LAG)[0][0] == 0
@@ -60,7 +60,7 @@ class Machine:
 
     def assert_projected_exactly(self, titles: list[str], user: str = "alice") -> None:
         """Each of the tasks is in the ledger once and in the read table once, and nothing else is."""
-        eventually(self.projected, timeout=30)
+        eventually(self.projected)
         for table in ("events WHERE type = 'task.created' AND", "tasks WHERE"):
             column = "data ->> 'title'" if table.startswith("events") else "title"
             rows = self.service.database.execute(f"SELECT {column} FROM tasklog.{table} user_id = '{user}'")
@@ -149,7 +149,7 @@ def test_redis_is_absent_at_the_start_and_comes_later(tmp_path: Path) -> None:
             write_and_read(http, titles, f"without {n}")
         running.assert_projected_exactly(titles)
         running.valkey.start()
-        eventually(running.listens, timeout=30)
+        eventually(running.listens)
         write_and_read(http, titles, "with")
         running.assert_projected_exactly(titles)
         for process in (running.service.gateway, running.service.projector):
@@ -161,7 +161,7 @@ def test_redis_is_flushed_stopped_killed_and_started_again(tmp_path: Path) -> No
     titles: list[str] = []
     with machine(tmp_path) as running:
         http = running.service.client("alice")
-        eventually(running.listens, timeout=30)
+        eventually(running.listens)
         write_and_read(http, titles, "before")
         with Redis.from_url(running.valkey.url) as redis:
             redis.flushall()
@@ -175,7 +175,7 @@ def test_redis_is_flushed_stopped_killed_and_started_again(tmp_path: Path) -> No
             write_and_read(http, titles, f"away, {politely}")
             running.assert_projected_exactly(titles)
             running.valkey.start()
-            eventually(running.listens, timeout=30)
+            eventually(running.listens)
             write_and_read(http, titles, f"back, {politely}")
             running.assert_projected_exactly(titles)
 
@@ -190,10 +190,10 @@ def test_postgres_goes_away_under_load_and_comes_back(tmp_path: Path, politely: 
                 assert running.postgres.process is not None
                 running.postgres.process.kill()
             running.postgres.stop(timeout=5)
-            eventually(lambda: load.unknown, timeout=30)
+            eventually(lambda: load.unknown)
             running.start_postgres_again()
             load.goes_on()
-        eventually(running.projected, timeout=30)
+        eventually(running.projected)
         assert load.wrong == []
         rows = running.service.database.execute("SELECT title FROM tasklog.tasks")
         stored = [row["title"] for row in rows]
