@@ -13,25 +13,24 @@ KEPT_BYTES: Final = 16 * 1024 * 1024
 KEPT_SECONDS: Final = 600
 """How long a list is kept that nobody asks for: what was erased is not kept in memory for long."""
 
-
-_Key: TypeAlias = tuple[str, TaskQuery]
+PageKey: TypeAlias = tuple[str, TaskQuery]
 
 
 class KeptPages:
     """Rendered lists by user and query: the least recently used go first, for want of room or after ten minutes."""
 
     def __init__(self, limit: int = KEPT_BYTES, seconds: float = KEPT_SECONDS) -> None:
-        self._kept: Ageing[_Key, TaskPage] = Ageing(limit, seconds)
+        self._kept: Ageing[PageKey, TaskPage] = Ageing(limit, seconds)
         self._largest = limit // 8
 
-    def get(self, key: _Key) -> TaskPage | None:
+    def get(self, key: PageKey) -> TaskPage | None:
         """The page that was kept last, of whatever head."""
         page = self._kept.get(key)
         if page is not None:
             self._kept.touch(key)
         return page
 
-    def keep(self, key: _Key, page: TaskPage) -> None:
+    def keep(self, key: PageKey, page: TaskPage) -> None:
         """Keep `page` in place of an older one, unless it alone is a large part of the limit."""
         weight = len(page.body) + 1000
         if weight <= self._largest:

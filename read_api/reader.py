@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from read_api.etags import entity_tag, is_known
-from read_api.kept_pages import KeptPages
+from read_api.kept_pages import KeptPages, PageKey
 from read_api.queries import Head, TaskBody, TaskPage, TaskQuery, get_tasks, heads, lists
 from read_api.together import Together
 from runtime.database import Database
@@ -20,7 +20,6 @@ LISTS_TOGETHER: Final = 10
 
 _PLAIN: Final = TaskQuery()
 
-_Key: TypeAlias = tuple[str, TaskQuery]
 _TaskKey: TypeAlias = tuple[str, int]
 
 
@@ -71,7 +70,7 @@ class Reader:
     async def _fetch_heads(self, users: Sequence[str]) -> Sequence[Head]:
         return await heads(self._database, users)
 
-    async def _fetch_lists(self, keys: Sequence[_Key]) -> Sequence[TaskPage | Exception]:
+    async def _fetch_lists(self, keys: Sequence[PageKey]) -> Sequence[TaskPage | Exception]:
         return await lists(self._database, keys)
 
     async def _fetch_tasks(self, keys: Sequence[_TaskKey]) -> Sequence[TaskBody | Exception | None]:
