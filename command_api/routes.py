@@ -21,7 +21,7 @@ from edge.openapi import problems, task_route
 from edge.owner import EdgeState, owner, path_task_id
 from edge.requests import record_of
 from edge.service import ReadyRoute, json_response
-from edge.task_body import task_body
+from read_model.body import task_body
 
 if TYPE_CHECKING:
     from command_api.group_commit import CommandQueues

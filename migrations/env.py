@@ -5,9 +5,9 @@ from __future__ import annotations
 from alembic import context
 
 from event_log.tables import SCHEMA, metadata
-from projector import read_model
+from read_model import tables
 
-assert read_model.tasks.metadata is metadata  # imported for its tables, which are part of the same schema
+assert tables.tasks.metadata is metadata  # imported for its tables, which are part of the same schema
 
 connection = context.config.attributes["connection"]
 connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")

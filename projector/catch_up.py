@@ -19,8 +19,8 @@ from domain.evolve import HistoryError, evolve
 from domain.task import DeletedTask, NoTask, Task, TaskState
 from event_log.codec import UnreadableEventError
 from event_log.read import TaskKey, recorded
-from projector.project import Row, row_of, task_of
 from projector.statements import ADVANCE, CLAIM, ENROL, PARK, PUT, REMOVE, TOUCHED, UNMARK, UNPROJECTED
+from read_model.rows import Row, row_of, task_of
 from runtime.database import Database
 
 USERS: Final = 500

@@ -15,7 +15,6 @@ import structlog
 
 from event_log.read import NoStreamError, TaskKey
 from projector.catch_up import RefusedError, write_rows
-from projector.project import Row
 from projector.replay import Replay
 from projector.statements import (
     AWAKEN,
@@ -29,6 +28,7 @@ from projector.statements import (
     REPLAYED,
     ROWS_OF_USERS,
 )
+from read_model.rows import Row
 from runtime.database import Database, chunks
 
 log = structlog.get_logger()

@@ -10,7 +10,7 @@ from domain.evolve import HistoryError, evolve
 from domain.task import NoTask, Task, TaskState
 from event_log.codec import UnreadableEventError
 from event_log.read import TaskKey, recorded
-from projector.project import Row, row_of
+from read_model.rows import Row, row_of
 
 _NOTHING: Final = NoTask()
 

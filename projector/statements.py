@@ -149,7 +149,7 @@ REPLAYED: Final = """
 """
 
 ROWS_WHERE: Final = """
-    -- Rows, in the order of projector.project.Row.
+    -- Rows, in the order of read_model.rows.Row.
     SELECT user_id, id, title, description, completed, created_at, updated_at, created_position, version, title_key,
            body
     FROM tasklog.tasks WHERE """

@@ -15,11 +15,11 @@ from asyncpg import ProgramLimitExceededError as TooLongError
 
 from domain.evolve import HistoryError, evolve
 from domain.task import NoTask, Task, TaskState, title_key
-from edge.task_body import task_body
 from event_log.codec import UnreadableEventError
 from event_log.read import recorded
-from projector.project import task_of
 from read_api.cursor import Cursor, Sort, Status
+from read_model.body import task_body
+from read_model.rows import task_of
 from runtime.database import Database
 
 LISTS: Final = """

@@ -9,10 +9,10 @@ from typing import Final, NamedTuple
 
 from domain.evolve import evolve
 from domain.task import NoTask, Task, TaskState
-from edge.task_body import task_body
 from event_log.read import recorded
 from read_api.cursor import Cursor
 from read_api.queries import Head, TaskBody, TaskPage, TaskQuery, matches, place, sort_key
+from read_model.body import task_body
 from runtime.database import Database
 
 MOMENT: Final = "SELECT * FROM tasklog.moment($1, $2, $3)"

@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 import migrations
 from event_log.tables import SCHEMA, metadata
-from projector.read_model import tasks
+from read_model.tables import tasks
 from runtime.database import open_database
 from runtime.database_url import Address
 from runtime.settings import Settings, SettingsError

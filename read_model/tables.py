@@ -1,4 +1,4 @@
-"""The tables that the projector keeps: `tasks`, which is read, and how far it has come with each user."""
+"""The tables of the read side: `tasks`, which is read, and `checkpoints`, how far each user is projected."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ tasks = sa.Table(
     sa.Column("version", sa.Integer, nullable=False),
     # What `sort=title` compares, see domain.task.title_key.
     sa.Column("title_key", sa.Text(collation="C"), nullable=False),
-    # The task as it is answered, see edge.task_body.
+    # The task as it is answered, see read_model.body.
     sa.Column("body", sa.Text, nullable=False),
     sa.PrimaryKeyConstraint("user_id", "id", name="tasks_pkey"),
     sa.Index("tasks_by_creation", "user_id", "created_position"),

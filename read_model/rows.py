@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 from domain.task import Task, title_key
-from edge.task_body import task_body
+from read_model.body import task_body
 
 Row: TypeAlias = tuple[str, int, str, str | None, bool, datetime, datetime, int, int, str, str]
 """A row of `tasks`, in the order of its columns."""
