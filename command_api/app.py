@@ -12,9 +12,9 @@ from command_api.routes import CommandState, router
 from edge.problems import problem
 from edge.rate_limit import rate_limiter
 from edge.service import service
-from edge.tokens import token_verifier
 from runtime.database import open_database
 from runtime.wakeup import open_wake
+from tokens.verifier import token_verifier
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

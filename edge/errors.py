@@ -15,9 +15,9 @@ from edge.openapi import allowed_methods
 from edge.owner import task_not_found
 from edge.problems import ProblemError, problem
 from edge.requests import record_of
-from edge.tokens import KeysUnavailable, Unauthorized
 from event_log.codec import UnreadableEventError
 from runtime.database import UnavailableError
+from tokens.verifier import KeysUnavailable, Unauthorized
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from edge.rate_limit import RateLimiter
-    from edge.tokens import TokenVerifier
+    from tokens.verifier import TokenVerifier
 
 _BIGINT_DIGITS: Final = 19
 _BIGINT: Final = 2**63
@@ -29,8 +29,8 @@ async def owner(request: Request) -> str:
     """The id of the user whose token it is and whose path it is.
 
     Raises:
-        edge.tokens.Unauthorized: there is no good token (401).
-        edge.tokens.KeysUnavailable: it cannot be told now (503).
+        tokens.verifier.Unauthorized: there is no good token (401).
+        tokens.verifier.KeysUnavailable: it cannot be told now (503).
         ProblemError: the path is another user's (403), or the user has made too many requests (429).
     """
     state = cast("EdgeState", request.scope["state"])

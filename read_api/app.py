@@ -10,10 +10,10 @@ from asyncpg import ProgramLimitExceededError
 from edge.problems import problem
 from edge.rate_limit import rate_limiter
 from edge.service import service
-from edge.tokens import token_verifier
 from read_api.reader import Reader
 from read_api.routes import ReadState, router
 from runtime.database import open_database
+from tokens.verifier import token_verifier
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

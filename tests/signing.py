@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import get_default_algorithms
 from pydantic import SecretStr
 
-from edge.jwks import KeySet, Timing
-from edge.tokens import TokenVerifier, Unauthorized, token_rules
 from runtime.settings import Settings
+from tokens.jwks import KeySet, Timing
+from tokens.verifier import TokenVerifier, Unauthorized, token_rules
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

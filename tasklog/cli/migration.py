@@ -32,7 +32,7 @@ def prepare(settings: Settings, embedded_owner_url: str | None) -> None:
     if embedded_owner_url is not None:
         upgrade(embedded_owner_url, settings.service_urls)
         return
-    from edge.tokens import token_rules  # noqa: PLC0415 - half a second that only a given database needs
+    from tokens.verifier import token_rules  # noqa: PLC0415 - half a second that only a given database needs
 
     token_rules(settings)
     if settings.environment == "development" and settings.database_url is not None:

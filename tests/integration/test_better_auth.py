@@ -8,10 +8,10 @@ import jwt
 import pytest
 from pydantic import SecretStr
 
-from edge.jwks import Timing
-from edge.tokens import TokenVerifier, Unauthorized, token_verifier
 from tests.integration.better_auth import PATIENCE, BetterAuth, running_better_auth
 from tests.signing import SECRET, at_once, settings
+from tokens.jwks import Timing
+from tokens.verifier import TokenVerifier, Unauthorized, token_verifier
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -1,7 +1,7 @@
 """The JWKS client against a real endpoint that misbehaves: users of a known key never wait, and never fail.
 
-Each test was seen to fail, with the check it is about taken out of `edge/jwks.py`: the single flight, the cooldown, the
-time-out of the whole fetch, the refusal of redirects, of other statuses and of sets without a usable key.
+Each test was seen to fail, with the check it is about taken out of `tokens/jwks.py`: the single flight, the cooldown,
+the time-out of the whole fetch, the refusal of redirects, of other statuses and of sets without a usable key.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from edge.jwks import MAX_BODY_BYTES, Timing
-from edge.tokens import KeysUnavailable, TokenVerifier, Unauthorized, token_verifier
 from tests.integration.jwks_endpoint import (
     PATIENCE,
     JwksEndpoint,
@@ -30,6 +28,8 @@ from tests.integration.jwks_endpoint import (
     sends,
 )
 from tests.signing import ORIGIN, PRIVATE_KEYS, USER, at_once, bearer, good, key_set_body, public_jwk, settings
+from tokens.jwks import MAX_BODY_BYTES, Timing
+from tokens.verifier import KeysUnavailable, TokenVerifier, Unauthorized, token_verifier
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.jwks import KeySet, Timing, read_key_set
 from tests.signing import ABSENT, ALGORITHMS, PRIVATE_KEYS, key_set_body, public_jwk
+from tokens.jwks import KeySet, Timing, read_key_set
 
 GOOD = public_jwk("good", PRIVATE_KEYS["EdDSA"], "EdDSA")
 SMALL_RSA = rsa.generate_private_key(65537, 1024)

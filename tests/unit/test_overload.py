@@ -13,10 +13,11 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from edge import jwks, overload
-from edge.jwks import KeySet, KeysUnavailable, Timing
+from edge import overload
 from tests.servers import eventually_async
 from tests.unit.http_face import ORIGIN, face
+from tokens import jwks
+from tokens.jwks import KeySet, KeysUnavailable, Timing
 
 TASKS = "/api/u/tasks"
 

@@ -9,9 +9,9 @@ from structlog.testing import capture_logs
 
 from edge.problems import ProblemError
 from edge.requests import BODY_LIMIT, record_of
-from edge.tokens import KeysUnavailable, Unauthorized
 from runtime.database import UnavailableError
 from tests.unit.http_face import ORIGIN, SECURITY_HEADERS, face
+from tokens.verifier import KeysUnavailable, Unauthorized
 
 TASKS = "/api/u/tasks"
 

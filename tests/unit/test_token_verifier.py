@@ -1,4 +1,4 @@
-"""What `edge.tokens` promises beside its verdicts: one header, bounded time, a right cache, safe settings."""
+"""What `tokens.verifier` promises beside its verdicts: one header, bounded time, a right cache, safe settings."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from edge import tokens
-from edge.jws import MAX_TOKEN_BYTES
-from edge.tokens import TokenVerifier, Unauthorized, token_rules, token_verifier
 from runtime.settings import SettingsError
 from tests.signing import (
     ABSENT,
@@ -30,6 +27,9 @@ from tests.signing import (
     verdict,
     verifier,
 )
+from tokens import verifier as verifying
+from tokens.jws import MAX_TOKEN_BYTES
+from tokens.verifier import TokenVerifier, Unauthorized, token_rules, token_verifier
 
 BOTH = verifier("secret", "jwks", jwt_issuer=ORIGIN, jwt_audience=ORIGIN)
 MODES = pytest.mark.parametrize("algorithm", ["HS256", "EdDSA"])
@@ -156,7 +156,7 @@ def test_a_token_seen_before_is_not_verified_again_and_waits_for_nothing(
 ) -> None:
     judge, header = verifier("secret", "jwks"), bearer(good(algorithm))
     assert verdict(judge, header) == USER
-    monkeypatch.setattr(tokens, "read_jws", None)
+    monkeypatch.setattr(verifying, "read_jws", None)
     assert at_once(judge.user_id([header])) == USER
 
 
@@ -173,7 +173,7 @@ def test_a_cached_token_holds_exactly_as_long_as_a_fresh_one(algorithm: str, cla
 
 
 def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokens, "MAX_CACHED", 3)
+    monkeypatch.setattr(verifying, "MAX_CACHED", 3)
     grants: dict[bytes, Any] = {}
     rules = token_rules(settings(better_auth_secret=SecretStr(SECRET)))
     judge = TokenVerifier(rules, keys=None, grants=grants, clock=Clock())

@@ -1,6 +1,6 @@
-"""The verdicts of `edge.tokens` on tokens of every make.
+"""The verdicts of `tokens.verifier` on tokens of every make.
 
-Each was seen to fail: every check of `edge/jws.py`, `edge/claims.py` and `edge/tokens.py` was taken out once.
+Each was seen to fail: every check of `tokens/jws.py`, `tokens/claims.py` and `tokens/verifier.py` was taken out once.
 """
 
 from __future__ import annotations

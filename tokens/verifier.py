@@ -17,10 +17,10 @@ import httpx
 from jwt.algorithms import get_default_algorithms
 from jwt.exceptions import InvalidKeyError
 
-from edge.claims import Expected, Grant, read_grant
-from edge.jwks import JWKS_ALGORITHMS, KeySet, KeysUnavailable, Timing, open_key_set
-from edge.jws import Jws, Unauthorized, VerificationKey, read_jws, read_object
 from runtime.settings import SHORTEST_SECRET, Settings, SettingsError
+from tokens.claims import Expected, Grant, read_grant
+from tokens.jwks import JWKS_ALGORITHMS, KeySet, KeysUnavailable, Timing, open_key_set
+from tokens.jws import Jws, Unauthorized, VerificationKey, read_jws, read_object
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
-from edge.jws import VerificationKey
+from tokens.jws import VerificationKey
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from edge.jws import Unauthorized
+from tokens.jws import Unauthorized
 
 LEEWAY = 30.0  # seconds that two clocks may differ
 LONGEST_LIFE = 365.25 * 86400  # seconds; a year as Better Auth's `jose` counts it
