@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
-
-class Unset(Enum):
-    """A field that a command or an event does not mention; `None` is a value."""
-
-    UNSET = "unset"
-
-
-UNSET: Final = Unset.UNSET
+from domain.fields import UNSET, Changes, Fields, Unset
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CreateTask:
+class CreateTask(Fields):
     """Begin a new task."""
 
-    title: str
-    description: str | None = None
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EditTask:
+class EditTask(Changes):
     """Change the fields that are given, keep the others."""
 
-    title: str | Unset = UNSET
-    description: str | Unset | None = UNSET
     completed: bool | Unset = UNSET
 
 

@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from domain.commands import (
-    UNSET,
-    Command,
-    CompleteTask,
-    CreateTask,
-    DeleteTask,
-    EditTask,
-    ReopenTask,
-    ToggleTask,
-    Unset,
-)
+from domain.commands import Command, CompleteTask, CreateTask, DeleteTask, EditTask, ReopenTask, ToggleTask
 from domain.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskReopened
+from domain.fields import UNSET, Unset, given
 from domain.task import DeletedTask, NoTask, Task, TaskState
 
 
@@ -41,7 +32,7 @@ def decide(command: Command, state: TaskState) -> tuple[TaskEvent, ...]:
     if isinstance(command, CreateTask):
         if not isinstance(state, NoTask):
             raise TaskExistsError
-        return (TaskCreated(title=command.title, description=command.description),)
+        return (TaskCreated(**given(command)),)  # type: ignore[arg-type] # names and types of one list
     if isinstance(state, NoTask | DeletedTask):
         raise TaskNotFoundError
     match command:
@@ -60,11 +51,8 @@ def decide(command: Command, state: TaskState) -> tuple[TaskEvent, ...]:
 
 
 def _edited(command: EditTask, task: Task) -> tuple[TaskEvent, ...]:
-    title = UNSET if command.title == task.title else command.title
-    description = UNSET if command.description == task.description else command.description
-    if title is UNSET and description is UNSET:
-        return ()
-    return (TaskEdited(title=title, description=description),)
+    changed = {name: value for name, value in given(command).items() if value != getattr(task, name)}
+    return (TaskEdited(**changed),) if changed else ()  # type: ignore[arg-type] # likewise
 
 
 def _completion(task: Task, *, wanted: bool | Unset) -> tuple[TaskEvent, ...]:

@@ -6,23 +6,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
-from domain.commands import UNSET, Unset
+from domain.fields import Changes, Fields
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TaskCreated:
+class TaskCreated(Fields):
     """A task began, pending."""
 
-    title: str
-    description: str | None
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TaskEdited:
-    """The title or the description changed; what did not change is unset."""
-
-    title: str | Unset = UNSET
-    description: str | Unset | None = UNSET
+class TaskEdited(Changes):
+    """Some fields changed; what did not change is unset."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

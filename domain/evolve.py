@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import assert_never
 
-from domain.commands import UNSET
 from domain.events import Recorded, TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskReopened
+from domain.fields import after, field_values
 from domain.task import DeletedTask, NoTask, Task, TaskState
 
 
@@ -47,28 +47,16 @@ def _begin(recorded: Recorded) -> Task:
     if not isinstance(event, TaskCreated):
         message = f"task {recorded.task_id} begins with {type(event).__name__}"
         raise HistoryError(message)
-    return Task(
-        id=recorded.task_id,
-        title=event.title,
-        description=event.description,
-        completed=False,
-        created_at=recorded.recorded_at,
-        updated_at=recorded.recorded_at,
-        created_position=recorded.position,
-        version=recorded.version,
-    )
+    at = recorded.recorded_at
+    return Task._make((recorded.task_id, *field_values(event), False, at, at, recorded.position, recorded.version))
 
 
 def _change(task: Task, recorded: Recorded) -> Task | DeletedTask:
     at, version = recorded.recorded_at, recorded.version
     match recorded.event:
-        case TaskEdited(title=title, description=description):
-            return task._replace(
-                title=task.title if title is UNSET else title,
-                description=task.description if description is UNSET else description,
-                updated_at=at,
-                version=version,
-            )
+        case TaskEdited():
+            fields = after(field_values(task), field_values(recorded.event))
+            return Task._make((task.id, *fields, task.completed, task.created_at, at, task.created_position, version))
         case TaskCompleted():
             return task._replace(completed=True, updated_at=at, version=version)
         case TaskReopened():

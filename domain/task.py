@@ -22,7 +22,7 @@ class NoTask:
 
 
 class Task(NamedTuple):
-    """A task that exists, pending or completed.
+    """A task that exists, pending or completed: its id, the fields of `domain.fields` in their order, then the rest.
 
     `created_position` is the position of its first event, `version` that of its last one among its own. A named
     tuple, as a replay makes one for every event: a frozen dataclass takes twice the time.

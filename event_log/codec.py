@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import Any, Final
+from typing import Any, Final, get_type_hints
 
 import orjson
 
-from domain.commands import UNSET
 from domain.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskReopened
+from domain.fields import FIELDS, UNSET, Fields
 
 STREAM_ERASED: Final = "stream.erased"
 """An event of the whole stream: the text of the events up to `through` was erased. It changes no task."""
@@ -34,7 +34,8 @@ _UPCASTERS: Final[Mapping[tuple[str, int], Callable[[dict[str, Any]], dict[str, 
 }
 _NAMES: Final = {event_class: name for name, event_class in _CLASSES.items()}
 _FIELDS: Final = {event_class: tuple(field.name for field in fields(event_class)) for event_class in _NAMES}
-_TYPES: Final[Mapping[str, type | tuple[type, ...]]] = {"title": str, "description": (str, type(None))}
+_TYPES: Final[Mapping[str, Any]] = get_type_hints(Fields)
+_REQUIRED: Final[Mapping[str, frozenset[str]]] = {"task.created": frozenset(FIELDS)}
 _WITHOUT_FIELDS: Final[Mapping[str, TaskEvent]] = {
     "task.completed": TaskCompleted(),
     "task.reopened": TaskReopened(),
@@ -42,7 +43,7 @@ _WITHOUT_FIELDS: Final[Mapping[str, TaskEvent]] = {
 }
 _ERASED: Final[Mapping[str, TaskEvent]] = {
     **_WITHOUT_FIELDS,
-    "task.created": TaskCreated(title=ERASED_TITLE, description=None),
+    "task.created": TaskCreated(title=ERASED_TITLE),
     "task.edited": TaskEdited(),
 }
 
@@ -83,9 +84,12 @@ def decode(name: str, schema_version: int, data: str | None) -> TaskEvent:
         for version in range(schema_version, newest):
             values = _UPCASTERS[name, version](values)
         event = _CLASSES[name](**values)
+        fits = values.keys() >= _REQUIRED.get(name, frozenset()) and all(
+            isinstance(value, _TYPES[field]) for field, value in values.items()
+        )
     except (TypeError, ValueError):
-        event = None
-    if event is None or not all(isinstance(value, _TYPES[field]) for field, value in values.items()):
+        fits = False
+    if not fits:
         message = f"the data of an event {name!r} do not fit schema version {schema_version}"
         raise UnreadableEventError(message)
     return event

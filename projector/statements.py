@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from read_model.rows import COLUMNS, TASK_COLUMNS
+
 CLAIM: Final = """
     -- $1 users with events that are not projected, longest waiting first, locked for this transaction; those that
     -- another projector works on, and those that are parked, are passed over.
@@ -39,23 +41,17 @@ UNPROJECTED: Final = """
     LIMIT $4
 """
 
-TOUCHED: Final = """
+TOUCHED: Final = f"""
     -- The rows of the tasks $2 of users $1 as they were projected so far.
-    SELECT t.user_id, t.id, t.title, t.description, t.completed, t.created_at, t.updated_at, t.created_position,
-           t.version
+    SELECT {", ".join(f"t.{name}" for name in TASK_COLUMNS)}
     FROM unnest($1::text[], $2::bigint[]) AS touched (user_id, id) JOIN tasklog.tasks t USING (user_id, id)
 """
 
-PUT: Final = """
+PUT: Final = f"""
     -- The rows as they are now.
-    INSERT INTO tasklog.tasks (user_id, id, title, description, completed, created_at, updated_at, created_position,
-                               version, title_key, body)
-    SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::boolean[], $6::timestamptz[],
-                         $7::timestamptz[], $8::bigint[], $9::integer[], $10::text[], $11::text[])
-    ON CONFLICT (user_id, id) DO UPDATE SET
-        title = excluded.title, description = excluded.description, completed = excluded.completed,
-        created_at = excluded.created_at, updated_at = excluded.updated_at, version = excluded.version,
-        created_position = excluded.created_position, title_key = excluded.title_key, body = excluded.body
+    INSERT INTO tasklog.tasks ({", ".join(COLUMNS)})
+    SELECT * FROM unnest({", ".join(f"${n}::{kind}[]" for n, kind in enumerate(COLUMNS.values(), start=1))})
+    ON CONFLICT (user_id, id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in list(COLUMNS)[2:])}
 """
 
 REMOVE: Final = """
@@ -148,11 +144,9 @@ REPLAYED: Final = """
     ) AS e
 """
 
-ROWS_WHERE: Final = """
-    -- Rows, in the order of read_model.rows.Row.
-    SELECT user_id, id, title, description, completed, created_at, updated_at, created_position, version, title_key,
-           body
-    FROM tasklog.tasks WHERE """
+ROWS_WHERE: Final = f"""
+    -- Rows as `read_model.rows.Row`.
+    SELECT {", ".join(COLUMNS)} FROM tasklog.tasks WHERE """
 
 ROWS_OF_USERS: Final = ROWS_WHERE + "user_id = ANY ($1::text[])"
 

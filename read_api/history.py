@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, assert_never
+from typing import Any, Final, NamedTuple, TypeAlias, assert_never
 
 import orjson
 
-from domain.commands import UNSET
 from domain.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskReopened
+from domain.fields import FIELDS, FieldValue, given
 from event_log.chain import GENESIS
 from event_log.codec import UnreadableEventError, decode
 from read_api.queries import MARK_DIGITS, Head, json_array
@@ -17,19 +17,21 @@ from runtime.database import Database
 
 HISTORY: Final = "SELECT * FROM tasklog.history($1, $2, $3, $4, $5)"
 
-Field: TypeAlias = Literal["title", "description", "completed"]
-Fields: TypeAlias = Mapping[Field, str | bool | None]
+HISTORY_FIELDS: Final = (*FIELDS, "completed")
+"""What a history shows the changes of."""
+
+Known: TypeAlias = Mapping[str, FieldValue | bool]
 """The fields of a task as far as they are known; none before it is created."""
 
-_GONE: Final[Fields] = {"title": None, "description": None, "completed": None}
+_GONE: Final[Known] = dict.fromkeys(HISTORY_FIELDS)
 
 
 class Change(NamedTuple):
     """A field that an event set, and what it was before."""
 
-    field: Field
-    before: str | bool | None
-    after: str | bool | None
+    field: str
+    before: FieldValue | bool
+    after: FieldValue | bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,22 +78,17 @@ async def history(database: Database, user_id: str, query: HistoryQuery) -> Hist
     return HistoryPage(body=orjson.dumps(page), head=head, next=following)
 
 
-def changes(event: TaskEvent, before: Fields) -> list[Change]:
+def changes(event: TaskEvent, before: Known) -> list[Change]:
     """What `event` changes in a task that is known to be as `before`."""
     return [Change(field, before.get(field), after) for field, after in _sets(event).items()]
 
 
-def _sets(event: TaskEvent) -> Fields:
+def _sets(event: TaskEvent) -> Known:
     match event:
-        case TaskCreated(title=title, description=description):
-            return {"title": title, "description": description, "completed": False}
+        case TaskCreated():
+            return {**given(event), "completed": False}
         case TaskEdited():
-            fields: dict[Field, str | bool | None] = {}
-            if event.title is not UNSET:
-                fields["title"] = event.title
-            if event.description is not UNSET:
-                fields["description"] = event.description
-            return fields
+            return given(event)
         case TaskCompleted():
             return {"completed": True}
         case TaskReopened():
@@ -104,13 +101,13 @@ def _sets(event: TaskEvent) -> Fields:
 
 def _entries(events: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The events as they are answered; those `before` them give what their tasks were."""
-    tasks: dict[int, Fields] = {}
+    tasks: dict[int, Known] = {}
     for row in before:
         _follow(tasks, row)
     return [_entry(row, _follow(tasks, row)) for row in events]
 
 
-def _follow(tasks: dict[int, Fields], row: Mapping[str, Any]) -> list[Change]:
+def _follow(tasks: dict[int, Known], row: Mapping[str, Any]) -> list[Change]:
     """What a stored event changed; none where it cannot be read, as an audit must not fail on it. `tasks` follow it."""
     try:
         event = decode(row["type"], row["schema_version"], row["data"])

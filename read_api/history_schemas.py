@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 from pydantic import Field as Described
 
 from event_log.codec import EVENT_TYPES
-from read_api.history import HistoryQuery
+from read_api.history import HISTORY_FIELDS, HistoryQuery
 from read_api.schemas import BIGINT_DIGITS, LIMIT, number, one_of
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ HISTORY_PARAMETERS: Final[tuple[dict[str, Any], ...]] = (
 class FieldChange(BaseModel):
     """A field that the event set, from what to what."""
 
-    field: Literal["title", "description", "completed"]
+    field: str = Described(json_schema_extra={"enum": list(HISTORY_FIELDS)})
     before: str | bool | None = Described(alias="from")
     to: str | bool | None
 

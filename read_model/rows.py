@@ -1,45 +1,47 @@
-"""Project: a task's state to its row in the read table, and back."""
+"""A task as a row of the `tasks` table, and back."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from domain.task import Task, title_key
 from read_model.body import task_body
 
-Row: TypeAlias = tuple[str, int, str, str | None, bool, datetime, datetime, int, int, str, str]
+COLUMNS: Final[Mapping[str, str]] = {
+    "user_id": "text",
+    "id": "bigint",
+    "title": "text",
+    "description": "text",
+    "completed": "boolean",
+    "created_at": "timestamptz",
+    "updated_at": "timestamptz",
+    "created_position": "bigint",
+    "version": "integer",
+    "title_key": "text",
+    "body": "text",
+}
+"""The columns of `tasks` with their SQL types, in the table's order: the user, a task's own values, what they give."""
+
+TASK_COLUMNS: Final = ("user_id", *Task._fields)
+"""The columns that a task is made of again."""
+
+Row: TypeAlias = tuple[Any, ...]
 """A row of `tasks`, in the order of its columns."""
 
 
 def row_of(user_id: str, task: Task) -> Row:
-    """The row of a user's task."""
-    return (
-        user_id,
-        task.id,
-        task.title,
-        task.description,
-        task.completed,
-        task.created_at,
-        task.updated_at,
-        task.created_position,
-        task.version,
-        title_key(task.title),
-        task_body(user_id, task).decode(),
-    )
+    """Return the row of a user's task."""
+    return (user_id, *task, title_key(task.title), task_body(user_id, task).decode())
 
 
 def task_of(row: Mapping[str, Any]) -> Task:
-    """The task of a row; its times may be datetimes or ISO 8601 text."""
-    created, updated = row["created_at"], row["updated_at"]
-    return Task(
-        id=row["id"],
-        title=row["title"],
-        description=row["description"],
-        completed=row["completed"],
-        created_at=created if isinstance(created, datetime) else datetime.fromisoformat(created).astimezone(UTC),
-        updated_at=updated if isinstance(updated, datetime) else datetime.fromisoformat(updated).astimezone(UTC),
-        created_position=row["created_position"],
-        version=row["version"],
-    )
+    """Return the task of a row; its times may be datetimes or ISO 8601 text."""
+    return Task._make([_value(name, row[name]) for name in Task._fields])
+
+
+def _value(name: str, stored: Any) -> Any:
+    if name.endswith("_at") and isinstance(stored, str):
+        return datetime.fromisoformat(stored).astimezone(UTC)
+    return stored

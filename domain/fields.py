@@ -1,0 +1,58 @@
+"""The fields of a task that a person enters, listed once.
+
+Commands, events and the task's state follow this list, and the codec and the history read it. Where else a field must
+be named (its column, its JSON member, its request body), `tests/unit/test_fields.py` says so while it is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from enum import Enum
+from operator import attrgetter
+from typing import Final, TypeAlias
+
+
+class Unset(Enum):
+    """A field that a command or an event does not mention; `None` is a value."""
+
+    UNSET = "unset"
+
+
+UNSET: Final = Unset.UNSET
+
+FieldValue: TypeAlias = str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fields:
+    """All fields of a task; a field with a default may be left out, and old events may lack it."""
+
+    title: str
+    description: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Changes:
+    """The same fields; those that do not change are unset."""
+
+    title: str | Unset = UNSET
+    description: str | Unset | None = UNSET
+
+
+FIELDS: Final = tuple(field.name for field in fields(Fields))
+"""The names of the fields, in their order everywhere."""
+
+field_values: Final[Callable[[object], tuple[FieldValue | Unset, ...]]] = attrgetter(*FIELDS)
+"""Return the values of all fields of a `Fields`, a `Changes` or a task, in their order."""
+
+
+def given(changes: Fields | Changes) -> dict[str, FieldValue]:
+    """Return the fields that are set, by name."""
+    values = zip(FIELDS, field_values(changes))  # noqa: B905 - strict costs time for each event of a replay
+    return {name: value for name, value in values if value is not UNSET}
+
+
+def after(old: Iterable[FieldValue | Unset], new: Iterable[FieldValue | Unset]) -> list[FieldValue | Unset]:
+    """Return the new values, and the old ones where they are unset."""
+    return [before if value is UNSET else value for before, value in zip(old, new)]  # noqa: B905 - likewise
