@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 import asyncpg
 import structlog
 
+from runtime import sessions
 from runtime.database_url import URL_OF_ROLE, Address, Role, refusal, service_address
 from runtime.schema import INSTALLED, schema_version
 from runtime.settings import Settings, SettingsError
@@ -108,15 +109,10 @@ class Database:
         Raises:
             UnavailableError: no connection, a time-out, or the server refuses work.
         """
-        begin = ["BEGIN"]
-        if self._where.pooled:
-            if self._where.role:
-                begin.append(f"SET LOCAL ROLE {self._where.role}")
-            begin += [f"SET LOCAL {name} = {value}" for name, value in self._session.items()]
-        begin += [f"SET LOCAL {setting}" for setting in settings]
+        own = self._session if self._where.pooled else {}
         try:
             async with self._connection() as connection:
-                await connection.execute(";".join(begin))
+                await connection.execute(sessions.begin(connection, own, *settings))
                 try:
                     yield connection
                 except BaseException:
@@ -175,7 +171,7 @@ async def open_database(settings: Settings, role: Role, *, seconds: float = 10) 
     where = service_address(settings, role)
     limits = Limits(connections=_CONNECTIONS, seconds=seconds)
     taken = {"role": where.role} if where.role else {}
-    session = limits.on_server() | _SESSION.get(role, {})
+    session = taken | limits.on_server() | _SESSION.get(role, {})
     pool = asyncpg.create_pool(
         where.url,
         ssl=where.tls,
@@ -185,8 +181,9 @@ async def open_database(settings: Settings, role: Role, *, seconds: float = 10) 
         timeout=seconds,
         statement_cache_size=0 if where.pooled else 100,
         reset=_keep,
+        init=None if where.pooled else sessions.complete,
         # A pooler takes none of these at the start: there they are set in each transaction.
-        server_settings=None if where.pooled else taken | session,
+        server_settings=None if where.pooled else sessions.SESSION | session,
     )
     try:
         async with pool:
