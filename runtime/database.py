@@ -77,7 +77,7 @@ class Database:
     Where no connection is free, so many wait for one, and for so long, and no more.
     """
 
-    def __init__(self, pool: asyncpg.Pool, where: Address, limits: Limits, session: Mapping[str, str]) -> None:
+    def __init__(self, pool: asyncpg.Pool, where: Address, limits: Limits, session: dict[str, str]) -> None:
         self.pool = pool
         self._where = where
         self._limits = limits

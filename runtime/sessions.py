@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
-TRANSACTION: Final[Mapping[str, str]] = {
+TRANSACTION: Final[dict[str, str]] = {
     # A cached plan that was made on a small table would scan it when it is large.
     "enable_seqscan": "off",
     # Without a scan that is forbidden, an expensive plan is no reason to compile it.
@@ -13,7 +12,7 @@ TRANSACTION: Final[Mapping[str, str]] = {
 }
 """What statements need. Behind a pooler each transaction sets it."""
 
-SESSION: Final[Mapping[str, str]] = {
+SESSION: Final[dict[str, str]] = {
     **TRANSACTION,
     "default_transaction_isolation": "read committed",
     "default_transaction_deferrable": "off",
@@ -44,7 +43,7 @@ async def complete(connection: Any) -> None:
         await connection.execute(f"SET {name} = {value}")
 
 
-def begin(connection: Any, shared: Mapping[str, str], *settings: str) -> str:
+def begin(connection: Any, shared: dict[str, str], *settings: str) -> str:
     """Return the statements that begin a transaction; as one message they take one round trip.
 
     `shared` is what it has to set because its session is not its own, `settings` are its further ones.
@@ -54,6 +53,6 @@ def begin(connection: Any, shared: Mapping[str, str], *settings: str) -> str:
     return ";".join(["BEGIN ISOLATION LEVEL READ COMMITTED, NOT DEFERRABLE", *(f"SET LOCAL {part}" for part in parts)])
 
 
-def _of_version(connection: Any) -> Mapping[str, str]:
+def _of_version(connection: Any) -> dict[str, str]:
     known = connection.get_server_version().major >= _WITH_TRANSACTION_TIMEOUT
     return {"transaction_timeout": "0"} if known else {}

@@ -47,9 +47,7 @@ class Standby:
 
 
 @contextmanager
-def running_standby(
-    primary: Postgres, directory: Path, options: Mapping[str, str] | None = None
-) -> Iterator[Standby]:
+def running_standby(primary: Postgres, directory: Path, options: Mapping[str, str] | None = None) -> Iterator[Standby]:
     """Copy a running primary and follow it from another data directory; about a second."""
     data_dir = open_data_dir(directory)
     sockets = socket_dir(data_dir)
