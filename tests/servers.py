@@ -12,7 +12,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar, cast, overload
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -78,8 +78,12 @@ class Servers:
         def url(login: str) -> str:
             return urlunsplit(parts._replace(netloc=login, path=f"/{name}"))
 
-        roles = {role: url(f"tasklog_{role}:{_ROLE_PASSWORD}@{host}") for role in ("writer", "projector", "reader")}
-        return Database(name=name, owner=url(parts.netloc), **roles)
+        def own(role: str) -> str:
+            return url(f"tasklog_{role}:{_ROLE_PASSWORD}@{host}")
+
+        return Database(
+            name=name, owner=url(parts.netloc), writer=own("writer"), projector=own("projector"), reader=own("reader")
+        )
 
     def redis(self, database: int) -> str:
         if self.redis_url.startswith("unix:"):
@@ -129,7 +133,7 @@ class Servers:
 async def _execute(url: str, statement: str, *args: object) -> list[asyncpg.Record]:
     connection = await asyncpg.connect(url)
     try:
-        return await connection.fetch(statement, *args)
+        return cast(list[asyncpg.Record], await connection.fetch(statement, *args))
     finally:
         await connection.close()
 
@@ -232,7 +236,11 @@ def eventually(predicate: Callable[[], T], timeout: float = 30) -> T:
     return answer
 
 
-async def eventually_async(predicate: Callable[[], Awaitable[T] | T], timeout: float = 30) -> T:  # noqa: ASYNC109 - as above
+@overload
+async def eventually_async(predicate: Callable[[], Awaitable[T]], timeout: float = 30) -> T: ...  # noqa: ASYNC109
+@overload
+async def eventually_async(predicate: Callable[[], T], timeout: float = 30) -> T: ...  # noqa: ASYNC109
+async def eventually_async(predicate: Callable[[], Any], timeout: float = 30) -> Any:  # noqa: ASYNC109 - as above
     """The same in a running loop; what the predicate gives may have to be awaited."""
     async with asyncio.timeout(timeout):
         while True:

@@ -95,8 +95,8 @@ def check_writes(evidence: Evidence) -> Iterator[Violation]:
     for marker, events in evidence.recorded.items():
         if marker.startswith(PLANTED):
             continue
-        operation = evidence.by_marker.get(marker)
-        if operation is None or not operation.is_write or operation.user != events[0].user:
+        asked = evidence.by_marker.get(marker)
+        if asked is None or not asked.is_write or asked.user != events[0].user:
             yield Violation("every event was asked for", events[0].user, f"{events[0].type} of {marker}")
 
 

@@ -46,7 +46,7 @@ class Timeline:
     def at(self, task_id: int | None, version: int | None) -> tuple[int, int]:
         """The first and the last position at which the task is at this version; (0, 0) for none."""
         first = self._places.get((task_id, version), 0)
-        if not first:
+        if not first or version is None:
             return 0, 0
         return first, self._places.get((task_id, version + 1), _AFTER_ALL) - 1
 

@@ -59,13 +59,13 @@ def _happens() -> None:
 
 def _checkpoint_before_rows() -> None:
     """Move the checkpoint in a transaction of its own, before the rows, and die in between now and then."""
-    from projector import catch_up
+    from projector import catch_up, statements
 
     write, batches = catch_up._write, count(1)
 
     async def broken(connection: Any, claimed: Any, batch: Any) -> None:
         advanced = {user: position for user, position in batch.reached.items() if position > claimed[user]}
-        await connection.execute(catch_up.ADVANCE, [*advanced], [*advanced.values()])
+        await connection.execute(statements.ADVANCE, [*advanced], [*advanced.values()])
         await connection.execute("COMMIT")
         if batch.events and next(batches) % 20 == 0:
             _happens()
@@ -80,7 +80,8 @@ def _write_dropped() -> None:
     """Acknowledge every twentieth new task without having written it."""
     from command_api.group_commit import CommandQueue
 
-    execute, creations, last = CommandQueue.execute, count(1), {}
+    execute, creations = CommandQueue.execute, count(1)
+    last: dict[str, Any] = {}
 
     async def broken(self: CommandQueue, request: Any) -> Any:
         if request.task_id is None and next(creations) % 20 == 0 and request.user_id in last:
@@ -98,7 +99,8 @@ def _stale_read() -> None:
     """Answer every twentieth list that has become another one as it was answered before."""
     from read_api.reader import Reader
 
-    answer, lists, last = Reader.list, count(1), {}
+    answer, lists = Reader.list, count(1)
+    last: dict[Any, Any] = {}
 
     async def broken(self: Reader, user_id: str, query: Any, known: str | None = None) -> Any:
         answered = await answer(self, user_id, query, known)

@@ -212,7 +212,7 @@ def test_a_fault_that_was_not_there_is_found(tmp_path: Path) -> None:
     log.write_text("PANIC: could not write: No space left on device\n")
     assert rules(the_disk_was_full(world(directory=tmp_path))) == []
     for lost in ((0, 0), (1, 0), (0, 1), (1, 1)):
-        proxies = {
+        proxies: dict[str, Any] = {
             f"{name}_proxy": SimpleNamespace(lost=n) for name, n in zip(("gateway", "projector"), lost, strict=True)
         }
         assert rules(answers_were_lost(world(**proxies))) == absent * lost.count(0)

@@ -6,6 +6,7 @@ Seen to fail: with every fault counted, and with each of the faults here said to
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import socket
 import subprocess
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -75,7 +76,7 @@ def test_every_fault_of_a_scenario_says_whether_it_happened() -> None:
 def test_a_planted_fault_counts_if_the_services_came_to_it(tmp_path: Path) -> None:
     world = Idle(directory=tmp_path)
     assert nemesis.planted(world, RNG) is False
-    world.pause = lambda _seconds: (tmp_path / "planted").write_bytes(b".")  # type: ignore[method-assign]
+    world.pause = lambda _seconds: (tmp_path / "planted").write_bytes(b".")  # type: ignore[method-assign,assignment]
     assert nemesis.planted(world, RNG) is True
     assert nemesis.planted(world, RNG) is False
 
@@ -175,7 +176,7 @@ def test_connections_are_cut_if_there_are_any() -> None:
     assert nemesis.cut_at_statement(world, RNG) is False
     cut: list[str] = []
     transports = (SimpleNamespace(transport=SimpleNamespace(abort=lambda end=end: cut.append(end))) for end in "cs")
-    background.proxy._links.add(_Link(client=next(transports), server=next(transports)))
+    background.proxy._links.add(_Link(client=cast(Any, next(transports)), server=cast(Any, next(transports))))
     assert nemesis.cut_at_statement(world, RNG) is True
     assert cut == ["c", "s"]
 
@@ -185,7 +186,7 @@ def test_commits_are_lost_if_there_are_any(lost: int) -> None:
     """Those that were lost before do not count."""
     one, two = (SimpleNamespace(lost=3, lose_commits=lambda _number: None) for _ in range(2))
     world = Idle(gateway_proxy=one, projector_proxy=two, background=Statements(0))
-    world.pause = lambda _seconds: setattr(two, "lost", 3 + lost)  # type: ignore[method-assign]
+    world.pause = lambda _seconds: setattr(two, "lost", 3 + lost)  # type: ignore[method-assign,assignment]
     assert nemesis.lose_commits(world, RNG) is bool(lost)
 
 
@@ -202,7 +203,7 @@ def test_the_clock_jumps_if_it_is_another_time(tmp_path: Path, before: str) -> N
 def test_a_child_is_killed_if_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     world = SupervisedWorld.__new__(SupervisedWorld)
     killed: list[int] = []
-    monkeypatch.setattr(supervised.os, "kill", lambda pid, _signal: killed.append(pid))
+    monkeypatch.setattr(os, "kill", lambda pid, _signal: killed.append(pid))
     for children, happened in (([], False), ([7], True)):
         monkeypatch.setattr(world, "children", lambda children=children: children)
         assert supervised.kill_child(world, RNG) is happened

@@ -155,7 +155,7 @@ class World:
         disk.mkdir(mode=0o700)
         size = f"size={self.options.disk_mb}m,mode=700"
         subprocess.run(["mount", "-t", "tmpfs", "-o", size, "none", disk], check=True, capture_output=True)
-        self._stack.callback(subprocess.run, ["umount", "-l", disk], check=True)
+        self._stack.callback(lambda: subprocess.run(["umount", "-l", disk], check=True))
 
     @property
     def services(self) -> list[Service]:
@@ -207,14 +207,15 @@ class World:
             time.sleep(min(left, 0.05))
 
     def _revive(self) -> None:
-        for part in (self.postgres, self.valkey, *self.services):
+        parts: list[Service | Postgres | Valkey] = [self.postgres, self.valkey, *self.services]
+        for part in parts:
             if part.process is not None and part.process.poll() is not None and part not in self.resting:
                 self.ends.append(f"{part.name} ended with {part.process.returncode}")
                 self.start(part)
 
     def execute(self, statement: str, *args: object) -> list[Any]:
         """The rows of a statement of the superuser."""
-        return self._as_superuser(lambda connection: connection.fetch(statement, *args))
+        return list(self._as_superuser(lambda connection: connection.fetch(statement, *args)))
 
     def execute_script(self, statements: str) -> None:
         """Many statements of the superuser."""

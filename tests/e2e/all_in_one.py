@@ -33,11 +33,12 @@ class Run:
     def wait_until_ready(self) -> str:
         """The address it listens on."""
 
-        def listening() -> re.Match[str] | None:
+        def listening() -> str | None:
             assert self.process.poll() is None, self.printed()
-            return re.search(r"listens on (\S+)", self.printed())
+            found = re.search(r"listens on (\S+)", self.printed())
+            return found and found[1]
 
-        return eventually(listening, START_SECONDS)[1]
+        return eventually(listening, START_SECONDS) or ""
 
     def token(self, user: str) -> str:
         answer = subprocess.run([RUN, "token", user], env=self.env, capture_output=True, text=True, check=True)

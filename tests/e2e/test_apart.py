@@ -66,7 +66,7 @@ def answers(client: httpx.Client, service: Service) -> bool:
     assert service.process is not None
     assert service.process.poll() is None
     with suppress(httpx.TransportError):
-        return client.get("/health").json()["status"] == "healthy"
+        return bool(client.get("/health").json()["status"] == "healthy")
     return False
 
 

@@ -113,7 +113,7 @@ def bad_tokens(algorithm: str) -> list[bytes]:
 
 def status(service: RunningService, headers: list[tuple[bytes, bytes]], user: str = USER) -> int:
     """The status of a list with these headers; an error has the contract's shape."""
-    answer = httpx.get(f"{service.url}/api/{user}/tasks", headers=headers)  # type: ignore[arg-type]
+    answer = httpx.get(f"{service.url}/api/{user}/tasks", headers=headers)
     if answer.status_code == 401:
         assert answer.headers["www-authenticate"] == "Bearer"
         assert isinstance(answer.json()["detail"], str)
@@ -125,7 +125,7 @@ def test_every_good_token_is_let_in_and_every_other_one_is_a_401(judging: Runnin
     with httpx.Client(base_url=judging.url) as client:
 
         def answer(token: bytes) -> httpx.Response:
-            return client.get(f"/api/{USER}/tasks", headers={b"Authorization": b"Bearer " + token})  # type: ignore[dict-item]
+            return client.get(f"/api/{USER}/tasks", headers={b"Authorization": b"Bearer " + token})
 
         fine = [changes for changes in table.GOOD_CLAIMS if "sub" not in changes]
         for token in [good(algorithm, present()).signed(), *drafts(algorithm, table.GOOD_HEADERS, fine)]:

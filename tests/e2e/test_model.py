@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from domain.commands import UNSET, Command, CompleteTask, DeleteTask, EditTask, ReopenTask, ToggleTask
+from domain.commands import Command, CompleteTask, DeleteTask, EditTask, ReopenTask, ToggleTask
+from domain.fields import UNSET
 from tests.ledger import TITLES
 from tests.model import LISTS, Model, Sort, Status
 from tests.servers import RunningService, token
@@ -171,7 +172,7 @@ class Service(RuleBasedStateMachine):
 def test_the_service_and_a_plain_model_never_differ(shared_service: RunningService) -> None:
     http = shared_service.client()
     run_state_machine_as_test(
-        lambda: Service(http),
+        lambda: Service(http),  # type: ignore[arg-type] # whatever makes a machine will do
         settings=settings(
             max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
         ),

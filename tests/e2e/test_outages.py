@@ -51,12 +51,12 @@ class Machine:
         eventually(started)
 
     def projected(self) -> bool:
-        return self.service.database.execute(LAG)[0][0] == 0
+        return bool(self.service.database.execute(LAG)[0][0] == 0)
 
     def listens(self) -> bool:
         """Whether the projector is subscribed to the wake-up."""
         with Redis.from_url(self.valkey.url) as redis:
-            return redis.pubsub_numsub(CHANNEL)[0][1] == 1
+            return bool(redis.pubsub_numsub(CHANNEL)[0][1] == 1)
 
     def assert_projected_exactly(self, titles: list[str], user: str = "alice") -> None:
         """Each of the tasks is in the ledger once and in the read table once, and nothing else is."""

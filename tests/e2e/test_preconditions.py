@@ -123,7 +123,7 @@ def test_of_many_at_once_one_is_carried_out_and_none_is_answered_otherwise(clien
 
 @pytest.mark.parametrize("text", ["", '""', "a b", "ä", "k" * 256, "a\tb"])
 def test_a_key_that_is_none_is_refused(client: httpx.Client, tasks: str, text: str) -> None:
-    response = client.post(tasks, json={"title": "Milk"}, headers={"Idempotency-Key": text.encode()})
+    response = client.post(tasks, json={"title": "Milk"}, headers={b"Idempotency-Key": text.encode()})
     assert response.status_code == 422
     assert isinstance(response.json()["detail"], str)
 

@@ -9,13 +9,15 @@ import os
 import uuid
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import schemathesis
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
 from read_api.cursor import Cursor, encode
+
+Case: TypeAlias = "schemathesis.Case[Any]"
 
 USER = "fuzz-user"
 CURSORS = st.integers(1, 2**63 - 1).map(lambda n: encode(Cursor(sort="created", status="all", key=n, id=n)))
@@ -29,7 +31,7 @@ schemathesis.openapi.format("task-cursor", CURSORS)
 
 
 @schemathesis.hook
-def before_call(_context: Any, case: schemathesis.Case, _kwargs: dict[str, Any]) -> None:
+def before_call(_context: Any, case: Case, _kwargs: dict[str, Any]) -> None:
     """The token's own user, but where a path is to be too long; mostly a task that is there, and its entity tag."""
     path = case.path_parameters
     if path and len(str(path.get("user_id", ""))) <= 255:
@@ -53,7 +55,7 @@ def before_call(_context: Any, case: schemathesis.Case, _kwargs: dict[str, Any])
 
 
 @schemathesis.hook
-def after_call(_context: Any, case: schemathesis.Case, response: schemathesis.Response) -> None:
+def after_call(_context: Any, case: Case, response: schemathesis.Response) -> None:
     """Note what was answered, and learn which tasks there are."""
     with ANSWERS.open("a") as file:
         file.write(f"{response.status_code} {case.operation.label}\n")
@@ -61,10 +63,10 @@ def after_call(_context: Any, case: schemathesis.Case, response: schemathesis.Re
         return
     task = (case.path_parameters or {}).get("task_id")
     if case.operation.method.upper() == "DELETE":
-        tags.pop(task, None)
+        tags.pop(cast(int, task), None)
     elif case.operation.method.upper() != "GET":
         tags[response.json()["id"]] = response.headers["etag"][0]
 
 
-def _is_positive(case: schemathesis.Case) -> bool:
+def _is_positive(case: Case) -> bool:
     return case.meta is None or case.meta.generation.mode is GenerationMode.POSITIVE

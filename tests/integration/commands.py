@@ -22,7 +22,7 @@ async def run(queue: CommandQueues, command: Command, task: int | None = None, u
 
 
 async def together(*commands: Any) -> list[Any]:
-    return await within(20, asyncio.gather(*commands, return_exceptions=True))
+    return list(await within(20, asyncio.gather(*commands, return_exceptions=True)))
 
 
 async def happen(model: Model, writer: Database, known: KnownStates, command: Command, number: int) -> None:

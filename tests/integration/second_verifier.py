@@ -19,7 +19,7 @@ async def first_bad_position(owner: asyncpg.Connection, user: str, anchors: Path
     for row in rows:
         if row["position"] != position + 1:
             return position + 1
-        position = row["position"]
+        position = int(row["position"])
         previous = link(previous, row)
         if row["hash"].hex() != previous or anchored.get(position, previous) != previous:
             return position

@@ -165,7 +165,11 @@ async def test_erasures_while_commands_run_and_the_projector_works_lose_and_leav
         for _ in range(12):
             positions.append(await erase(eraser, "erin"))
             enough = written + 3
-            await eventually_async(lambda enough=enough: written >= enough)
+
+            def written_more(enough: int = enough) -> bool:
+                return written >= enough
+
+            await eventually_async(written_more)
         done.set()
         return positions
 

@@ -71,13 +71,14 @@ async def stored_changes(owner: asyncpg.Connection, user: str) -> dict[int, list
     tasks: dict[int, dict[str, Any]] = {}
     found = {}
     for row in await owner.fetch("SELECT * FROM tasklog.events WHERE user_id = $1 ORDER BY position", user):
+        stored: dict[str, Any] = json.loads(row["data"])
         sets = {
-            "task.created": lambda data: {**data, "completed": False},
-            "task.edited": lambda data: data,
-            "task.completed": lambda _: {"completed": True},
-            "task.reopened": lambda _: {"completed": False},
-            "task.deleted": lambda _: dict.fromkeys(FIELDS),
-        }[row["type"]](json.loads(row["data"]))
+            "task.created": stored | {"completed": False},
+            "task.edited": stored,
+            "task.completed": {"completed": True},
+            "task.reopened": {"completed": False},
+            "task.deleted": dict.fromkeys(FIELDS),
+        }[row["type"]]
         task = tasks.setdefault(row["task_id"], dict.fromkeys(FIELDS))
         found[row["position"]] = [
             {"field": field, "from": task[field], "to": sets[field]} for field in FIELDS if field in sets
@@ -111,8 +112,15 @@ async def test_what_was_before_is_what_was_set_last(
 ) -> None:
     edits: list[Command] = [EditTask(title=title, completed=n % 2 == 0) for n, title in enumerate("bcde")]
     edits += [EditTask(description=text, completed=n % 2 == 1) for n, text in enumerate("wxyz")]
-    last = [EditTask(title="f"), EditTask(description='"title":'), ToggleTask(), EditTask(title="g"), DeleteTask()]
-    task = [(command, 0) for command in (CreateTask(title="a", description="v"), *edits, *last)]
+    last: list[Command] = [
+        EditTask(title="f"),
+        EditTask(description='"title":'),
+        ToggleTask(),
+        EditTask(title="g"),
+        DeleteTask(),
+    ]
+    commands: list[Command] = [CreateTask(title="a", description="v"), *edits, *last]
+    task = [(command, 0) for command in commands]
     await live(writer, "alice", task)
     expected = await stored_changes(owner, "alice")
     for limit in (1, 2, 3):
@@ -135,7 +143,7 @@ def test_a_change_is_what_the_event_sets_and_what_was_before() -> None:
         (TaskDeleted(), before, [("title", "a", None), ("description", "b", None), ("completed", True, None)]),
     ]
     for event, known, expected in cases:
-        assert changes(event, known) == [Change(*change) for change in expected]  # type: ignore[arg-type]
+        assert changes(event, known) == [Change(*change) for change in expected]
 
 
 async def test_a_task_that_the_user_never_had_has_no_history(writer: Database, reader: Database) -> None:

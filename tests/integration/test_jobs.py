@@ -65,7 +65,7 @@ async def ended(redis: Redis, job: str) -> JobState:
         over = states and states[0].state not in {"queued", "running"} and not await redis.keys("arq:in-progress:*")
         return states[0] if over else None
 
-    state = await eventually_async(look)
+    state: JobState | None = await eventually_async(look)
     assert state is not None
     return state
 
@@ -97,7 +97,7 @@ async def test_a_verify_job_shows_and_logs_every_fault_without_anybodys_text(
     assert (user, position, state.result["fault_count"]) == ("user-1", 1, 1)
     (error,) = [entry for entry in logs if entry["log_level"] == "error"]
     assert (error["event"], error["user_id"], error["position"]) == ("the ledger has a fault", "user-1", 1)
-    assert "Secret" not in str(logs) + str(await redis.hgetall(STATES))
+    assert "Secret" not in str(logs) + str(await cast(Awaitable[Any], redis.hgetall(STATES)))
 
 
 async def test_a_rebuild_job_mends_the_table(
@@ -164,9 +164,11 @@ async def test_everything_in_redis_is_json(settings: Settings, redis: Redis, red
     (key,) = await redis.keys("arq:job:*")
     queued: Mapping[str, Any] = orjson.loads(await redis.get(key))
     assert (queued["f"], queued["k"]) == ("verify", {"user_id": "user-1"})
-    for value in (await redis.hgetall(STATES)).values():
+    for value in (await cast(Awaitable[Any], redis.hgetall(STATES))).values():
         assert orjson.loads(value)["name"] == "verify"
     worker = make_worker(cast(ArqRedis, redis), ledger, JOBS)
+    assert worker.job_serializer is not None
+    assert worker.job_deserializer is not None
     assert orjson.loads(worker.job_serializer({"a": 1})) == worker.job_deserializer(b'{"a":1}') == {"a": 1}
 
 
@@ -228,8 +230,9 @@ async def test_a_job_that_was_killed_is_shown_as_interrupted(redis: Redis) -> No
     state = JobState(id="1", name="slow", state="running")
     await state.write(redis)
     assert await _is(redis, "running")
-    stored = orjson.loads((await redis.hgetall(STATES))[b"1"]) | {"updated_at": "2026-01-01T00:00:00Z"}
-    await redis.hset(STATES, "1", orjson.dumps(stored).decode())
+    states = await cast(Awaitable[Any], redis.hgetall(STATES))
+    stored = orjson.loads(states[b"1"]) | {"updated_at": "2026-01-01T00:00:00Z"}
+    await cast(Awaitable[Any], redis.hset(STATES, "1", orjson.dumps(stored).decode()))
     assert await _is(redis, "interrupted")
 
 

@@ -89,6 +89,7 @@ async def answers(reader: Database, model: Model, limit: int) -> dict[Any, Any]:
         found[status, sort, limit] = list(await walk(reader, model.user, status, sort, limit))
     for task_id in [*model.ids, NOBODYS]:
         task = (await get_tasks(reader, [(model.user, task_id)]))[0]
+        assert not isinstance(task, Exception)
         found[task_id] = task and (task.body, task.version)
     return found
 

@@ -48,7 +48,7 @@ async def running(settings: Settings, *jobs: Job) -> AsyncIterator[None]:
 async def take_everything(database: Database, _: Meter) -> Mapping[str, Any]:
     """A job that takes all connections it can get until something is projected; how long its statements may take."""
     async with AsyncExitStack() as stack:
-        for _ in range(8):
+        for _connection in range(8):
             connection = await stack.enter_async_context(database.transaction())
         await eventually_async(lambda: connection.fetchval(PROJECTED))
         return {"statement_timeout": await connection.fetchval("SHOW statement_timeout")}

@@ -189,7 +189,7 @@ async def test_a_superuser_as_a_service_is_refused_unless_allowed(
     database: Addresses, role: Role, shared: bool
 ) -> None:
     setting = "database_url" if shared else URL_OF_ROLE[role]
-    settings = Settings(_env_file=None, **{setting: SecretStr(database.owner)})
+    settings = Settings.model_validate({setting: SecretStr(database.owner)})
     with pytest.raises(SettingsError, match=f"^{setting.upper()} logs in as a superuser") as refusal:
         await _open(settings, role)
     assert URL_OF_ROLE[role].upper() in str(refusal.value)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.commands import UNSET
 from domain.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskReopened
+from domain.fields import UNSET
 from event_log.codec import UnreadableEventError, canonical_json, decode, encode
 
 STORED: list[tuple[TaskEvent, str, int, str]] = [

@@ -19,7 +19,7 @@ class Slow:
     """A process that never takes connections, as a server in a long recovery; how often it was started."""
 
     name = "Slow"
-    command = ("sleep", "60")
+    command: tuple[str, ...] = ("sleep", "60")
 
     def __init__(self) -> None:
         self.process: subprocess.Popen[bytes] | None = None

@@ -61,7 +61,7 @@ async def test_a_sane_request_id_is_taken() -> None:
 @pytest.mark.parametrize("given", ["", "a b", "é", "a" * 129, '"}\n', "<script>"])
 async def test_any_other_request_id_is_made_anew(given: str) -> None:
     async with face(request_id) as client:
-        answer = await client.get(TASKS, headers={"X-Request-ID": given.encode()})
+        answer = await client.get(TASKS, headers={b"X-Request-ID": given.encode()})
     assert len(answer.headers["x-request-id"]) == 32
 
 
