@@ -52,6 +52,8 @@ BAD_HEADERS = [
         "ES384",
         "ES256K",
         "EdDSA ",
+        "Ed448",
+        "ed25519",
         "dir",
         "RSA-OAEP",
     ),

@@ -28,6 +28,14 @@ def test_a_good_token_gives_its_user(algorithm: str) -> None:
     assert verdict(BOTH, bearer(good(algorithm))) == USER
 
 
+def test_ed25519_is_another_name_of_eddsa_for_keys_of_that_curve_alone() -> None:
+    """RFC 9864 names the curve in `alg`; a server may use one name in its keys and the other in its tokens."""
+    assert verdict(BOTH, bearer(good("EdDSA").header_with(alg="Ed25519"))) == USER
+    for kid in ("ES256", "RS256"):
+        assert verdict(BOTH, bearer(good("EdDSA").header_with(alg="Ed25519", kid=kid))) == "401 signature"
+    assert verdict(SECRET_ONLY, bearer(good("EdDSA").header_with(alg="Ed25519"))) == "401 algorithm"
+
+
 @MODES
 @pytest.mark.parametrize("changes", GOOD_HEADERS, ids=ids)
 def test_a_header_that_says_no_more_than_it_must_is_accepted(algorithm: str, changes: dict[str, object]) -> None:
