@@ -49,6 +49,12 @@ async def _unavailable(_request: Request, _error: Exception) -> Response:
     return problem(503, "The service is not available at the moment, try again", headers={"Retry-After": "1"})
 
 
+async def _keys_unavailable(_request: Request, error: KeysUnavailable) -> Response:
+    """The token may be good: a 401 would log the person out."""
+    detail = "The keys of the auth server cannot be asked for at the moment, try again"
+    return problem(503, detail, headers={"Retry-After": str(error.retry_after)})
+
+
 async def _unreadable(request: Request, error: HistoryError | UnreadableEventError) -> Response:
     """The ledger holds what this version cannot follow; its other users are served."""
     record = record_of(request)
@@ -86,7 +92,7 @@ async def _internal(request: Request, error: Exception) -> Response:
 HANDLERS: Final[Handlers] = {
     ProblemError: _problem,
     Unauthorized: _unauthorized,
-    KeysUnavailable: _unavailable,
+    KeysUnavailable: _keys_unavailable,
     UnavailableError: _unavailable,
     HistoryError: _unreadable,
     UnreadableEventError: _unreadable,

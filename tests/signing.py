@@ -100,7 +100,7 @@ def verifier(*modes: str, clock: Any = lambda: float(NOW), **values: Any) -> Tok
     keys = None
     if "jwks" in modes:
         http = httpx.AsyncClient(transport=httpx.MockTransport(_answer))
-        keys = KeySet(JWKS_URL, http, timing=Timing(), on_change=grants.clear)
+        keys = KeySet(JWKS_URL, http, timing=Timing(cooldown=0, pause=0), on_change=grants.clear)
     return TokenVerifier(rules, keys=keys, grants=grants, clock=clock)
 
 

@@ -1,13 +1,14 @@
 """The public keys of the auth server, fetched so that no request waits for them without need.
 
-A key that is known is found at once, whatever the endpoint does. One fetch runs at a time. An answer without a usable
-key, or no answer, leaves the keys as they are.
+A key that is known is found at once, whatever the endpoint does. One fetch runs at a time. A fetch that fails leaves
+the keys as they are, and proves nothing about a key that is not among them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import math
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,16 +19,18 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
-from tokens.jws import VerificationKey
+from tokens.jws import VerificationKey, one_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 JWKS_ALGORITHMS = frozenset({"EdDSA", "ES256", "ES512", "RS256", "PS256"})
-MAX_BODY_BYTES = 256 * 1024
+MAX_BODY_BYTES = 1024 * 1024
+"""Of a key set: 2,000 RSA keys, or 9,000 of Ed25519."""
 MAX_SEARCHING = 500
-"""So many requests wait for a fetch at most: unknown keys must not take the places of known ones."""
-_MAX_KEYS = 128
+"""Requests that wait for a fetch at most: unknown keys must not take the places of known ones."""
+_PATIENCE = 1.0
+"""Seconds that a request with an unknown key waits for a fetch to begin."""
 _RSA_BITS = range(2048, 8193)
 # A compressed body could swell past the cap before we see its size.
 _HEADERS = {"accept": "application/json", "accept-encoding": "identity"}
@@ -36,15 +39,34 @@ log = structlog.get_logger(__name__)
 
 
 class KeysUnavailable(Exception):  # noqa: N818 - a state of the service, to be answered with 503
-    """The key of a token is not known and cannot be asked for now, so it can be neither accepted nor refused."""
+    """The key of a token is not known and cannot be looked up now, so the token is neither accepted nor refused.
+
+    Attributes:
+        retry_after: whole seconds until a look-up may succeed.
+    """
+
+    def __init__(self, retry_after: int = 1) -> None:
+        """Name the seconds to wait."""
+        super().__init__(retry_after)
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """Seconds: of a whole fetch, between fetches for unknown keys, and between fetches that keep the set fresh."""
+    """How often the endpoint is asked. All but `burst` are in seconds.
+
+    Attributes:
+        timeout: of a whole fetch.
+        cooldown: between look-ups of unknown keys, in the long run.
+        burst: so many look-ups may come without a cooldown between them, after a rest.
+        pause: after a fetch that failed.
+        refresh: between fetches that keep the set fresh.
+    """
 
     timeout: float = 3.0
-    cooldown: float = 5.0
+    cooldown: float = 1.0
+    burst: int = 10
+    pause: float = 2.0
     refresh: float = 600.0
 
 
@@ -58,35 +80,45 @@ class KeySet:
         self._timing = timing
         self._on_change = on_change
         self._keys: dict[str, VerificationKey] = {}
-        self._fetching: asyncio.Task[None] | None = None
+        self._body = b""
+        """The last answer that was a key set."""
+        self._fetching: asyncio.Task[bool] | None = None
+        """The fetch that runs, or waits for its turn."""
         self._freshness: asyncio.Task[None] | None = None
-        self._next_search = float("-inf")
+        self._begun = 0
+        self._answered = 0
+        """The number of the last fetch that brought a key set; fetches are counted as they begin."""
+        self._turn = 0.0
+        """When the next fetch may begin, by the clock of the loop."""
+        self._spent = 0.0
+        """How far look-ups have used up their rate: when the next would begin if each kept the cooldown."""
         self._searching = 0
 
     async def find(self, kid: str) -> VerificationKey | None:
-        """Give the key of that name: at once if it is known, else after at most one fetch a cooldown.
+        """Return the key of that name, None if a fetch that began after this call has not brought it.
+
+        A known key is found at once. For an unknown one, one fetch answers all who wait for it.
 
         Raises:
-            KeysUnavailable: there is no key at all yet, or too many wait for an unknown one.
+            KeysUnavailable: the endpoint does not answer, must not be asked yet, or too many wait.
         """
-        searched = False
-        while (key := self._keys.get(kid)) is None:
-            if self._searching >= MAX_SEARCHING:
-                raise KeysUnavailable
-            if self._fetching is None:
-                now = asyncio.get_running_loop().time()
-                if searched or now < self._next_search:
-                    break
-                searched = True
-                self._next_search = now + self._timing.cooldown
-            self._searching += 1
-            try:
-                await asyncio.shield(self._fetch())
-            finally:
-                self._searching -= 1
-        if not self._keys:
-            raise KeysUnavailable
+        came = self._begun
+        while (key := self._keys.get(kid)) is None and self._answered <= came:
+            await self._wait_for_a_fetch()
         return key
+
+    async def _wait_for_a_fetch(self) -> None:
+        fetch = self._fetch()
+        until_turn = self._turn - asyncio.get_running_loop().time()
+        if self._searching >= MAX_SEARCHING or until_turn > _PATIENCE:
+            raise KeysUnavailable(math.ceil(max(1, until_turn)))
+        self._searching += 1
+        try:
+            answered = await asyncio.shield(fetch)
+        finally:
+            self._searching -= 1
+        if not answered:
+            raise KeysUnavailable
 
     def start(self) -> None:
         """Start the first fetch, and fetch now and then, so that a withdrawn key is forgotten."""
@@ -104,27 +136,46 @@ class KeySet:
     async def _keep_fresh(self) -> None:
         while True:
             await asyncio.shield(self._fetch())
-            await asyncio.sleep(self._timing.refresh if self._keys else self._timing.cooldown)
+            await asyncio.sleep(self._timing.refresh if self._answered else self._timing.pause)
 
-    def _fetch(self) -> asyncio.Task[None]:
-        """Give the fetch that runs, started now if there was none."""
+    def _fetch(self) -> asyncio.Task[bool]:
+        """Return the fetch that runs or waits, made now if there is none; its result is whether a key set came."""
         if self._fetching is None:
-            self._fetching = asyncio.create_task(self._replace())
+            self._fetching = asyncio.create_task(self._fetch_in_turn())
         return self._fetching
 
-    async def _replace(self) -> None:
+    async def _fetch_in_turn(self) -> bool:
+        clock = asyncio.get_running_loop().time
         try:
-            async with asyncio.timeout(self._timing.timeout):
-                keys = read_key_set(await self._download())
-        except Exception as error:  # noqa: BLE001 - whatever a broken endpoint causes, the keys we have stay
-            log.warning("jwks_fetch_failed", error=type(error).__name__, known_keys=len(self._keys))
-        else:
-            if keys != self._keys:
-                self._keys = keys
-                self._on_change()
-                log.info("jwks_changed", known_keys=len(keys))
+            await asyncio.sleep(self._turn - clock())
+            self._begun += 1
+            # A rest earns back one look-up a cooldown, up to `burst` of them.
+            rested = clock() - self._timing.cooldown * (self._timing.burst - 1)
+            self._spent = max(self._spent, rested) + self._timing.cooldown
+            answered = await self._replace()
+            self._turn = self._spent if answered else max(self._spent, clock() + self._timing.pause)
         finally:
             self._fetching = None
+        return answered
+
+    async def _replace(self) -> bool:
+        try:
+            async with asyncio.timeout(self._timing.timeout):
+                body = await self._download()
+                # In a thread: a large set takes longer than requests should wait.
+                keys = self._keys if body == self._body else await asyncio.to_thread(read_key_set, body)
+        except Exception as error:  # noqa: BLE001 - whatever a broken endpoint causes, the keys we have stay
+            log.warning("jwks_fetch_failed", error=type(error).__name__, known_keys=len(self._keys))
+            return False
+        self._answered = self._begun
+        self._body = body
+        if not keys:
+            log.warning("jwks_without_usable_key", known_keys=len(self._keys))
+        elif keys != self._keys:
+            self._keys = keys
+            self._on_change()
+            log.info("jwks_changed", known_keys=len(keys))
+        return True
 
     async def _download(self) -> bytes:
         async with self._http.stream("GET", self._url, headers=_HEADERS) as response:
@@ -151,30 +202,27 @@ async def open_key_set(url: str, *, timing: Timing, on_change: Callable[[], None
 
 
 def read_key_set(body: bytes) -> dict[str, VerificationKey]:
-    """Read a JWK set (RFC 7517): its usable keys by `kid`, the first of a name.
+    """Read a JWK set (RFC 7517): its usable keys by `kid`, the first of a name. None may be usable.
 
     Raises:
-        ValueError: it is no JWK set, or has no usable key.
+        ValueError: it is no JWK set.
     """
     document = json.loads(body)
     entries = document.get("keys") if isinstance(document, dict) else None
-    if not isinstance(entries, list) or len(entries) > _MAX_KEYS:
-        raise ValueError("not a JWK set")
+    if not isinstance(entries, list):
+        raise ValueError("not a JWK set")  # noqa: TRY004 - an answer of another shape
     keys: dict[str, VerificationKey] = {}
     for entry in entries:
         kid = entry.get("kid") if isinstance(entry, dict) else None
-        key = _read_key(entry) if isinstance(kid, str) else None
-        if key is not None:
-            keys.setdefault(str(kid), key)
-    if not keys:
-        raise ValueError("no usable key")
+        if isinstance(kid, str) and kid not in keys and (key := _read_key(entry)) is not None:
+            keys[kid] = key
     return keys
 
 
 def _read_key(entry: dict[str, object]) -> VerificationKey | None:
     """Read a public signature key and bind it to one algorithm of its type; None for any other key."""
     fitting = _algorithms_of(entry)
-    algorithm = entry.get("alg", fitting[0] if fitting else None)
+    algorithm = one_name(entry.get("alg", fitting[0] if fitting else None))
     operations = entry.get("key_ops", ["verify"])
     verifies = entry.get("use", "sig") == "sig" and isinstance(operations, list) and "verify" in operations
     if not isinstance(algorithm, str) or algorithm not in fitting or not verifies:

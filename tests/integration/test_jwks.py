@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
     from tests.integration.jwks_endpoint import Behaviour
 
-QUICK = Timing(timeout=PATIENCE, cooldown=0.000_001, refresh=1000)
-ONCE = Timing(timeout=PATIENCE, cooldown=1000)
+QUICK = Timing(timeout=PATIENCE, cooldown=0, pause=0, refresh=1000)
+ONCE = Timing(timeout=PATIENCE, cooldown=1000, pause=1000, burst=2)
 FRESH = Timing(timeout=PATIENCE, refresh=0.01)
 NEW_KEY = Ed25519PrivateKey.generate()
 OLD, NEW = public_jwk("EdDSA", PRIVATE_KEYS["EdDSA"], "EdDSA"), public_jwk("new", NEW_KEY, "EdDSA")
@@ -194,15 +194,16 @@ async def test_unknown_keys_cause_one_fetch_a_cooldown_failures_included(behavio
         endpoint.behaviour = behaviour
         assert await verdict(judge, header("unknown")) == first
         for n in range(100):
-            with pytest.raises(KeysUnavailable):
+            with pytest.raises(KeysUnavailable) as caught:
                 at_once(judge.user_id([header(f"unknown{n}")]))
+            assert 990 < caught.value.retry_after <= 1000
         assert endpoint.fetches == 2
         assert at_once(judge.user_id([header(sub="somebody")])) == "somebody"
 
 
 async def test_unknown_keys_of_strangers_neither_refuse_nor_long_delay_a_new_key() -> None:
     """Strangers ask without a pause; after each rotation the first token of the new key waits for one look-up."""
-    timing = Timing(timeout=PATIENCE, cooldown=0.2)
+    timing = Timing(timeout=PATIENCE, cooldown=0.2, burst=1)
     async with jwks_endpoint() as endpoint, judge_of(endpoint, timing) as judge:
         assert await verdict(judge, header()) == USER
 
@@ -277,7 +278,7 @@ async def test_a_service_starts_without_the_endpoint_and_heals_by_itself() -> No
     """Until there is a key, nobody can say whether a token is good: that is no 401, which would log people out."""
     async with jwks_endpoint() as endpoint:
         endpoint.stop()
-        async with judge_of(endpoint, Timing(timeout=0.3, cooldown=0.02)) as judge:
+        async with judge_of(endpoint, Timing(timeout=0.3, pause=0.02)) as judge:
             assert await verdict(judge, header()) == "KeysUnavailable"
             await endpoint.start()
             await endpoint.fetched(1)

@@ -92,7 +92,7 @@ def test_the_keys_count_as_changed_when_they_are_others_and_not_at_every_fetch()
 
     async def search_thrice() -> None:
         async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
-            timing = Timing(cooldown=0.000_001)
+            timing = Timing(cooldown=0)
             keys = KeySet("http://auth.example", http, timing=timing, on_change=lambda: changes.append(len(answers)))
             for _ in range(3):
                 await keys.find("unknown")

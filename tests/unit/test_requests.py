@@ -129,6 +129,7 @@ async def test_an_unexpected_error_is_a_500_that_says_nothing_and_one_traceback_
     [
         (Unauthorized("expired", "Token has expired"), 401, ("www-authenticate", "Bearer")),
         (KeysUnavailable(), 503, ("retry-after", "1")),
+        (KeysUnavailable(retry_after=5), 503, ("retry-after", "5")),
         (UnavailableError(), 503, ("retry-after", "1")),
         (ProblemError(429, "Slow down", headers={"Retry-After": "7"}), 429, ("retry-after", "7")),
     ],
