@@ -67,7 +67,8 @@ def _copy(primary: Postgres, data_dir: Path, sockets: Path) -> None:
     run_as, _, programs = choose_identity(programs, data_dir, sockets)
     source = primary.url(database="postgres")
     # With -R the copy is a standby that knows its primary.
-    arguments = ["-d", source, "-D", data_dir / "postgres", "-R", "-X", "stream", "-c", "fast", "--no-sync"]
+    copy = data_dir / "postgres"
+    arguments: list[str | Path] = ["-d", source, "-D", copy, "-R", "-X", "stream", "-c", "fast", "--no-sync"]
     backup = spawn(
         [programs / "pg_basebackup", *arguments], run_as=run_as, env=plain_environment(), output=subprocess.PIPE
     )
