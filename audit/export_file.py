@@ -31,6 +31,7 @@ COLUMNS: Final = (
 )
 _TYPES: Final = (str, int, int | None, int, str, str, int, str, str | None, str | None, str | None, str)
 _CHUNK: Final = 1_000
+_CHUNK_BYTES: Final = 4 * 1024 * 1024
 
 
 class ExportError(Exception):
@@ -96,7 +97,7 @@ class ExportFile:
         Raises:
             ExportError: a line is no event, or not in its place, or the end is missing or does not fit.
         """
-        digest, count, chunk, end, user = sha256(), 0, list[FileEvent](), None, ""
+        digest, count, chunk, size, end, user = sha256(), 0, list[FileEvent](), 0, None, ""
         with self.path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
                 if end is not None:
@@ -112,9 +113,10 @@ class ExportFile:
                 digest.update(line)
                 count += 1
                 chunk.append(event)
-                if len(chunk) == _CHUNK:
+                size += len(line)
+                if len(chunk) == _CHUNK or size > _CHUNK_BYTES:
                     yield chunk
-                    chunk = []
+                    chunk, size = [], 0
         if chunk:
             yield chunk
         if end is None:

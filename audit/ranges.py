@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from event_log.chain import SCAN_RANGE, SCAN_USER
+from event_log.long_texts import with_data
 from projector.statements import ROWS_WHERE
-from runtime.database import Database, chunks
+from runtime.database import Complete, Database, chunks
 
 RANGE_EVENTS: Final = 50_000
 """About how many events a range has; a user is never divided."""
@@ -52,16 +53,16 @@ class Range:
 
     def events(self) -> AsyncIterator[list[Any]]:
         """The events, in chunks; see event_log.chain."""
-        return self._read(SCAN_USER, SCAN_RANGE)
+        return self._read(SCAN_USER, SCAN_RANGE, complete=with_data)
 
     def rows(self) -> AsyncIterator[list[Any]]:
-        """The projected rows, in chunks."""
+        """The projected rows, in chunks; of long ones the texts are left out."""
         return self._read(ROWS_USER, ROWS_RANGE)
 
-    def _read(self, of_user: str, of_range: str) -> AsyncIterator[list[Any]]:
+    def _read(self, of_user: str, of_range: str, complete: Complete | None = None) -> AsyncIterator[list[Any]]:
         if self.user_id is not None:
-            return chunks(self.connection, of_user, self.user_id)
-        return chunks(self.connection, of_range, self.behind, self.last)
+            return chunks(self.connection, of_user, self.user_id, complete=complete)
+        return chunks(self.connection, of_range, self.behind, self.last, complete=complete)
 
 
 async def ranges(database: Database, user_id: str | None = None) -> AsyncGenerator[Range, None]:

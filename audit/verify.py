@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from operator import itemgetter
-from typing import Final
+from typing import Any, Final
 
 from audit.ranges import Range, ranges
 from audit.report import Anchors, Progress, Report, gone
 from event_log.chain import GENESIS, Chain, Fault, Link
 from event_log.read import NoStreamError
-from projector.replay import Replay
+from projector.replay import Replay, differences
 from runtime.database import Database
 
 _link: Final = itemgetter(*Link._fields)
@@ -74,13 +75,14 @@ async def _projection_faults(part: Range, replay: Replay, report: Report) -> dic
             fault(stream.user_id, stream.head + 1, f"the projection is ahead of the stream, at {stream.projected}")
     for user_id, (position, error) in replay.failed.items():
         fault(user_id, position, error)
-    expected = replay.rows()
+    async for (user_id, task_id), _, stored in differences(part.connection, replay.tasks(), _counted(part, report)):
+        reason = "is not in the projection as replayed" if stored else "is missing in the projection"
+        fault(user_id, replay.until.get(user_id, 0), f"task {task_id} {reason}")
+    return faults
+
+
+async def _counted(part: Range, report: Report) -> AsyncIterator[list[Any]]:
+    """The rows of a range, counted for the report."""
     async for rows in part.rows():
         report.tasks += len(rows)
-        for row in rows:
-            user_id, task_id = row["user_id"], row["id"]
-            if expected.pop((user_id, task_id), None) != tuple(row):
-                fault(user_id, replay.until.get(user_id, 0), f"task {task_id} is not in the projection as replayed")
-    for user_id, task_id in expected:
-        fault(user_id, replay.until[user_id], f"task {task_id} is missing in the projection")
-    return faults
+        yield rows

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 import orjson
 
 from event_log.codec import STREAM_ERASED
+from event_log.long_texts import DATA
 
 GENESIS: Final = "0" * 64
 """The hash before the first event."""
@@ -25,15 +26,15 @@ _SCAN: Final = r"""
            e.position || E'\n' || coalesce(e.task_id::text, '') || E'\n' || e.version || E'\n' || e.event_id || E'\n'
            || e.type || E'\n' || e.schema_version || E'\n'
            || to_char(e.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS line,
-           e.metadata::text AS metadata, e.data::text AS data, encode(e.erased_digest, 'hex') AS erased_digest,
+           e.metadata::text AS metadata, {data}, encode(e.erased_digest, 'hex') AS erased_digest,
            encode(e.hash, 'hex') AS hash, e.type, e.task_id, e.version, e.schema_version, e.recorded_at
-    FROM tasklog.events e WHERE {} ORDER BY e.user_id, e.position
+    FROM tasklog.events e WHERE {where} ORDER BY e.user_id, e.position
 """
 
-SCAN_RANGE: Final = _SCAN.format("e.user_id > $1 AND e.user_id <= $2")
+SCAN_RANGE: Final = _SCAN.format(data=DATA, where="e.user_id > $1 AND e.user_id <= $2")
 """The events of all users behind $1 up to $2."""
 
-SCAN_USER: Final = _SCAN.format("e.user_id = $1")
+SCAN_USER: Final = _SCAN.format(data=DATA, where="e.user_id = $1")
 """The events of one user."""
 
 

@@ -20,6 +20,14 @@ RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT sha256(convert_to($1 || E'\n' || $2, 'UTF8'))
 $$;
 
+-- The most bytes that the data of an event can have. What is stored uncompressed tells its size, what is compressed and
+-- short is looked at; of long compressed data the bound is that of the method, and of a request's body.
+CREATE OR REPLACE FUNCTION tasklog.most_bytes(data json) RETURNS integer LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN pg_column_compression($1) IS NULL THEN pg_column_size($1)
+                WHEN pg_column_size($1) < 2000 THEN octet_length($1::text)
+                ELSE least(255 * pg_column_size($1), 1200000) END
+$$;
+
 -- Append the events of many commands, of many users, in one transaction; see event_log/append.py.
 --
 -- An element of the arrays is an event. The events of one command stand together, and all or none of them are

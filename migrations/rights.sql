@@ -29,6 +29,7 @@ TO tasklog_reader;
 
 -- The projector reads the ledger and keeps its own tables; of the ledger it may only clear its own mark.
 GRANT SELECT ON tasklog.events, tasklog.streams TO tasklog_projector;
+GRANT EXECUTE ON FUNCTION tasklog.most_bytes(json) TO tasklog_projector;
 GRANT UPDATE (unprojected_since) ON tasklog.streams TO tasklog_projector;
 GRANT SELECT, INSERT, UPDATE, DELETE ON tasklog.tasks, tasklog.checkpoints TO tasklog_projector;
 -- It also forgets idempotency keys by their age.

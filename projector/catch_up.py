@@ -19,13 +19,16 @@ from domain.evolve import HistoryError, evolve
 from domain.task import DeletedTask, NoTask, Task, TaskState
 from event_log.codec import UnreadableEventError
 from event_log.read import TaskKey, recorded
-from projector.statements import ADVANCE, CLAIM, ENROL, PARK, PUT, REMOVE, TOUCHED, UNMARK, UNPROJECTED
+from projector.statements import ADVANCE, CLAIM, ENROL, PARK, PUT, REMOVE, TOUCHED, UNMARK, UNPROJECTED, WHOLE_ROWS
 from read_model.rows import Row, row_of, task_of
 from runtime.database import Database
 
 USERS: Final = 500
 EVENTS_OF_A_USER: Final = 2_000
 EVENTS: Final = 5_000
+BYTES_OF_A_USER: Final = 2 * 1024 * 1024
+BYTES: Final = 8 * 1024 * 1024
+"""The most of each of them in a batch; and at least one event, with its task."""
 
 _PARKED: Final = "a user is parked: an event cannot be projected"
 
@@ -47,6 +50,7 @@ class Batch:
     states: dict[TaskKey, TaskState]
     reached: dict[str, int]
     events: int = 0
+    is_full: bool = False
     failed: dict[str, str] = field(default_factory=dict)
 
 
@@ -59,14 +63,14 @@ async def catch_up(database: Database, stopping: asyncio.Event | None = None) ->
     total, users = 0, USERS
     while stopping is None or not stopping.is_set():
         try:
-            claimed, events = await project_batch(database, users)
+            claimed, events, is_full = await project_batch(database, users)
         except RefusedError as refused:
             if len(refused.users) == 1:
                 await _park(database, refused.users[0], str(refused))
             users = max(1, len(refused.users) // 2)
             continue
         total += events
-        emptied = claimed < users and events < EVENTS_OF_A_USER
+        emptied = claimed < users and events < EVENTS_OF_A_USER and not is_full
         if (emptied or not events) and not await _enrol(database):
             return total
         users = min(2 * users, USERS)
@@ -83,8 +87,10 @@ async def _enrol(database: Database) -> int:
     return int((await database.fetch(ENROL))[0][0])
 
 
-async def project_batch(database: Database, users: int = USERS) -> tuple[int, int]:
-    """Project the next events of up to `users` users in one transaction; how many users, how many events.
+async def project_batch(database: Database, users: int = USERS) -> tuple[int, int, bool]:
+    """Project the next events of up to `users` users in one transaction.
+
+    Return how many users, how many events, and whether long texts left no room for more of somebody.
 
     Raises:
         RefusedError: the database took the rows of none of them.
@@ -95,7 +101,7 @@ async def project_batch(database: Database, users: int = USERS) -> tuple[int, in
         async with database.transaction() as connection:
             claimed |= {row["user_id"]: row["position"] for row in await connection.fetch(CLAIM, users)}
             if not claimed:
-                return 0, 0
+                return 0, 0, False
             batch = await _project(connection, claimed)
     except asyncpg.PostgresError as error:
         if not claimed:
@@ -104,17 +110,44 @@ async def project_batch(database: Database, users: int = USERS) -> tuple[int, in
         raise RefusedError([*claimed], f"{type(error).__name__} ({error.sqlstate})") from error
     # Of its own, as one statement: an append that finds a head held by it passes the user over.
     await database.fetch(UNMARK, [*batch.reached], [*batch.reached.values()])
-    return len(claimed), batch.events
+    return len(claimed), batch.events, batch.is_full
 
 
 async def _project(connection: Any, claimed: Mapping[str, int]) -> Batch:
-    events = await connection.fetch(UNPROJECTED, [*claimed], [*claimed.values()], EVENTS_OF_A_USER, EVENTS)
+    limits = EVENTS_OF_A_USER, EVENTS, BYTES_OF_A_USER, BYTES
+    events = await connection.fetch(UNPROJECTED, [*claimed], [*claimed.values()], *limits)
+    is_full = sum(row["bytes"] for row in events) >= BYTES_OF_A_USER
     touched = {(row["user_id"], row["task_id"]) for row in events if row["task_id"] is not None}
     touched -= {(row["user_id"], row["task_id"]) for row in events if row["version"] == 1}  # which have no row yet
     rows = await connection.fetch(TOUCHED, *zip(*touched, strict=True)) if touched else ()
+    if long := {(row["user_id"], row["id"]): row["left_out"] for row in rows if row["left_out"]}:
+        fitting = _fitting(events, long)
+        is_full = is_full or len(fitting) < len(events)
+        events, wanted = fitting, long.keys() & {(row["user_id"], row["task_id"]) for row in fitting}
+        rows = [row for row in rows if not row["left_out"]]
+        rows += await connection.fetch(WHOLE_ROWS, *zip(*wanted, strict=True)) if wanted else ()
     batch = fold_batch(claimed, events, {(row["user_id"], row["id"]): task_of(row) for row in rows})
+    batch.is_full = is_full
     await _write(connection, claimed, batch)
     return batch
+
+
+def _fitting(events: Sequence[Any], long: Mapping[TaskKey, int]) -> list[Any]:
+    """Return the events whose tasks, with so many bytes in `long`, fit into a batch; of each user those before."""
+    fitting: list[Any] = []
+    seen: set[TaskKey] = set()
+    full: set[str] = set()
+    room = BYTES
+    for row in events:
+        user_id, key = row["user_id"], (row["user_id"], row["task_id"])
+        size = 0 if key in seen else long.get(key, 0)
+        if size > room and seen:
+            full.add(user_id)
+        if user_id not in full:
+            fitting.append(row)
+            room -= size
+            seen |= {key} if size else set()
+    return fitting
 
 
 def fold_batch(claimed: Mapping[str, int], events: Sequence[Any], rows: Mapping[TaskKey, Task]) -> Batch:

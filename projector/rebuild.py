@@ -13,9 +13,10 @@ from typing import Any, Final
 import asyncpg
 import structlog
 
-from event_log.read import NoStreamError, TaskKey
+from event_log.long_texts import left_out, parts, with_data
+from event_log.read import NoStreamError
 from projector.catch_up import RefusedError, write_rows
-from projector.replay import Replay
+from projector.replay import Replay, differences, whole_rows
 from projector.statements import (
     AWAKEN,
     CLAIM_REBUILD,
@@ -28,7 +29,6 @@ from projector.statements import (
     REPLAYED,
     ROWS_OF_USERS,
 )
-from read_model.rows import Row
 from runtime.database import Database, chunks
 
 log = structlog.get_logger()
@@ -145,7 +145,7 @@ async def _rebuild_batch(database: Database, users: int) -> Rebuilt:
 
 async def _replay(connection: Any, claimed: dict[str, int]) -> Rebuilt:
     done, replay = Rebuilt(users=len(claimed)), Replay(until=claimed)
-    async for rows in chunks(connection, REPLAYED, [*claimed], [*claimed.values()]):
+    async for rows in chunks(connection, REPLAYED, [*claimed], [*claimed.values()], complete=with_data):
         replay.feed(rows)
         done.events += len(rows)
     done.failed = replay.failed
@@ -157,15 +157,13 @@ async def _replay(connection: Any, claimed: dict[str, int]) -> Rebuilt:
 
 async def _mend(connection: Any, claimed: dict[str, int], replay: Replay, done: Rebuilt) -> set[str]:
     """Write the rows that differ from what they must be, and say whose; who cannot be replayed keeps the old ones."""
-    wanted: dict[TaskKey, Row] = {key: row for key, row in replay.rows().items() if key[0] not in replay.failed}
-    removed: list[TaskKey] = []
-    async for rows in chunks(connection, ROWS_OF_USERS, [user for user in claimed if user not in replay.failed]):
-        for row in rows:
-            key = (row["user_id"], row["id"])
-            if key not in wanted:
-                removed.append(key)
-            elif wanted[key] == tuple(row):
-                del wanted[key]
-    await write_rows(connection, list(wanted.values()), removed)
+    expected = {key: task for key, task in replay.tasks().items() if key[0] not in replay.failed}
+    stored = chunks(connection, ROWS_OF_USERS, [user for user in claimed if user not in replay.failed])
+    found = [difference async for difference in differences(connection, expected, stored)]
+    removed = [difference.key for difference in found if difference.task is None]
+    wanted = [(difference.key, difference.task) for difference in found if difference.task is not None]
+    for part in parts((item, sum(text.size for text in left_out(item[1]))) for item in wanted):
+        await write_rows(connection, await whole_rows(connection, part), [])
+    await write_rows(connection, [], removed)
     done.written, done.removed = len(wanted), len(removed)
-    return {user_id for user_id, _ in (*wanted, *removed)}
+    return {difference.key[0] for difference in found}

@@ -1,15 +1,20 @@
-"""Replay: what the rows of some users must be, from the ledger alone."""
+"""Replay: what the rows of some users must be, from the ledger alone; and how they differ from the rows there are.
+
+Long texts are not kept: a state says which event holds them. Rows that have one are rendered a few at a time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from domain.evolve import HistoryError, evolve
 from domain.task import NoTask, Task, TaskState
 from event_log.codec import UnreadableEventError
+from event_log.long_texts import SHORT_CHARACTERS, left_out, parts, whole, without_long_texts
 from event_log.read import TaskKey, recorded
+from projector.statements import WHOLE_ROWS
 from read_model.rows import Row, row_of
 
 _NOTHING: Final = NoTask()
@@ -36,11 +41,59 @@ class Replay:
             try:
                 if event := recorded(row):
                     key = (user_id, event.task_id)
-                    states[key] = evolve(states.get(key, _NOTHING), event)
+                    state = evolve(states.get(key, _NOTHING), event)
+                    is_long = len(row["data"] or "") > SHORT_CHARACTERS
+                    states[key] = without_long_texts(state, event.position) if is_long else state
             except (HistoryError, UnreadableEventError) as error:
                 self.failed[user_id] = (row["position"], str(error))
                 until = 0
 
-    def rows(self) -> dict[TaskKey, Row]:
-        """The rows that `tasks` must have."""
-        return {key: row_of(key[0], state) for key, state in self.states.items() if isinstance(state, Task)}
+    def tasks(self) -> dict[TaskKey, Task]:
+        """Return the tasks that `tasks` must have rows of."""
+        return {key: state for key, state in self.states.items() if isinstance(state, Task)}
+
+
+class Difference(NamedTuple):
+    """A row that is not as the replay says: `task` is what it must be, None for none; `stored` whether there is one."""
+
+    key: TaskKey
+    task: Task | None
+    stored: bool
+
+
+async def differences(
+    connection: Any, expected: dict[TaskKey, Task], stored: AsyncIterator[list[Any]]
+) -> AsyncIterator[Difference]:
+    """Compare the rows that are `stored` with the `expected` tasks, which are taken out of the dict.
+
+    `connection` must not be used while this runs.
+
+    Raises:
+        UnreadableEventError: the event that holds a long text cannot be read.
+    """
+    long: list[tuple[tuple[TaskKey, Task], int]] = []
+    async for rows in stored:
+        for row in rows:
+            key = (row["user_id"], row["id"])
+            task = expected.pop(key, None)
+            if task is None:
+                yield Difference(key, None, stored=True)
+            elif row["left_out"] or left_out(task):
+                size = (row["left_out"] or 0) + sum(text.size for text in left_out(task))
+                long.append(((key, task), size))
+            elif row_of(key[0], task) != tuple(row)[:-1]:
+                yield Difference(key, task, stored=True)
+    for part in parts(long):
+        found = await connection.fetch(WHOLE_ROWS, [key[0] for key, _ in part], [key[1] for key, _ in part])
+        are = {(row["user_id"], row["id"]): tuple(row) for row in found}
+        for (key, task), row in zip(part, await whole_rows(connection, part), strict=True):
+            if are.get(key) != row:
+                yield Difference(key, task, stored=True)
+    for key, task in expected.items():
+        yield Difference(key, task, stored=False)
+
+
+async def whole_rows(connection: Any, tasks: list[tuple[TaskKey, Task]]) -> list[Row]:
+    """Return the rows of some tasks with all their texts."""
+    found = await whole(connection, [(key[0], task) for key, task in tasks])
+    return [row_of(key[0], task) for (key, _), task in zip(tasks, found, strict=True)]

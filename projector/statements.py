@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from event_log.long_texts import DATA, SHORT_BYTES
 from read_model.rows import COLUMNS, TASK_COLUMNS
 
 CLAIM: Final = """
@@ -29,21 +30,48 @@ ENROL: Final = """
 """
 
 UNPROJECTED: Final = """
-    -- The next events of the claimed users $1 behind their checkpoints $2: at most $3 of each and $4 of all. A
+    -- The next events of the claimed users $1 behind their checkpoints $2: at most $3 of each and $4 of all, and
+    -- about $5 bytes of each and $6 of all. A
     -- statement of its own after CLAIM: it sees what was committed until the locks were held.
-    SELECT e.user_id, e.position, e.task_id, e.version, e.type, e.schema_version, e.data::text AS data, e.recorded_at
-    FROM unnest($1::text[], $2::bigint[]) AS claimed (user_id, position)
-    CROSS JOIN LATERAL (
-        SELECT * FROM tasklog.events e
-        WHERE e.user_id = claimed.user_id AND e.position > claimed.position
-        ORDER BY e.position LIMIT $3
+    SELECT e.user_id, e.position, e.task_id, e.version, e.type, e.schema_version, e.data::text AS data, e.recorded_at,
+           e.bytes
+    FROM (
+        SELECT e.*, sum(e.bytes) OVER (ROWS UNBOUNDED PRECEDING) - e.bytes AS before
+        FROM unnest($1::text[], $2::bigint[]) AS claimed (user_id, position)
+        CROSS JOIN LATERAL (
+            SELECT e.*, sum(e.bytes) OVER (ORDER BY e.position) - e.bytes AS own_before
+            FROM (
+                SELECT e.*, coalesce(tasklog.most_bytes(e.data), 0) AS bytes FROM tasklog.events e
+                WHERE e.user_id = claimed.user_id AND e.position > claimed.position
+                ORDER BY e.position LIMIT $3
+            ) AS e
+        ) AS e
+        WHERE e.own_before < $5
+        LIMIT $4
     ) AS e
-    LIMIT $4
+    WHERE e.before < $6
 """
 
+_LEFT_OUT: Final = f"CASE WHEN octet_length(t.body) > {SHORT_BYTES} THEN 2 * octet_length(t.body) END AS left_out"
+"""A column of a query over rows `t`: how many bytes the texts of a long row take, which were left out."""
+
+
+def _if_short(name: str) -> str:
+    """The column of a row `t`; null for a text of a long row."""
+    if COLUMNS[name] != "text" or name == "user_id":
+        return f"t.{name}"
+    return f"CASE WHEN octet_length(t.body) <= {SHORT_BYTES} THEN t.{name} END AS {name}"
+
+
 TOUCHED: Final = f"""
-    -- The rows of the tasks $2 of users $1 as they were projected so far.
-    SELECT {", ".join(f"t.{name}" for name in TASK_COLUMNS)}
+    -- The rows of the tasks $2 of users $1 as they were projected so far; of long ones the texts are left out.
+    SELECT {", ".join(map(_if_short, TASK_COLUMNS))}, {_LEFT_OUT}
+    FROM unnest($1::text[], $2::bigint[]) AS touched (user_id, id) JOIN tasklog.tasks t USING (user_id, id)
+"""
+
+WHOLE_ROWS: Final = f"""
+    -- The rows of the tasks $2 of users $1, with all columns.
+    SELECT {", ".join(f"t.{name}" for name in COLUMNS)}
     FROM unnest($1::text[], $2::bigint[]) AS touched (user_id, id) JOIN tasklog.tasks t USING (user_id, id)
 """
 
@@ -134,9 +162,9 @@ CLAIM_REBUILD: Final = """
     ORDER BY c.user_id LIMIT $1 FOR UPDATE SKIP LOCKED
 """
 
-REPLAYED: Final = """
-    -- All events of users $1 up to their checkpoints $2, in order.
-    SELECT e.user_id, e.position, e.task_id, e.version, e.type, e.schema_version, e.data::text AS data, e.recorded_at
+REPLAYED: Final = f"""
+    -- All events of users $1 up to their checkpoints $2, in order; long data are left out.
+    SELECT e.user_id, e.position, e.task_id, e.version, e.type, e.schema_version, e.recorded_at, {DATA}
     FROM unnest($1::text[], $2::bigint[]) AS claimed (user_id, position)
     CROSS JOIN LATERAL (
         SELECT * FROM tasklog.events e
@@ -145,8 +173,8 @@ REPLAYED: Final = """
 """
 
 ROWS_WHERE: Final = f"""
-    -- Rows as `read_model.rows.Row`.
-    SELECT {", ".join(COLUMNS)} FROM tasklog.tasks WHERE """
+    -- Rows as `read_model.rows.Row`, and what was left out of them.
+    SELECT {", ".join(map(_if_short, COLUMNS))}, {_LEFT_OUT} FROM tasklog.tasks t WHERE """
 
 ROWS_OF_USERS: Final = ROWS_WHERE + "user_id = ANY ($1::text[])"
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 import asyncpg
 import structlog
@@ -144,10 +144,17 @@ class Database:
             self._users -= 1
 
 
-async def chunks(connection: Any, query: str, *args: object) -> AsyncIterator[list[Any]]:
+Complete: TypeAlias = Callable[[Any, list[Any]], AsyncIterator[list[Any]]]
+"""Fetches what was left out of some rows, by their connection, and gives the rows again in smaller lists."""
+
+
+async def chunks(
+    connection: Any, query: str, *args: object, complete: Complete | None = None
+) -> AsyncIterator[list[Any]]:
     """The rows of `query`, in a transaction, in lists: memory stays flat.
 
     A list is about what the kernel buffers, and the next one is under way while some is worked on: both sides work.
+    A list in which a row says what was `left_out` goes through `complete`.
     """
     cursor = await connection.cursor(query, *args)
     coming = asyncio.ensure_future(cursor.fetch(_CHUNK))
@@ -155,7 +162,12 @@ async def chunks(connection: Any, query: str, *args: object) -> AsyncIterator[li
         while rows := await coming:
             coming = asyncio.ensure_future(cursor.fetch(_CHUNK))
             await asyncio.sleep(0)
-            yield rows
+            if complete is None or not any(row["left_out"] for row in rows):
+                yield rows
+                continue
+            await asyncio.wait([coming])  # a connection does one thing at a time
+            async for part in complete(connection, rows):
+                yield part
     finally:
         if not coming.done():
             await asyncio.wait([coming])

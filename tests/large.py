@@ -20,7 +20,7 @@ _APPEND: Final = """
     FROM (SELECT type, version, replace(data, '%', CASE WHEN n % 2 = 0 THEN repeat('x', $6) ELSE hard END) AS data
           FROM (SELECT CASE WHEN $2::bigint IS NULL THEN 1 ELSE n END AS version, $3::text AS type, $4::text AS data, n
                 FROM generate_series($5::integer, $5::integer + $7::integer - 1) n) AS numbered,
-               (SELECT string_agg(md5(n::text), '') AS hard FROM generate_series(1, $6::integer / 32) n) AS incompressible
+               (SELECT string_agg(md5(n::text), '') AS hard FROM generate_series(1, $6::integer / 32) n) AS text
           ORDER BY n) AS made
 """
 _CREATED: Final = '{"description":"%","title":"Long"}'

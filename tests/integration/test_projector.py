@@ -14,7 +14,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from domain.events import TaskCompleted
+from domain.events import TaskCompleted, TaskCreated
 from projector import catch_up as projection
 from projector import worker
 from projector.catch_up import catch_up
@@ -28,6 +28,7 @@ from tests.ledger import (
     assert_projected,
     copy_of,
     created,
+    flat,
     forget_projection,
     lived,
     of,
@@ -190,6 +191,27 @@ async def test_more_events_than_a_batch_takes_are_projected_in_turns(
     made = await lived(writer, 9, 10)
     assert await within(20, catch_up(projector)) == 90
     await assert_projected(owner, made)
+
+
+async def test_more_bytes_than_a_batch_takes_are_projected_in_turns(
+    projector: Database, writer: Database, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of events, and of the tasks that short events change; nobody waits for all of somebody else's."""
+    for name, value in (("BYTES_OF_A_USER", 50_000), ("BYTES", 80_000)):
+        monkeypatch.setattr(projection, name, value)
+    made = await lived(writer, 3, 4)
+    long = TaskCreated(title="Long", description="x" * 20_000)
+    first = flat(await appended(writer, *[of("long", long)] * 7))
+    short = [of("long", TaskCompleted(), task=event.task_id, expected=1) for event in first]
+    assert await within(20, catch_up(projector)) == 12 + 7
+    await appended(writer, *short)
+    await asyncio.gather(*(life.go_on(writer, 2) for life in made))
+    _, events, is_full = await projection.project_batch(projector)
+    assert is_full
+    assert 6 < events < 6 + 7
+    assert await within(20, catch_up(projector)) == 6 + 7 - events
+    rows = await owner.fetch("SELECT completed, length(description) FROM tasklog.tasks WHERE user_id = 'long'")
+    assert [tuple(row) for row in rows] == [(True, 20_000)] * 7
 
 
 class Late:

@@ -40,7 +40,7 @@ OLD_KEYS = {(verb, "idempotency_keys") for verb in ("SELECT", "DELETE", "LOCK")}
 ALLOWED = {"writer": set(), "projector": OWN_TABLES | READ_BY_PROJECTOR | OLD_KEYS, "reader": set()}
 FUNCTIONS = {
     "writer": {"append", "remembered", "task_events"},
-    "projector": set(),
+    "projector": {"most_bytes"},
     "reader": {"list_tasks", "get_task", "heads", "history", "moment", "events_between"},
 }
 FORBIDDEN = [
