@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, assert_never
 
 import asyncpg
 import structlog
@@ -15,18 +15,38 @@ import structlog
 from command_api.handle import CommandRequest, LoadError, Outcome, handle
 from command_api.known_states import KnownStates
 from domain.decide import CommandError
-from domain.task import TaskState
+from domain.task import DeletedTask, NoTask, Task, TaskState
 from event_log.append import Refused
 from runtime.database import Database, UnavailableError
 from runtime.wakeup import Wake
 
 _QUEUES: Final = 2
-_BATCH: Final = 200
 _ATTEMPTS: Final = 20
-_WAITING: Final = 1000
 _LANES_AT_WORK: Final = 2
+"""At most this many lanes of a queue have a batch under way."""
+
+_BATCH: Final = 200
+"""Commands: the most in one batch."""
+
+_BATCH_TEXT: Final = 1024 * 1024
+"""Characters: with this much text a batch takes no further command."""
+
+_LIGHT: Final = 64 * 1024
+"""Bytes: with more data a task or a command is heavy. It is carried out in a lane, apart from other users' commands."""
+
+_HEAVY_TASKS: Final = 8
+"""The most tasks in one batch of a lane: each may hold some megabytes."""
+
+_WAITING: Final = 1000
+"""Commands: the most that wait in one queue."""
+
+_HEAVY_WAITING: Final = 32 * 1024 * 1024
+"""Characters: the most text of heavy commands that wait in one queue. Light commands are let in all the same."""
+
 _FIRST_PAUSE: Final = 0.002
 _LONGEST_PAUSE: Final = 0.05
+"""Seconds between two tries of a lane."""
+
 _LONGEST_QUEUE: Final = 1.0
 """Seconds: while the first in the queue has waited longer, nobody new is let in."""
 
@@ -56,9 +76,10 @@ class _Waiting:
 class CommandQueue:
     """Commands on their way into the ledger.
 
-    One batch is under way at a time, and never waits for a lock. A user whose stream another transaction holds is
-    passed over, and first in the next batch: most often it was the projector, for a moment. Whose stream is held then
-    too is taken out into a lane of its own, which tries again and again, so that nobody else has to wait.
+    One batch is under way at a time, and never waits for a lock. If another transaction holds a user's stream, that
+    user's commands are passed over, and are the first of the next batch: most often it was the projector, for a moment.
+    If the stream is still held on the second try, the user's commands move to a queue of their own, a lane, which tries
+    again and again. Heavy commands go into their user's lane at once. So nobody waits for another user.
     """
 
     def __init__(self, database: Database, wake: Wake, known: KnownStates) -> None:
@@ -69,6 +90,7 @@ class CommandQueue:
         self._passed_over: list[_Waiting] = []
         self._arrived = asyncio.Event()
         self._commands = 0
+        self._heavy_text = 0
         self._keys: set[tuple[str, str]] = set()
         self._lanes: dict[str, deque[_Waiting]] = {}
         self._lane_tasks: set[asyncio.Task[None]] = set()
@@ -94,42 +116,52 @@ class CommandQueue:
         if key:
             self._keys.add(key)
             waiting.result.add_done_callback(lambda _: self._keys.discard(key))
+        heavy = request.size if request.size > _LIGHT else 0
+        if heavy and self._heavy_text + heavy > _HEAVY_WAITING:
+            raise UnavailableError("too much text is waiting")
         self._commands += 1
+        self._heavy_text += heavy
         try:
-            self._enter(waiting)
+            self._enter(waiting, heavy=bool(heavy))
             return await waiting.result
         finally:
             self._commands -= 1
+            self._heavy_text -= heavy
 
     async def run_forever(self) -> None:
         """Take what waits, carry it out, again and again."""
         while True:
             await self._arrived.wait()
             batch, self._passed_over = self._passed_over, []
-            while self._waiting and len(batch) < _BATCH:
+            text = sum(waiting.request.size for waiting in batch)
+            while self._waiting and len(batch) < _BATCH and text < _BATCH_TEXT:
                 waiting = self._waiting.popleft()
                 lane = self._lanes.get(waiting.request.user_id)  # begun since it came: it is behind those
                 (batch if lane is None else lane).append(waiting)
+                text += waiting.request.size
             if not self._waiting:
                 self._arrived.clear()
-            await self._carry_out(batch)
+            await self._carry_out(batch, light=_LIGHT)
 
-    def _enter(self, waiting: _Waiting) -> None:
-        lane = self._lanes.get(waiting.request.user_id)
+    def _enter(self, waiting: _Waiting, *, heavy: bool = False) -> None:
+        user_id = waiting.request.user_id
+        if heavy and user_id not in self._lanes:
+            self._open_lane(user_id)
+        lane = self._lanes.get(user_id)
         if lane is not None:
             lane.append(waiting)
         else:
             self._waiting.append(waiting)
             self._arrived.set()
 
-    async def _carry_out(self, batch: Sequence[_Waiting]) -> None:
+    async def _carry_out(self, batch: Sequence[_Waiting], *, light: int | None = None) -> None:
         batch = [waiting for waiting in batch if not waiting.result.cancelled()]
         if not batch:
             return
         try:
-            outcomes = await handle(self._database, self._known, [waiting.request for waiting in batch])
+            outcomes = await handle(self._database, self._known, [waiting.request for waiting in batch], light=light)
         except (LoadError, asyncpg.PostgresError) as error:
-            await self._carry_out_apart(batch, error)
+            await self._carry_out_apart(batch, error, light=light)
         except Exception as error:  # noqa: BLE001 - whoever waits gets it
             for waiting in batch:
                 _fail(waiting, error)
@@ -138,7 +170,7 @@ class CommandQueue:
                 self._settle(waiting, outcome)
             self._wake.notify()
 
-    async def _carry_out_apart(self, batch: Sequence[_Waiting], error: Exception) -> None:
+    async def _carry_out_apart(self, batch: Sequence[_Waiting], error: Exception, *, light: int | None) -> None:
         """Let one command's error fail it alone; the batch that it failed has not happened."""
         if len(batch) == 1:
             cause = error.__cause__ if isinstance(error, LoadError) else error
@@ -146,55 +178,77 @@ class CommandQueue:
             return
         log.warning("a batch of commands failed, they are tried one by one", error=type(error).__name__)
         for waiting in batch:
-            await self._carry_out([waiting])
+            await self._carry_out([waiting], light=light)
 
     def _settle(self, waiting: _Waiting, outcome: Outcome) -> None:
-        if isinstance(outcome, CommandError):
-            _fail(waiting, outcome)
-        elif not isinstance(outcome, Refused):
-            if not waiting.result.done():
-                waiting.result.set_result(outcome)
-        elif outcome is Refused.BUSY and asyncio.get_running_loop().time() > waiting.deadline:
-            _fail(waiting, UnavailableError("the stream is held by another transaction"))
-        elif outcome is not Refused.BUSY and waiting.attempts >= _ATTEMPTS:
-            _fail(waiting, ConflictError())
-        elif outcome is Refused.BUSY:
-            self._try_later(waiting)
-        else:
-            waiting.attempts += 1
-            waiting.request = replace(waiting.request, reload=True)
-            self._enter(waiting)
+        match outcome:
+            case NoTask() | Task() | DeletedTask():
+                if not waiting.result.done():
+                    waiting.result.set_result(outcome)
+            case CommandError():
+                _fail(waiting, outcome)
+            case Refused.BUSY:
+                self._pass_over(waiting)
+            case Refused.HEAVY:
+                self._enter(waiting, heavy=True)
+            case Refused.CONFLICT | Refused.REPEATED:
+                self._decide_anew(waiting)
+            case _:  # pragma: no cover
+                assert_never(outcome)
 
-    def _try_later(self, waiting: _Waiting) -> None:
-        user_id = waiting.request.user_id
-        if user_id not in self._lanes and not waiting.passed_over:
+    def _pass_over(self, waiting: _Waiting) -> None:
+        if asyncio.get_running_loop().time() > waiting.deadline:
+            _fail(waiting, UnavailableError("the stream is held by another transaction"))
+        elif waiting.request.user_id in self._lanes or waiting.passed_over:
+            self._enter(waiting, heavy=True)
+        else:
             waiting.passed_over = True
             self._passed_over.append(waiting)
             self._arrived.set()
+
+    def _decide_anew(self, waiting: _Waiting) -> None:
+        if waiting.attempts >= _ATTEMPTS:
+            _fail(waiting, ConflictError())
             return
-        if user_id not in self._lanes:
-            self._lanes[user_id] = deque()
-            task = asyncio.create_task(self._run_lane(user_id))
-            self._lane_tasks.add(task)
-            task.add_done_callback(self._lane_tasks.discard)
+        waiting.attempts += 1
+        waiting.request = replace(waiting.request, reload=True)
         self._enter(waiting)
+
+    def _open_lane(self, user_id: str) -> None:
+        self._lanes[user_id] = deque()
+        task = asyncio.create_task(self._run_lane(user_id))
+        self._lane_tasks.add(task)
+        task.add_done_callback(self._lane_tasks.discard)
 
     async def _run_lane(self, user_id: str) -> None:
         """Try one user's commands until none is left; a pause holds no connection, however many lanes there are."""
         lane, pause = self._lanes[user_id], _FIRST_PAUSE
         while lane:
             await asyncio.sleep(pause)
-            batch = [lane.popleft() for _ in range(min(_BATCH, len(lane)))]
+            batch = _take(lane)
             async with self._lanes_at_work:
                 await self._carry_out(batch)
             pause = min(2 * pause, _LONGEST_PAUSE) if batch[0] in lane else _FIRST_PAUSE
         del self._lanes[user_id]
 
     async def stop(self) -> None:
-        """Give up the lanes; who still waits in one is not answered any more."""
+        """Stop the lanes; commands still queued there get no answer."""
         for task in self._lane_tasks:
             task.cancel()
         await asyncio.gather(*self._lane_tasks, return_exceptions=True)
+
+
+def _take(lane: deque[_Waiting]) -> list[_Waiting]:
+    """Take the next batch out of a lane: one command at least, and no more tasks and text than fit into memory."""
+    batch: list[_Waiting] = []
+    tasks: set[int | None] = set()
+    text = 0
+    while lane and len(batch) < _BATCH and len(tasks) < _HEAVY_TASKS and text < _BATCH_TEXT:
+        waiting = lane.popleft()
+        batch.append(waiting)
+        tasks |= {waiting.request.task_id} - {None}
+        text += waiting.request.size
+    return batch
 
 
 def _fail(waiting: _Waiting, error: Exception) -> None:

@@ -1,4 +1,7 @@
-"""Carry commands out: load, fold, decide, append; many at once, each on the result of the one before it."""
+"""Carry a batch of commands out: load what they are decided on, plan, append, settle.
+
+`plan` and `settle` are pure: values in, values out. In between, one statement appends what all commands led to.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +16,20 @@ from domain.commands import Command
 from domain.decide import CommandError, decide
 from domain.events import Recorded, TaskEvent
 from domain.evolve import HistoryError, fold
-from domain.task import NoTask, TaskState
+from domain.fields import Changes, Fields, given
+from domain.task import TaskState
 from event_log.append import Append, Fetching, Once, Refused, append
 from event_log.codec import UnreadableEventError
-from event_log.read import TaskKey, task_events
+from event_log.read import NOTHING_KNOWN, Known, TaskKey, known_tasks
+
+_NO_TIME: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandRequest:
     """A command for one task of a user, or for a new one.
 
-    `if_match` holds the versions that the task may have, `once` makes the command happen once; `reload` is set once
+    `if_match` holds the versions that the task may have. `once` makes the command happen once. `reload` is set once
     what was known of the task proved old.
     """
 
@@ -35,17 +41,43 @@ class CommandRequest:
     once: Once | None = None
     reload: bool = False
 
+    @property
+    def size(self) -> int:
+        """How many characters of text the command carries."""
+        if not isinstance(self.command, Fields | Changes):
+            return 0
+        return sum(len(value) for value in given(self.command).values() if isinstance(value, str))
+
 
 class StaleError(CommandError):
     """The task is at none of the versions that the request is for."""
 
 
+class LoadError(Exception):
+    """The events of a task cannot be followed, as the cause says; nothing was decided or appended."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Loaded:
+    """What a batch is decided on.
+
+    `tasks` may be old, but for those in `fresh`, which were read from the ledger just now. `heavy` are tasks that are
+    too large for this batch. `answers` are those of commands that were carried out before, by user and key.
+    """
+
+    tasks: Mapping[TaskKey, Known]
+    fresh: frozenset[TaskKey]
+    heavy: frozenset[TaskKey]
+    answers: Mapping[tuple[str, str], TaskState | CommandError | Refused]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decision:
-    """The events that a request leads to when its task is at `expected_version`."""
+    """The events that a request leads to when its task is at `expected_version`, and what is to be appended."""
 
     expected_version: int
     events: tuple[TaskEvent, ...]
+    append: Append | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,144 +87,164 @@ class Repeated:
     outcome: TaskState | CommandError
 
 
-Decided: TypeAlias = Decision | Repeated | CommandError
+Plan: TypeAlias = Decision | Repeated | CommandError | Refused
 Outcome: TypeAlias = TaskState | CommandError | Refused
 
-_NO_TIME: Final = datetime.min.replace(tzinfo=UTC)
 
+async def handle(
+    database: Fetching, known: KnownStates, requests: Sequence[CommandRequest], *, light: int | None = None
+) -> list[Outcome]:
+    """Try each of `requests` once, in order; return the task after it, why it cannot be, or why to try it again.
 
-class LoadError(Exception):
-    """The events of a task cannot be followed, as the cause says; nothing was decided or appended."""
-
-
-async def handle(database: Fetching, known: KnownStates, requests: Sequence[CommandRequest]) -> list[Outcome]:
-    """Try each of `requests` once, in order: the task after it, why it cannot be, or that it has to be tried again.
-
-    A task that comes back is committed. What is known of a task may be old, so it is proved: by the append, which
-    expects its version, or where there is nothing to append by having been loaded just now.
+    A task that comes back is committed. Commands on a task with more than `light` bytes of data are not tried.
 
     Raises:
         LoadError, asyncpg.PostgresError: none of `requests` was carried out.
         UnavailableError: they may or may not have been.
     """
-    try:
-        states, proved = await _load(database, known, requests)
-        # After the states: a command that shows in them shows here.
-        before = await repeated(database, [(request.user_id, request.once) for request in requests if request.once])
-    except (HistoryError, UnreadableEventError) as error:
-        raise LoadError from error
-    decisions = _decide_all(requests, states, before)
-    appends = {
-        n: _append(request, decision)
-        for n, (request, decision) in enumerate(zip(requests, decisions, strict=True))
-        if isinstance(decision, Decision) and (decision.events or request.once is not None)
-    }
-    results = await append(database, [*appends.values()]) if appends else []
-    outcomes = list(_settle(requests, decisions, dict(zip(appends, results, strict=True)), states, proved))
-    for key in proved:
-        known.keep(key, states[key])
+    loaded = await _load(database, known, requests, light)
+    plans = plan(requests, loaded)
+    appends = [decided.append for decided in plans if isinstance(decided, Decision) and decided.append]
+    results = await append(database, appends) if appends else []
+    outcomes, proved = settle(requests, plans, results, loaded)
+    for key, task in proved.items():
+        known.keep(key, task)
     return outcomes
 
 
 async def _load(
-    database: Fetching, known: KnownStates, requests: Sequence[CommandRequest]
-) -> tuple[dict[TaskKey, TaskState], set[TaskKey]]:
-    """The state of each task, and those that were read from the ledger just now."""
-    states: dict[TaskKey, TaskState] = {}
-    loaded: set[TaskKey] = set()
-    # Not on what proved wrong: a ledger that was restored, or failed over, may be behind what is known.
-    anew = {(request.user_id, request.task_id) for request in requests if request.reload}
+    database: Fetching, known: KnownStates, requests: Sequence[CommandRequest], light: int | None
+) -> Loaded:
+    """Read what is not known of the requests' tasks, then what is remembered of their idempotency keys."""
+    tasks: dict[TaskKey, Known] = {}
+    missing: dict[TaskKey, None] = {}
+    # What proved old is read anew: a ledger that was restored, or failed over, may be behind it.
+    old = {(request.user_id, request.task_id) for request in requests if request.reload}
     for request in requests:
         if request.task_id is not None:
             key = (request.user_id, request.task_id)
-            state = None if key in anew else known.get(key)
-            states[key] = state or NoTask()
-            if state is None:
-                loaded.add(key)
-    if loaded:
-        histories = await task_events(database, {key: states[key].version for key in loaded})
-        states.update({key: fold(states[key], history) for key, history in histories.items()})
-    return states, loaded
+            if key not in old and (task := known.get(key)) is not None:
+                tasks[key] = task
+            else:
+                missing[key] = None
+    heavy: set[TaskKey] = set()
+    try:
+        read = await known_tasks(database, [(key, None) for key in missing], light) if missing else []
+        # After the tasks: a command whose effect shows in them shows here.
+        once = [(request.user_id, request.once) for request in requests if request.once]
+        answers = await repeated(database, once, light)
+    except (HistoryError, UnreadableEventError) as error:
+        raise LoadError from error
+    for key, found in zip(missing, read, strict=True):
+        if found is None:
+            heavy.add(key)
+        else:
+            tasks[key] = found
+    return Loaded(tasks=tasks, fresh=frozenset(missing), heavy=frozenset(heavy), answers=answers)
 
 
-def _decide_all(
-    requests: Sequence[CommandRequest],
-    known: Mapping[TaskKey, TaskState],
-    before: Mapping[tuple[str, str], TaskState | CommandError],
-) -> list[Decided]:
-    """Decide in order, each on what the ones before it will have led to."""
-    states = dict(known)
-    decisions: list[Decided] = []
+def plan(requests: Sequence[CommandRequest], loaded: Loaded) -> list[Plan]:
+    """Decide in order, each request on what the ones before it will have led to."""
+    tasks = dict(loaded.tasks)
+    plans: list[Plan] = []
     for request in requests:
         key = (request.user_id, request.task_id or 0)
-        decision = _decide(request, states.get(key, NoTask()), before)
-        decisions.append(decision)
-        if isinstance(decision, Decision) and request.task_id is not None:
-            foreseen = _foreseen(request.task_id, decision.expected_version, decision.events)
-            states[key] = fold(states[key], foreseen)
-    return decisions
+        if key in loaded.heavy:
+            plans.append(Refused.HEAVY)
+            continue
+        decided = _decide(request, tasks.get(key, NOTHING_KNOWN), loaded)
+        plans.append(decided)
+        if isinstance(decided, Decision) and decided.events and request.task_id is not None:
+            foreseen = _foreseen(request.task_id, decided.expected_version, decided.events)
+            # The append that this one is decided on proves the event before it.
+            tasks[key] = Known(fold(tasks.get(key, NOTHING_KNOWN).state, foreseen), None)
+    return plans
 
 
-def _decide(
-    request: CommandRequest, state: TaskState, before: Mapping[tuple[str, str], TaskState | CommandError]
-) -> Decided:
-    if request.once and (outcome := before.get((request.user_id, request.once.key))) is not None:
-        return Repeated(outcome=outcome)
+def _decide(request: CommandRequest, task: Known, loaded: Loaded) -> Plan:
+    if request.once and (outcome := loaded.answers.get((request.user_id, request.once.key))) is not None:
+        return outcome if isinstance(outcome, Refused) else Repeated(outcome=outcome)
     try:
-        events = decide(request.command, state)
+        events = decide(request.command, task.state)
     except CommandError as error:
         return error
-    if request.if_match is not None and state.version not in request.if_match:
+    if request.if_match is not None and task.state.version not in request.if_match:
         return StaleError()
-    return Decision(expected_version=state.version, events=events)
+    appended = _append(request, task, events) if events or request.once is not None else None
+    return Decision(expected_version=task.state.version, events=events, append=appended)
 
 
-def _foreseen(task_id: int, version: int, events: Sequence[TaskEvent]) -> Iterator[Recorded]:
-    """The events as if they were recorded: no decision depends on a position or a time."""
-    for n, event in enumerate(events, start=version + 1):
-        yield Recorded(event=event, task_id=task_id, position=0, version=n, recorded_at=_NO_TIME)
-
-
-def _append(request: CommandRequest, decision: Decision) -> Append:
+def _append(request: CommandRequest, task: Known, events: tuple[TaskEvent, ...]) -> Append:
     return Append(
         user_id=request.user_id,
         task_id=request.task_id,
-        expected_version=decision.expected_version,
-        events=decision.events,
+        expected_version=task.state.version,
+        known=task.event_id,
+        events=events,
         actor=request.user_id,
         request_id=request.request_id,
         once=request.once,
     )
 
 
-def _settle(
+def _foreseen(task_id: int, version: int, events: Sequence[TaskEvent]) -> Iterator[Recorded]:
+    """Yield the events as if they were recorded: no decision depends on a position or a time."""
+    for n, event in enumerate(events, start=version + 1):
+        yield Recorded(event=event, task_id=task_id, position=0, version=n, recorded_at=_NO_TIME)
+
+
+def settle(
     requests: Sequence[CommandRequest],
-    decisions: Sequence[Decided],
-    appended: Mapping[int, tuple[Recorded, ...] | Refused],
-    states: dict[TaskKey, TaskState],
-    proved: set[TaskKey],
-) -> Iterator[Outcome]:
-    """Each request's outcome; `states` and `proved` follow what was appended, by its request's place."""
+    plans: Sequence[Plan],
+    results: Sequence[tuple[Recorded, ...] | Refused],
+    loaded: Loaded,
+) -> tuple[list[Outcome], dict[TaskKey, Known]]:
+    """Return each request's outcome, and what is now known of their tasks for sure.
+
+    `results` are those of the plans' appends, in order. What is known of a task may be old. It is proved by an append,
+    which checks the task's last event, or where there is nothing to append by having been read just now.
+    """
+    tasks = dict(loaded.tasks)
+    proved = {key: tasks[key] for key in loaded.fresh if key in tasks}
     refused: dict[TaskKey, Refused] = {}
-    for n, (request, decision) in enumerate(zip(requests, decisions, strict=True)):
+    outcomes: list[Outcome] = []
+    appended = iter(results)
+    for request, decided in zip(requests, plans, strict=True):
         key = (request.user_id, request.task_id or 0)
-        result = appended.get(n)
-        if isinstance(decision, Repeated):
-            yield decision.outcome
-        elif isinstance(result, tuple):
-            state = fold(states.get(key, NoTask()), result)
+        result = next(appended) if isinstance(decided, Decision) and decided.append else None
+        if isinstance(result, tuple):
+            task = _after(tasks.get(key, NOTHING_KNOWN), result)
             if request.task_id is not None:
-                states[key] = state
-                proved.add(key)
-            yield state
-        elif isinstance(result, Refused):
+                tasks[key] = proved[key] = task
+            outcomes.append(task.state)
+            continue
+        if isinstance(result, Refused):
             refused[key] = result
-            yield result
-        elif request.task_id is None and isinstance(decision, CommandError):
-            yield decision  # of a new task nothing is known that could be old
-        elif key in refused:
-            yield refused[key]
-        elif key not in proved:
-            yield Refused.CONFLICT
-        else:
-            yield decision if isinstance(decision, CommandError) else states[key]
+        outcomes.append(result or _without_append(request, decided, tasks, refused.get(key), is_proved=key in proved))
+    return outcomes, proved
+
+
+def _after(task: Known, events: tuple[Recorded, ...]) -> Known:
+    return Known(fold(task.state, events), events[-1].event_id) if events else task
+
+
+def _without_append(
+    request: CommandRequest,
+    decided: Plan,
+    tasks: Mapping[TaskKey, Known],
+    refused: Refused | None,
+    *,
+    is_proved: bool,
+) -> Outcome:
+    """Return the outcome of a request that appended nothing; `refused` says why an earlier one on its task did not."""
+    if isinstance(decided, Repeated):
+        return decided.outcome
+    if isinstance(decided, Refused):
+        return decided
+    if request.task_id is None and isinstance(decided, CommandError):
+        return decided  # of a new task nothing is known that could be old
+    if refused is not None:
+        return refused
+    if not is_proved:
+        return Refused.CONFLICT
+    return decided if isinstance(decided, CommandError) else tasks[request.user_id, request.task_id or 0].state

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from hashlib import sha256
 
 from domain.commands import Command
 from domain.decide import CommandError
-from domain.evolve import fold
-from domain.task import NoTask, TaskState
-from event_log.append import Fetching, Once
-from event_log.read import Remembered, remembered, task_events
+from domain.task import TaskState
+from event_log.append import Fetching, Once, Refused
+from event_log.read import known_tasks, remembered
 
 
 class KeyReusedError(CommandError):
@@ -24,27 +23,20 @@ def once(key: str, task_id: int | None, command: Command, if_match: frozenset[in
 
 
 async def repeated(
-    database: Fetching, asked: Iterable[tuple[str, Once]]
-) -> dict[tuple[str, str], TaskState | CommandError]:
-    """The answers to those of (user id, once) that were carried out before: the task as it was after them."""
+    database: Fetching, asked: Iterable[tuple[str, Once]], light: int | None = None
+) -> dict[tuple[str, str], TaskState | CommandError | Refused]:
+    """Return the answers to those of (user id, once) that were carried out before, by user and key.
+
+    An answer is the task as it was after the command; HEAVY where that has more than `light` bytes of data.
+    """
     fingerprints = {(user_id, once.key): once.fingerprint for user_id, once in asked}
     if not fingerprints:
         return {}
     found = await remembered(database, list(fingerprints))
     same = {key: command for key, command in found.items() if command.fingerprint == fingerprints[key]}
-    return {key: KeyReusedError() for key in found} | await _states(database, same)
-
-
-async def _states(
-    database: Fetching, commands: Mapping[tuple[str, str], Remembered]
-) -> dict[tuple[str, str], TaskState | CommandError]:
-    tasks = {(user_id, command.task_id): 0 for (user_id, _), command in commands.items()}
-    if not tasks:
-        return {}
-    histories = await task_events(database, tasks)
-    return {
-        (user_id, key): fold(
-            NoTask(), (event for event in histories[user_id, command.task_id] if event.version <= command.version)
-        )
-        for (user_id, key), command in commands.items()
-    }
+    versions = [((user_id, command.task_id), command.version) for (user_id, _), command in same.items()]
+    tasks = await known_tasks(database, versions, light) if versions else []
+    answers: dict[tuple[str, str], TaskState | CommandError | Refused] = {key: KeyReusedError() for key in found}
+    for key, task in zip(same, tasks, strict=True):
+        answers[key] = Refused.HEAVY if task is None else task.state
+    return answers

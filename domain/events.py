@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, TypeAlias
+from uuid import UUID
 
 from domain.fields import Changes, Fields
 
@@ -41,7 +42,8 @@ class Recorded(NamedTuple):
     """An event with its place in the ledger.
 
     `position` counts the events of one user and `version` those of one task, both from 1 and without a
-    hole; `recorded_at` never runs backwards within a user's stream.
+    hole; `recorded_at` never runs backwards within a user's stream. `event_id` is unique over all histories, and None
+    where nobody asked for it.
     """
 
     event: TaskEvent
@@ -49,3 +51,4 @@ class Recorded(NamedTuple):
     position: int
     version: int
     recorded_at: datetime
+    event_id: UUID | None = None

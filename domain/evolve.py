@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import assert_never
 
 from domain.events import Recorded, TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskReopened
@@ -40,6 +40,22 @@ def fold(state: TaskState, history: Iterable[Recorded]) -> TaskState:
     for recorded in history:
         state = evolve(state, recorded)
     return state
+
+
+def fold_last(history: Sequence[Recorded]) -> TaskState:
+    """Return the state after the last event of `history`, of which it need not hold all.
+
+    It holds the task's first event, the last that set each field, and the last of all, in order: what is left out was
+    overwritten since.
+
+    Raises:
+        HistoryError: the events do not fit each other.
+    """
+    state = fold(NoTask(), (recorded._replace(version=n) for n, recorded in enumerate(history, start=1)))
+    if isinstance(state, NoTask):
+        return state
+    version = history[-1].version
+    return state._replace(version=version) if isinstance(state, Task) else DeletedTask(version=version)
 
 
 def _begin(recorded: Recorded) -> Task:

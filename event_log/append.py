@@ -18,7 +18,7 @@ _NONCE: Final = 16
 _RANDOM: Final = _NONCE + 10
 """Random bytes for an event: asked for once a batch, as each question is a call of the system."""
 
-APPEND: Final = "SELECT * FROM tasklog.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+APPEND: Final = "SELECT * FROM tasklog.append_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
 
 
 class Fetching(Protocol):
@@ -40,9 +40,10 @@ class Once:
 class Append:
     """The events that one command led to: all of them are appended, or none.
 
-    `task_id` is None for a new task, whose id the ledger gives; `expected_version` is the version that the
-    events were decided on; `actor` and `request_id` say who did it and by which request. With `once` there may be no
-    events: that it was carried out is remembered all the same.
+    `task_id` is None for a new task, whose id the ledger gives. `expected_version` is the version that the events were
+    decided on, `known` the id of the event at that version, or None to check the number alone. `actor` and
+    `request_id` say who did it and by which request. With `once` there may be no events: it is remembered all the same
+    that the command was carried out.
     """
 
     user_id: str
@@ -52,6 +53,7 @@ class Append:
     actor: str
     request_id: str
     once: Once | None = None
+    known: UUID | None = None
 
 
 class Refused(Enum):
@@ -63,6 +65,8 @@ class Refused(Enum):
     """Another transaction holds the user's stream: try again, or wait for it."""
     REPEATED = "repeated"
     """A command with this key was carried out: answer as it was answered, see `remembered`."""
+    HEAVY = "heavy"
+    """The task is too large for a batch with commands of other users: nothing was tried."""
 
 
 async def append(
@@ -75,6 +79,9 @@ async def append(
     """
     random = io.BytesIO(os.urandom(_RANDOM * sum(len(command.events) for command in appends)))
     rows = [row for n, command in enumerate(appends) for row in _rows(n, command, random)]
+    ids: list[list[UUID]] = [[] for _ in appends]
+    for row in rows:
+        ids[row[0]].append(row[5])  # by the command's place
     refused: dict[int, Refused] = {}
     recorded: list[list[Recorded]] = [[] for _ in appends]
     for row in await database.fetch(APPEND, *(list(column) for column in zip(*rows, strict=True)), wait):
@@ -89,21 +96,23 @@ async def append(
                     position=row["position"],
                     version=appends[n].expected_version + len(events) + 1,
                     recorded_at=row["recorded_at"],
+                    event_id=ids[n][len(events)],
                 )
             )
     return [refused.get(n) or tuple(events) for n, events in enumerate(recorded)]
 
 
-def _rows(n: int, command: Append, random: io.BytesIO) -> list[tuple[object, ...]]:
+def _rows(n: int, command: Append, random: io.BytesIO) -> list[tuple[Any, ...]]:
     before = (n, command.user_id, command.task_id)
     behind = (command.once.key, command.once.fingerprint) if command.once else (None, None)
-    rows: list[tuple[object, ...]] = []
+    rows: list[tuple[Any, ...]] = []
     for version, event in enumerate(command.events, start=command.expected_version + 1):
         name, schema_version, data = encode(event)
         nonce, event_id = random.read(_NONCE).hex(), _event_id(random.read(_RANDOM - _NONCE))
         metadata = canonical_json({"actor": command.actor, "nonce": nonce, "request_id": command.request_id})
-        rows.append((*before, version, event_id, name, schema_version, data, metadata, *behind))
-    return rows or [(*before, command.expected_version + 1, None, None, None, None, None, *behind)]
+        rows.append((*before, version, command.known, event_id, name, schema_version, data, metadata, *behind))
+    nothing = (None,) * 5
+    return rows or [(*before, command.expected_version + 1, command.known, *nothing, *behind)]
 
 
 def _event_id(random: bytes) -> UUID:

@@ -30,14 +30,17 @@ $$;
 
 -- Append the events of many commands, of many users, in one transaction; see event_log/append.py.
 --
+-- A command is refused unless its task is at the version that it was decided on, and unless the event at that version is
+-- the one in `known`: after a fail-over that lost commits, or a restore, a version is given again. Null checks no event.
+--
 -- An element of the arrays is an event. The events of one command stand together, and all or none of them are
 -- appended. A command with an idempotency key is carried out once: the key is remembered in the same transaction, with
 -- the version that the command led to; one that led to no event has an element without a type.
 --
 -- A user's head is locked before anything of the user is checked, and each check is a statement of its own, so that it
 -- sees what was committed while the lock was waited for.
-CREATE OR REPLACE FUNCTION tasklog.append(
-    commands integer[], users text[], tasks bigint[], versions integer[], event_ids uuid[],
+CREATE OR REPLACE FUNCTION tasklog.append_events(
+    commands integer[], users text[], tasks bigint[], versions integer[], known uuid[], event_ids uuid[],
     types text[], schema_versions smallint[], data text[], metadata text[], keys text[], fingerprints bytea[],
     wait boolean
 ) RETURNS TABLE (command integer, outcome text, task_id bigint, "position" bigint, recorded_at timestamptz)
@@ -48,12 +51,13 @@ DECLARE
     stream tasklog.streams;
     free boolean;
     current_version integer;
+    current_event uuid;
     refused bigint[];
 BEGIN
     FOR event IN
-        SELECT * FROM unnest(commands, users, tasks, versions, event_ids, types, schema_versions, data, metadata,
+        SELECT * FROM unnest(commands, users, tasks, versions, known, event_ids, types, schema_versions, data, metadata,
                              keys, fingerprints)
-            WITH ORDINALITY AS e (command, user_id, task_id, version, event_id, type, schema_version, data, metadata,
+            WITH ORDINALITY AS e (command, user_id, task_id, version, known, event_id, type, schema_version, data, metadata,
                                   key, fingerprint, n)
         ORDER BY e.user_id COLLATE "C", e.n
     LOOP
@@ -89,11 +93,12 @@ BEGIN
             ELSIF task_id IS NULL THEN
                 task_id := nextval('tasklog.task_ids');
             ELSE
-                SELECT e.version INTO current_version FROM tasklog.events e
+                SELECT e.version, e.event_id INTO current_version, current_event FROM tasklog.events e
                 WHERE e.user_id = event.user_id AND e.task_id = event.task_id
                 ORDER BY e.version DESC LIMIT 1;
                 -- What was decided on a refused command's result is refused with it, even if its version fits.
-                IF coalesce(current_version, 0) <> event.version - 1 OR task_id = ANY (refused) THEN
+                IF coalesce(current_version, 0) <> event.version - 1 OR current_event <> event.known
+                   OR task_id = ANY (refused) THEN
                     outcome := 'conflict';
                     refused := refused || task_id;
                 END IF;
@@ -121,6 +126,19 @@ BEGIN
         RETURN NEXT;
     END LOOP;
     PERFORM tasklog.move_head(stream) WHERE free AND stream.unprojected_since IS NOT NULL;
+END $$;
+
+-- The same without `known`, for services of 1.0. To be dropped a release later.
+CREATE OR REPLACE FUNCTION tasklog.append(
+    commands integer[], users text[], tasks bigint[], versions integer[], event_ids uuid[],
+    types text[], schema_versions smallint[], data text[], metadata text[], keys text[], fingerprints bytea[],
+    wait boolean
+) RETURNS TABLE (command integer, outcome text, task_id bigint, "position" bigint, recorded_at timestamptz)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN QUERY SELECT * FROM tasklog.append_events(
+        commands, users, tasks, versions, array_fill(NULL::uuid, ARRAY[cardinality(commands)]), event_ids,
+        types, schema_versions, data, metadata, keys, fingerprints, wait);
 END $$;
 
 -- Whether a user's command with this idempotency key was carried out within the last 24 hours.
@@ -204,7 +222,69 @@ BEGIN
     END IF;
 END $$;
 
--- The events of some tasks behind a known version of each, in order; see event_log/read.py.
+-- The few events that give what some tasks are, or were at a version: of each task the first, the last that set each
+-- field, and the last of all, in order; see event_log/read.py. Each has an index, so a long history costs no more than a
+-- short one; the conditions have to be those of event_log/tables.py.
+--
+-- `light` is the most bytes of data that a task's events may have: of a task with more, and of all later ones of its
+-- user, nothing but its place `n` comes back. Null sets no limit.
+CREATE OR REPLACE FUNCTION tasklog.last_events(users text[], tasks bigint[], versions integer[], light integer)
+RETURNS TABLE (n integer, task_id bigint, "position" bigint, version integer, event_id uuid, type text,
+               schema_version smallint, data text, recorded_at timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    heavy text[] := '{}';
+    asked record;
+    positions bigint[];
+    bytes bigint;
+BEGIN
+    FOR asked IN
+        SELECT a.user_id, a.task_id, coalesce(a.version, 2147483647) AS version, a.n
+        FROM unnest(users, tasks, versions) WITH ORDINALITY AS a (user_id, task_id, version, n)
+    LOOP
+        n := asked.n;
+        positions := NULL;
+        IF asked.user_id <> ALL (heavy) THEN
+            SELECT array_agg(l.position), sum(l.bytes) INTO positions, bytes
+            FROM tasklog.last_positions(asked.user_id, asked.task_id, asked.version) l;
+            CONTINUE WHEN positions IS NULL;
+        END IF;
+        IF positions IS NULL OR bytes > light THEN
+            heavy := heavy || asked.user_id;
+            task_id := NULL;
+            RETURN NEXT;
+        ELSE
+            RETURN QUERY
+            SELECT asked.n::integer, e.task_id, e.position, e.version, e.event_id, e.type, e.schema_version,
+                   e.data::text, e.recorded_at
+            FROM tasklog.events e
+            WHERE e.user_id = asked.user_id AND e.position = ANY (positions) ORDER BY e.position;
+        END IF;
+    END LOOP;
+END $$;
+
+-- Where the events of `last_events` stand, for one task up to a version, and how many bytes of data each has.
+CREATE OR REPLACE FUNCTION tasklog.last_positions(owner text, of_task bigint, up_to integer)
+RETURNS TABLE ("position" bigint, bytes integer)
+LANGUAGE sql STABLE ROWS 5 AS $$
+    SELECT e.position, octet_length(e.data::text)
+    FROM tasklog.events e WHERE e.user_id = owner AND e.task_id = of_task AND e.version IN (
+        1,
+        (SELECT e.version FROM tasklog.events e
+         WHERE e.user_id = owner AND e.task_id = of_task AND e.version <= up_to ORDER BY e.version DESC LIMIT 1),
+        (SELECT e.version FROM tasklog.events e
+         WHERE e.user_id = owner AND e.task_id = of_task AND e.version <= up_to
+           AND e.type = 'task.edited' AND e.data::text LIKE '%"title":%' ORDER BY e.version DESC LIMIT 1),
+        (SELECT e.version FROM tasklog.events e
+         WHERE e.user_id = owner AND e.task_id = of_task AND e.version <= up_to
+           AND e.type = 'task.edited' AND e.data::text LIKE '%"description":%' ORDER BY e.version DESC LIMIT 1),
+        (SELECT e.version FROM tasklog.events e
+         WHERE e.user_id = owner AND e.task_id = of_task AND e.version <= up_to
+           AND e.type IN ('task.completed', 'task.reopened') ORDER BY e.version DESC LIMIT 1))
+$$;
+
+-- The events of some tasks behind a known version of each, in order, for services of 1.0. To be dropped a release later.
 CREATE OR REPLACE FUNCTION tasklog.task_events(users text[], tasks bigint[], versions integer[])
 RETURNS TABLE (user_id text, task_id bigint, "position" bigint, version integer, type text,
                schema_version smallint, data text, recorded_at timestamptz)

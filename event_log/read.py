@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
+from uuid import UUID
 
 from domain.events import Recorded
+from domain.evolve import fold_last
+from domain.task import NoTask, TaskState
 from event_log.append import Fetching
 from event_log.codec import STREAM_ERASED, decode
 
-TASK_EVENTS: Final = "SELECT * FROM tasklog.task_events($1, $2, $3)"
+LAST_EVENTS: Final = "SELECT * FROM tasklog.last_events($1, $2, $3, $4)"
 
 REMEMBERED: Final = "SELECT * FROM tasklog.remembered($1, $2)"
 
@@ -41,15 +44,43 @@ def recorded(row: Mapping[str, Any]) -> Recorded | None:
     )
 
 
-async def task_events(database: Fetching, versions: Mapping[TaskKey, int]) -> dict[TaskKey, list[Recorded]]:
-    """The events of each task behind the version that is known of it, in order."""
-    users = [user_id for user_id, _ in versions]
-    tasks = [task_id for _, task_id in versions]
-    histories: dict[TaskKey, list[Recorded]] = {key: [] for key in versions}
-    for row in await database.fetch(TASK_EVENTS, users, tasks, list(versions.values())):
-        if event := recorded(row):
-            histories[row["user_id"], row["task_id"]].append(event)
-    return histories
+class Known(NamedTuple):
+    """A task's state with the id of the event that led to it.
+
+    A version alone says too little: after a fail-over that lost commits it is given again, to another event.
+    """
+
+    state: TaskState
+    event_id: UUID | None
+
+
+NOTHING_KNOWN: Final = Known(NoTask(), None)
+
+
+async def known_tasks(
+    database: Fetching, asked: Sequence[tuple[TaskKey, int | None]], light: int | None = None
+) -> list[Known | None]:
+    """Return what each task is, or was at a version, from a few of its events, however many it has.
+
+    `light` is the most bytes of data that these events may have; the answer for a task with more is None.
+
+    Raises:
+        HistoryError, UnreadableEventError: the events of a task cannot be followed.
+    """
+    users, tasks = [user_id for (user_id, _), _ in asked], [task_id for (_, task_id), _ in asked]
+    histories: list[list[Recorded]] = [[] for _ in asked]
+    heavy: set[int] = set()
+    for row in await database.fetch(LAST_EVENTS, users, tasks, [version for _, version in asked], light):
+        n = row["n"] - 1
+        if row["task_id"] is None:
+            heavy.add(n)
+        elif event := recorded(row):
+            histories[n].append(event._replace(event_id=row["event_id"]))
+    return [None if n in heavy else _known(history) for n, history in enumerate(histories)]
+
+
+def _known(history: Sequence[Recorded]) -> Known:
+    return Known(fold_last(history), history[-1].event_id) if history else NOTHING_KNOWN
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

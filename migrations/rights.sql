@@ -13,7 +13,10 @@ GRANT USAGE ON SCHEMA tasklog TO tasklog_writer, tasklog_projector, tasklog_read
 GRANT EXECUTE ON FUNCTION
     tasklog.append(integer[], text[], bigint[], integer[], uuid[], text[], smallint[], text[], text[], text[], bytea[],
                    boolean),
+    tasklog.append_events(integer[], text[], bigint[], integer[], uuid[], uuid[], text[], smallint[], text[], text[],
+                          text[], bytea[], boolean),
     tasklog.task_events(text[], bigint[], integer[]),
+    tasklog.last_events(text[], bigint[], integer[], integer),
     tasklog.remembered(text[], text[])
 TO tasklog_writer;
 

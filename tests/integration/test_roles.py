@@ -39,7 +39,7 @@ READ_BY_PROJECTOR = {("SELECT", table) for table in ("events", "streams", "tasks
 OLD_KEYS = {(verb, "idempotency_keys") for verb in ("SELECT", "DELETE", "LOCK")}
 ALLOWED = {"writer": set(), "projector": OWN_TABLES | READ_BY_PROJECTOR | OLD_KEYS, "reader": set()}
 FUNCTIONS = {
-    "writer": {"append", "remembered", "task_events"},
+    "writer": {"append", "append_events", "last_events", "remembered", "task_events"},
     "projector": {"most_bytes"},
     "reader": {"list_tasks", "get_task", "heads", "history", "moment", "events_between"},
 }
