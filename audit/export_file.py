@@ -13,7 +13,7 @@ from uuid import UUID
 import orjson
 
 from audit.report import Anchors, Progress, Report, gone
-from event_log.chain import Chain, Link
+from event_log.chain import Chain, Head, Link
 
 COLUMNS: Final = (
     "user_id",
@@ -154,7 +154,7 @@ def verify_file(path: Path, *, anchors: Anchors | None = None, progress: Progres
     return report
 
 
-def complete(chain: Chain, current: str | None) -> Iterator[tuple[str, tuple[int, str]]]:
+def complete(chain: Chain, current: str | None) -> Iterator[tuple[str, Head]]:
     """End the chains of all users but the `current` one, whose events may go on; their ids and heads."""
     for user_id, head in list(chain.heads.items()):
         if user_id != current:

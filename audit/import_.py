@@ -29,36 +29,32 @@ async def import_(database: Database, path: Path, *, progress: Progress = lambda
         UnavailableError: the database went away; nothing is imported.
     """
     total, chain, newest_task = 0, Chain(), 0
-    times: dict[str, str] = {}
     async with database.transaction("synchronous_commit = on") as connection:
         await connection.execute("LOCK TABLE tasklog.streams IN EXCLUSIVE MODE")
         if await connection.fetchval("SELECT EXISTS (SELECT FROM tasklog.streams)"):
             raise LedgerNotEmptyError
         for events in ExportFile(path=path).events():
-            times |= {event.user_id: event.recorded_at for event in events}
             chain.feed([event.link() for event in events])
-            await _begin_streams(connection, chain, times, current=events[-1].user_id)
+            await _begin_streams(connection, chain, current=events[-1].user_id)
             await _copy(connection, events)
             newest_task = max(newest_task, *(event.task_id or 0 for event in events))
             total += len(events)
             progress(len(events))
-        await _begin_streams(connection, chain, times, current=None)
+        await _begin_streams(connection, chain, current=None)
         await connection.execute("SELECT setval('tasklog.task_ids', $1, $2)", max(newest_task, 1), newest_task > 0)
     return total
 
 
-async def _begin_streams(connection: Any, chain: Chain, times: dict[str, str], *, current: str | None) -> None:
-    """Write the heads of all users but the `current` one, whose events may go on; refuse a chain with a fault.
-
-    `times` are those of the users' last events; they are taken out with the users.
-    """
-    now = datetime.now().astimezone()
-    heads = [
-        (user_id, position, bytes.fromhex(digest), datetime.fromisoformat(times.pop(user_id)), now)
-        for user_id, (position, digest) in complete(chain, current)
-    ]
+async def _begin_streams(connection: Any, chain: Chain, *, current: str | None) -> None:
+    """Write the heads of all users but the `current` one, whose events may go on; refuse a chain with a fault."""
+    ended = list(complete(chain, current))
     for fault in chain.faults.values():
         raise ExportError(f"user {fault.user_id}, position {fault.position}: {fault.reason}")
+    now = datetime.now().astimezone()
+    heads = [
+        (user_id, head.position, bytes.fromhex(head.hash), datetime.fromisoformat(head.recorded_at), now)
+        for user_id, head in ended
+    ]
     columns = ("user_id", "head", "hash", "recorded_at", "unprojected_since")
     await connection.copy_records_to_table("streams", schema_name="tasklog", columns=columns, records=heads)
 

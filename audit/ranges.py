@@ -15,30 +15,37 @@ RANGE_EVENTS: Final = 50_000
 """About how many events a range has; a user is never divided."""
 
 STREAMS: Final = """
-    -- The streams behind user $1 until their events sum up to $2, or the stream of user $3 alone.
-    SELECT s.user_id, s.head, encode(s.hash, 'hex') AS hash, coalesce(c.position, 0) AS projected
+    -- The streams from user $1 on until their events sum up to $2, or the stream of user $3 alone.
+    SELECT s.user_id, s.head, encode(s.hash, 'hex') AS hash, coalesce(c.position, 0) AS projected,
+           coalesce(to_char(s.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'no time')
+           AS recorded_at, s.unprojected_since IS NOT NULL AS marked
     FROM (SELECT *, sum(head) OVER (ORDER BY user_id) - head AS before FROM (
-              SELECT * FROM tasklog.streams WHERE user_id > $1 AND ($3::text IS NULL OR user_id = $3)
+              SELECT * FROM tasklog.streams WHERE user_id >= $1 AND ($3::text IS NULL OR user_id = $3)
               ORDER BY user_id LIMIT 5000) AS next) AS s
     LEFT JOIN tasklog.checkpoints c USING (user_id)
     WHERE s.before < $2 ORDER BY s.user_id
 """
 
-ROWS_RANGE: Final = ROWS_WHERE + "user_id > $1 AND user_id <= $2"
+ROWS_RANGE: Final = ROWS_WHERE + "user_id >= $1 AND user_id <= $2"
 ROWS_USER: Final = ROWS_WHERE + "user_id = $1"
 
-LAST: Final = "\U0010ffff" * 256
-"""Behind every user's id."""
+LAST: Final = "\U0010ffff" * 676
+"""Behind every user's id: it takes 2,704 bytes, and no index of Postgres takes so many."""
+
+_NEXT: Final = "\x01"
+"""With this behind it, a text becomes the very next one in the order of its bytes; Postgres's texts hold no NUL."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stream:
-    """A stream's recorded head and how far it is projected."""
+    """A stream's recorded head, how far it is projected, and whether it is marked as work for the projector."""
 
     user_id: str
     head: int
     hash: str
     projected: int
+    recorded_at: str
+    marked: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +55,7 @@ class Range:
     streams: list[Stream]
     connection: Any
     user_id: str | None
-    behind: str
+    first: str
     last: str
 
     def events(self) -> AsyncIterator[list[Any]]:
@@ -62,17 +69,17 @@ class Range:
     def _read(self, of_user: str, of_range: str, complete: Complete | None = None) -> AsyncIterator[list[Any]]:
         if self.user_id is not None:
             return chunks(self.connection, of_user, self.user_id, complete=complete)
-        return chunks(self.connection, of_range, self.behind, self.last, complete=complete)
+        return chunks(self.connection, of_range, self.first, self.last, complete=complete)
 
 
 async def ranges(database: Database, user_id: str | None = None) -> AsyncGenerator[Range, None]:
     """All streams, or the one of `user_id`; each range is one moment, and good until the next is asked for."""
-    behind = ""
-    while behind != LAST:
+    first, last = "", ""
+    while last != LAST:
         async with database.transaction() as connection:
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            found = await connection.fetch(STREAMS, behind, RANGE_EVENTS, user_id)
+            found = await connection.fetch(STREAMS, first, RANGE_EVENTS, user_id)
             streams = [Stream(**row) for row in found]
             last = streams[-1].user_id if streams and user_id is None else LAST
-            yield Range(streams=streams, connection=connection, user_id=user_id, behind=behind, last=last)
-        behind = last
+            yield Range(streams=streams, connection=connection, user_id=user_id, first=first, last=last)
+        first = last + _NEXT

@@ -1,4 +1,4 @@
-"""Verify: the chain of every stream, its density, its anchors, and that the projection equals its replay."""
+"""Verify: every stream by its chain, its story and its anchors, its projection by a replay, and the schema itself."""
 
 from __future__ import annotations
 
@@ -7,15 +7,22 @@ from contextlib import aclosing
 from operator import itemgetter
 from typing import Any, Final
 
-from audit.ranges import Range, ranges
+import asyncpg
+
+from audit.ranges import Range, Stream, ranges
 from audit.report import Anchors, Progress, Report, gone
-from event_log.chain import GENESIS, Chain, Fault, Link
+from audit.standing import orphans, schema_faults, sequence_faults
+from event_log.chain import Chain, Fault, Head, Link
 from event_log.read import NoStreamError
+from event_log.story import Story
+from event_log.user_id import is_user_id
 from projector.replay import Replay, differences
 from runtime.database import Database
 
 _link: Final = itemgetter(*Link._fields)
 """What a stored event has of a Link, as a plain tuple: at millions of events, making Links would show."""
+_story: Final = itemgetter("user_id", "position", "task_id", "version", "type", "schema_version")
+"""What a stored event has of a StoryEvent."""
 
 
 async def verify(
@@ -25,7 +32,7 @@ async def verify(
     anchors: Anchors | None = None,
     progress: Progress = lambda _: None,
 ) -> Report:
-    """Check one user, or all, against themselves and against `anchors`.
+    """Check the schema, and one user, or all, against themselves and against `anchors`.
 
     Raises:
         NoStreamError: there is nothing of the user to check.
@@ -33,33 +40,50 @@ async def verify(
     """
     given, anchors = anchors, {user: hashes for user, hashes in (anchors or {}).items() if user_id in {None, user}}
     report = Report(anchors=None if given is None else sum(map(len, anchors.values())))
-    seen: set[str] = set()
-    async with aclosing(ranges(database, user_id)) as walk:
-        async for part in walk:
-            seen.update(stream.user_id for stream in part.streams if stream.user_id in anchors)
-            await _verify(part, anchors, report, progress)
-    report.faults += gone(anchors, seen)
-    if user_id is not None and not report.streams and not report.faults:
+    report.faults += await schema_faults(database)
+    try:
+        await _verify_users(database, user_id, anchors, report, progress)
+    except asyncpg.PostgresError:
+        if not report.faults:  # which say what is missing
+            raise
+        return report
+    if user_id is not None and not report.streams and all(fault.user_id is None for fault in report.faults):
         raise NoStreamError(user_id)
     return report
 
 
-async def _verify(part: Range, anchors: Anchors, report: Report, progress: Progress) -> None:
+async def _verify_users(
+    database: Database, user_id: str | None, anchors: Anchors, report: Report, progress: Progress
+) -> None:
+    seen, story = set[str](), Story()
+    async with aclosing(ranges(database, user_id)) as walk:
+        async for part in walk:
+            seen.update(stream.user_id for stream in part.streams if stream.user_id in anchors)
+            await _verify(part, anchors, story, report, progress)
+    report.faults += gone(anchors, seen)
+    known = {fault.user_id for fault in report.faults}
+    report.faults += [fault for fault in await orphans(database, user_id) if fault.user_id not in known]
+    report.faults += await sequence_faults(database, story.task_ids.highest)
+
+
+async def _verify(part: Range, anchors: Anchors, story: Story, report: Report, progress: Progress) -> None:
     chain = Chain(anchors=anchors)
     replay = Replay(until={stream.user_id: stream.projected for stream in part.streams})
     async for events in part.events():
         chain.feed(map(_link, events))
+        story.feed(map(_story, events))
         replay.feed(events)
         report.events += len(events)
         progress(len(events))
     for stream in part.streams:
-        chain.finish(stream.user_id, (stream.head, stream.hash))
+        chain.finish(stream.user_id, Head(stream.head, stream.hash, stream.recorded_at))
+        if not is_user_id(stream.user_id):
+            chain.fault(stream.user_id, 1, "no token can have this user id")
     for user_id in list(chain.heads):
-        chain.finish(user_id, (0, GENESIS))
+        chain.finish(user_id, Head())
     report.streams += len(part.streams)
-    report.faults += chain.faults.values()
     projection = await _projection_faults(part, replay, report)
-    report.faults += [fault for user_id, fault in projection.items() if user_id not in chain.faults]
+    report.faults += (projection | story.take_faults() | chain.faults).values()
 
 
 async def _projection_faults(part: Range, replay: Replay, report: Report) -> dict[str, Fault]:
@@ -78,7 +102,14 @@ async def _projection_faults(part: Range, replay: Replay, report: Report) -> dic
     async for (user_id, task_id), _, stored in differences(part.connection, replay.tasks(), _counted(part, report)):
         reason = "is not in the projection as replayed" if stored else "is missing in the projection"
         fault(user_id, replay.until.get(user_id, 0), f"task {task_id} {reason}")
+    for stream in filter(_is_forgotten, part.streams):
+        fault(stream.user_id, stream.projected + 1, "the event is not projected, and not marked to be")
     return faults
+
+
+def _is_forgotten(stream: Stream) -> bool:
+    """Return whether a stream is ahead of its projection, and no mark tells the projector so."""
+    return stream.projected < stream.head and not stream.marked
 
 
 async def _counted(part: Range, report: Report) -> AsyncIterator[list[Any]]:

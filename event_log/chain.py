@@ -20,19 +20,23 @@ from event_log.long_texts import DATA
 GENESIS: Final = "0" * 64
 """The hash before the first event."""
 
+_TIME: Final = slice(-len("YYYY-MM-DDTHH:MM:SS.ssssssZ"), None)
+"""Where the time stands in a link's line; such texts are ordered as their times."""
+
 _SCAN: Final = r"""
     -- Events in order, as `Link`s with what a replay needs beside.
     SELECT e.user_id, e.position,
            e.position || E'\n' || coalesce(e.task_id::text, '') || E'\n' || e.version || E'\n' || e.event_id || E'\n'
            || e.type || E'\n' || e.schema_version || E'\n'
-           || to_char(e.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS line,
+           || coalesce(to_char(e.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'no time') AS line,
            e.metadata::text AS metadata, {data}, encode(e.erased_digest, 'hex') AS erased_digest,
-           encode(e.hash, 'hex') AS hash, e.type, e.task_id, e.version, e.schema_version, e.recorded_at
+           encode(e.hash, 'hex') AS hash, e.type, e.task_id, e.version, e.schema_version,
+           greatest('0002-01-01Z', least(e.recorded_at, '9998-12-31Z')) AS recorded_at -- as Python's calendar ends
     FROM tasklog.events e WHERE {where} ORDER BY e.user_id, e.position
 """
 
-SCAN_RANGE: Final = _SCAN.format(data=DATA, where="e.user_id > $1 AND e.user_id <= $2")
-"""The events of all users behind $1 up to $2."""
+SCAN_RANGE: Final = _SCAN.format(data=DATA, where="e.user_id >= $1 AND e.user_id <= $2")
+"""The events of all users from $1 to $2."""
 
 SCAN_USER: Final = _SCAN.format(data=DATA, where="e.user_id = $1")
 """The events of one user."""
@@ -51,12 +55,23 @@ class Link(NamedTuple):
     type: str
 
 
+class Head(NamedTuple):
+    """The position, hash and time of a stream's last event."""
+
+    position: int = 0
+    hash: str = GENESIS
+    recorded_at: str = ""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    """The first position of a user's stream, or of its projection, that is not as it was written."""
+    """The first position of a user's stream, or of its projection, that is not as it was written.
 
-    user_id: str
-    position: int
+    A fault of the schema has neither user nor position.
+    """
+
+    user_id: str | None
+    position: int | None
     reason: str
 
 
@@ -65,26 +80,29 @@ class Chain:
     """Checks links that come in order of user and position; `faults` holds the first of each user."""
 
     faults: dict[str, Fault] = field(default_factory=dict)
-    heads: dict[str, tuple[int, str]] = field(default_factory=dict)
+    heads: dict[str, Head] = field(default_factory=dict)
     anchors: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     _textless: dict[str, list[int]] = field(default_factory=dict)
 
     def feed(self, links: Iterable[Link]) -> None:
         """Check further links, or plain tuples like them."""
-        user, position, digest = "", 0, GENESIS
+        user, (position, digest, time) = None, Head()
         for link in links:
             if link[0] != user:
-                if user:
-                    self.heads[user] = (position, digest)
+                if user is not None:
+                    self.heads[user] = Head(position, digest, time)
                 user = link[0]
-                position, digest = self.heads.get(user, (0, GENESIS))
+                position, digest, time = self.heads.get(user, Head())
             if user in self.faults:
                 self._look_behind_fault(link)
                 continue
+            before, time = time, link[2][_TIME]
             digest = self._check(link, position, digest)
             position = link[1]
-        if user:
-            self.heads[user] = (position, digest)
+            if time < before:
+                self.fault(user, position, f"the time runs back, from {before} to {time}")
+        if user is not None:
+            self.heads[user] = Head(position, digest, time)
 
     def _check(self, link: Link, before: int, digest: str) -> str:
         user, position, line, metadata, data, erased_digest, stored, kind = link
@@ -121,20 +139,23 @@ class Chain:
     def fault(self, user_id: str, position: int, reason: str) -> None:
         """Note a user's fault; only the one at the lowest position counts."""
         known = self.faults.get(user_id)
-        if known is None or position < known.position:
+        if known is None or known.position is None or position < known.position:
             self.faults[user_id] = Fault(user_id=user_id, position=position, reason=reason)
 
-    def finish(self, user_id: str, head: tuple[int, str] | None = None) -> None:
+    def finish(self, user_id: str, head: Head | None = None) -> None:
         """Check what only shows at a stream's end: its recorded head, a cut tail, erasures that nobody recorded."""
-        position, digest = self.heads.pop(user_id, (0, GENESIS))
+        last = self.heads.pop(user_id, Head())
+        position = last.position
         if unrecorded := self._textless.pop(user_id, []):
             self.fault(user_id, unrecorded[0], "the text was removed without an erasure being recorded")
-        if head is None:
-            head = (position, digest)
-        if head[0] != position:
-            self.fault(user_id, min(position, head[0]) + 1, f"the stream ends at {position}, its head is {head[0]}")
-        elif head != (position, digest):
+        head = head or last
+        if head.position != position:
+            start = min(position, head.position) + 1
+            self.fault(user_id, start, f"the stream ends at {position}, its head is {head.position}")
+        elif head.hash != last.hash:
             self.fault(user_id, position, "the stream's head does not have the hash of its last event")
+        elif head.recorded_at != last.recorded_at:
+            self.fault(user_id, position, f"the stream's head has the time {head.recorded_at}, not its last event's")
         for anchored in self.anchors.get(user_id, ()):
             if anchored > position:
                 self.fault(user_id, position + 1, f"the tail was cut: position {anchored} is anchored")

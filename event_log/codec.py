@@ -48,6 +48,11 @@ _ERASED: Final[Mapping[str, TaskEvent]] = {
 }
 
 
+_KNOWN: Final = {(STREAM_ERASED, 1)} | {
+    (name, version) for name, newest in _SCHEMA_VERSIONS.items() for version in range(1, newest + 1)
+}
+
+
 class UnreadableEventError(Exception):
     """A stored event that this code cannot read."""
 
@@ -55,6 +60,11 @@ class UnreadableEventError(Exception):
 def canonical_json(value: object) -> str:
     """JSON with sorted keys and no white space: the text that is stored and hashed."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def is_known(name: str, schema_version: int) -> bool:
+    """Return whether this code knows such an event."""
+    return (name, schema_version) in _KNOWN
 
 
 def encode(event: TaskEvent) -> tuple[str, int, str]:

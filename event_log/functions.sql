@@ -158,6 +158,17 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     WHERE k.recorded_at > now() - interval '24 hours'
 $$;
 
+-- The idempotency keys, without the keys themselves, whose event is not in the ledger; of a user, or of all for null.
+CREATE OR REPLACE FUNCTION tasklog.keys_without_event(owner text)
+RETURNS TABLE (user_id text, task_id bigint, version integer)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT DISTINCT ON (k.user_id) k.user_id, k.task_id, k.version FROM tasklog.idempotency_keys k
+    WHERE (owner IS NULL OR k.user_id = owner) AND NOT EXISTS (
+        SELECT FROM tasklog.events e
+        WHERE e.user_id = k.user_id AND e.task_id = k.task_id AND e.version = k.version)
+    ORDER BY k.user_id, k.task_id LIMIT 1000
+$$;
+
 -- Lock a user's head and return it with the time of the next event, which never runs backwards; no row
 -- when somebody else has it and `wait` is false. A stream that does not exist yet is locked by its name.
 CREATE OR REPLACE FUNCTION tasklog.take_head(owner text, wait boolean) RETURNS SETOF tasklog.streams

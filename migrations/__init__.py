@@ -16,11 +16,16 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from event_log.tables import metadata
+from read_model import tables as read_model
+from runtime.catalog import PLAIN_NAMES, catalog
 from runtime.database_url import Address, address, refusal
 from runtime.schema import FUNCTIONS, RIGHTS, schema_version
 from runtime.settings import Pooler, SettingsError
 
 _ONE_AT_A_TIME = 7_461_636_531
+assert read_model.tasks.metadata is metadata  # imported for its tables, which are part of the same schema
+_TABLES = {table.name for table in metadata.tables.values()} | {"task_ids", "alembic_version"}
 _DROP_FUNCTIONS = """
     -- A function cannot be replaced by one that returns something else.
     DO $$ DECLARE f regprocedure; BEGIN
@@ -69,6 +74,8 @@ async def _upgrade(where: Address, service_urls: Sequence[str]) -> None:
         await driver.execute(f"COMMENT ON SCHEMA tasklog IS '{schema_version()}'")
         for service_url in service_urls:
             await _set_password(driver, service_url)
+        await driver.execute(f"SET LOCAL {PLAIN_NAMES}")
+        await driver.execute(await catalog(driver, _TABLES))
 
 
 async def _downgrade(where: Address) -> None:

@@ -35,8 +35,10 @@ GRANT SELECT ON tasklog.events, tasklog.streams TO tasklog_projector;
 GRANT EXECUTE ON FUNCTION tasklog.most_bytes(json) TO tasklog_projector;
 GRANT UPDATE (unprojected_since) ON tasklog.streams TO tasklog_projector;
 GRANT SELECT, INSERT, UPDATE, DELETE ON tasklog.tasks, tasklog.checkpoints TO tasklog_projector;
--- It also forgets idempotency keys by their age.
+-- It also forgets idempotency keys by their age, and finds those that no event accounts for.
 GRANT SELECT (recorded_at), DELETE ON tasklog.idempotency_keys TO tasklog_projector;
+GRANT EXECUTE ON FUNCTION tasklog.keys_without_event(text) TO tasklog_projector;
+GRANT SELECT ON SEQUENCE tasklog.task_ids TO tasklog_projector;
 
 -- Erasure changes events, by one function that records that it did.
 GRANT EXECUTE ON FUNCTION tasklog.erase(text, text, text) TO tasklog_eraser;

@@ -73,13 +73,13 @@ async def mark(database: Database, user_id: str | None = None) -> int:
         UnavailableError: the database went away.
     """
     await database.fetch(ENROL_ALL, user_id)
-    total, behind = 0, ""
+    total, first = 0, ""
     while True:
-        ((marked, last),) = await database.fetch(MARK_REBUILD, user_id, behind, _MARKED_AT_ONCE)
+        ((marked, last),) = await database.fetch(MARK_REBUILD, user_id, first, _MARKED_AT_ONCE)
         if not marked:
             break
-        await database.fetch(AWAKEN, user_id, behind, last)
-        total, behind = total + marked, last
+        await database.fetch(AWAKEN, user_id, first, last)
+        total, first = total + marked, last + "\x01"  # the very next text: no text of Postgres holds a NUL
     if user_id is not None and not total:
         raise NoStreamError(user_id)
     return total

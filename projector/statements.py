@@ -56,10 +56,17 @@ _LEFT_OUT: Final = f"CASE WHEN octet_length(t.body) > {SHORT_BYTES} THEN 2 * oct
 """A column of a query over rows `t`: how many bytes the texts of a long row take, which were left out."""
 
 
+def _column(name: str) -> str:
+    """Return the column of a row `t`; of a time that Python's calendar does not have, the nearest it has."""
+    if COLUMNS[name] == "timestamptz":
+        return f"greatest('0002-01-01Z', least(t.{name}, '9998-12-31Z')) AS {name}"
+    return f"t.{name}"
+
+
 def _if_short(name: str) -> str:
     """The column of a row `t`; null for a text of a long row."""
     if COLUMNS[name] != "text" or name == "user_id":
-        return f"t.{name}"
+        return _column(name)
     return f"CASE WHEN octet_length(t.body) <= {SHORT_BYTES} THEN t.{name} END AS {name}"
 
 
@@ -71,7 +78,7 @@ TOUCHED: Final = f"""
 
 WHOLE_ROWS: Final = f"""
     -- The rows of the tasks $2 of users $1, with all columns.
-    SELECT {", ".join(f"t.{name}" for name in COLUMNS)}
+    SELECT {", ".join(map(_column, COLUMNS))}
     FROM unnest($1::text[], $2::bigint[]) AS touched (user_id, id) JOIN tasklog.tasks t USING (user_id, id)
 """
 
@@ -117,8 +124,8 @@ UNMARK: Final = """
 
 ENROL_ALL: Final = """
     -- A checkpoint at the beginning for whoever has lost it, or has rows without any stream: $1, or all for null.
-    INSERT INTO tasklog.checkpoints (user_id, position, rebuild)
-    SELECT user_id, 0, true FROM (
+    INSERT INTO tasklog.checkpoints (user_id, position, rebuild, mended_at)
+    SELECT user_id, 0, true, clock_timestamp() FROM (
         SELECT s.user_id FROM tasklog.streams s WHERE ($1::text IS NULL OR s.user_id = $1)
         UNION SELECT t.user_id FROM tasklog.tasks t WHERE ($1::text IS NULL OR t.user_id = $1)
     ) AS users
@@ -128,9 +135,9 @@ ENROL_ALL: Final = """
 """
 
 MARK_REBUILD: Final = """
-    -- The next $3 users behind $2, or user $1 alone, are to be rebuilt; how many they are and who is the last.
+    -- The next $3 users from $2 on, or user $1 alone, are to be rebuilt; how many they are and who is the last.
     WITH next AS (
-        SELECT user_id FROM tasklog.checkpoints WHERE user_id > $2 AND ($1::text IS NULL OR user_id = $1)
+        SELECT user_id FROM tasklog.checkpoints WHERE user_id >= $2 AND ($1::text IS NULL OR user_id = $1)
         ORDER BY user_id LIMIT $3 FOR UPDATE
     ), marked AS (
         UPDATE tasklog.checkpoints c SET rebuild = true FROM next WHERE c.user_id = next.user_id
@@ -138,12 +145,12 @@ MARK_REBUILD: Final = """
 """
 
 AWAKEN: Final = """
-    -- Streams ahead of their checkpoint, of the users behind $2 up to $3, or of user $1 alone, are work for the
+    -- Streams ahead of their checkpoint, of the users from $2 to $3, or of user $1 alone, are work for the
     -- projector again. A transaction of its own: who erases has the head first and the checkpoint then, so nobody may
     -- hold a checkpoint and wait for a head. Heads are locked in the order in which an append locks them.
     WITH ahead AS (
         SELECT s.user_id FROM tasklog.streams s JOIN tasklog.checkpoints c USING (user_id)
-        WHERE s.user_id > $2 AND s.user_id <= $3 AND ($1::text IS NULL OR s.user_id = $1)
+        WHERE s.user_id >= $2 AND s.user_id <= $3 AND ($1::text IS NULL OR s.user_id = $1)
           AND s.unprojected_since IS NULL AND s.head > c.position
         ORDER BY s.user_id FOR UPDATE OF s
     )
@@ -188,6 +195,27 @@ REBUILT: Final = """
         position = least(c.position, coalesce((SELECT s.head FROM tasklog.streams s WHERE s.user_id = c.user_id), 0))
     FROM unnest($1::text[], $3::bigint[], $4::text[]) AS done (user_id, fault_position, fault_reason)
     WHERE c.user_id = done.user_id
+"""
+
+WAKE_FORGOTTEN: Final = """
+    -- Of the next $2 streams from user $1 on, those that are ahead of their checkpoint, or have lost it, though no mark
+    -- says so, are work for the projector again; the last user, and how many had to be marked. Whose head is locked is
+    -- marked by whoever holds it. The entity tags of lists change with mended_at: a lost checkpoint had one, maybe.
+    WITH next AS (
+        SELECT user_id FROM tasklog.streams WHERE user_id >= $1 ORDER BY user_id LIMIT $2
+    ), forgotten AS (
+        SELECT s.user_id
+        FROM next JOIN tasklog.streams s USING (user_id) LEFT JOIN tasklog.checkpoints c USING (user_id)
+        WHERE s.unprojected_since IS NULL AND s.head > coalesce(c.position, 0)
+        ORDER BY s.user_id FOR UPDATE OF s SKIP LOCKED
+    ), enrolled AS (
+        INSERT INTO tasklog.checkpoints (user_id, position, rebuild, mended_at)
+        SELECT user_id, 0, true, clock_timestamp() FROM forgotten ON CONFLICT (user_id) DO NOTHING
+    ), marked AS (
+        UPDATE tasklog.streams s SET unprojected_since = clock_timestamp()
+        FROM forgotten WHERE s.user_id = forgotten.user_id RETURNING s.user_id
+    ) SELECT (SELECT max(user_id) FROM next) AS last, (SELECT count(*) FROM next) AS looked_at,
+             (SELECT count(*) FROM marked) AS marked
 """
 
 GIVE_UP_REBUILD: Final = """

@@ -16,7 +16,7 @@ import structlog
 from projector.catch_up import catch_up
 from projector.jobs import Job, work_forever
 from projector.rebuild import Rebuilt, rebuild_batch
-from projector.statements import FORGET_KEYS
+from projector.statements import FORGET_KEYS, WAKE_FORGOTTEN
 from runtime.database import OPERATORS_SECONDS, Database, UnavailableError, open_database
 from runtime.settings import Settings
 from runtime.wakeup import cancelled, listen_forever, open_redis
@@ -26,6 +26,7 @@ SHORTEST_PAUSE: Final = 0.005
 LONGEST_PAUSE: Final = 0.02
 """Seconds between two runs."""
 KEYS_AT_ONCE: Final = 10_000
+STREAMS_AT_ONCE: Final = 1_000
 RETRY_SECONDS: Final = 10.0
 
 log = structlog.get_logger()
@@ -61,6 +62,7 @@ async def _main(settings: Settings, jobs: Sequence[Job]) -> None:
             beside = [
                 group.create_task(rebuild_when_idle(database, idle)),
                 group.create_task(forget_keys(database)),
+                group.create_task(wake_forgotten(database)),
             ]
             if redis is not None:
                 beside.append(group.create_task(listen_forever(redis, woken)))
@@ -93,6 +95,22 @@ async def forget_keys(database: Database) -> None:
         except UnavailableError as error:
             log.warning("old idempotency keys cannot be removed, which is tried again soon", error=str(error))
             await asyncio.sleep(RETRY_SECONDS)
+
+
+async def wake_forgotten(database: Database) -> None:
+    """Look through all streams, some at every sweep, for work whose mark was lost, and mark it again."""
+    first = ""
+    while True:
+        try:
+            ((last, looked_at, marked),) = await database.fetch(WAKE_FORGOTTEN, first, STREAMS_AT_ONCE)
+            first = last + "\x01" if looked_at == STREAMS_AT_ONCE else ""  # the very next text
+            if marked:
+                log.warning(
+                    "streams were ahead of their projection, yet not marked: they are projected now", streams=marked
+                )
+        except UnavailableError:
+            pass  # project_until says so
+        await asyncio.sleep(SWEEP_SECONDS)
 
 
 async def project_until(

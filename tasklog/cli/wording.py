@@ -44,6 +44,10 @@ def _job_line(job: Mapping[str, Any]) -> str:
 
 def fault_text(fault: Mapping[str, Any]) -> str:
     """A fault in one line."""
+    if fault["user_id"] is None:
+        return f"FAULT {fault['reason']}"
+    if fault["position"] is None:
+        return f"FAULT {fault['user_id']}: {fault['reason']}"
     return f"FAULT {fault['user_id']}, position {fault['position']}: {fault['reason']}"
 
 
@@ -55,7 +59,11 @@ def report_text(report: Mapping[str, Any]) -> str:
         checked += f" and {count(report['tasks'], 'task')}"
     if report["anchors"] is not None:
         checked += f" against {count(report['anchors'], 'anchor')}"
-    verdict = f"{count(len(faults), 'user')} with faults." if faults else "All is as it was written."
+    of_users = len({fault["user_id"] for fault in faults if fault["user_id"] is not None})
+    of_schema = sum(fault["user_id"] is None for fault in faults)
+    found = [f"{count(of_users, 'user')} with faults"] if of_users else []
+    found += [f"{count(of_schema, 'fault')} of the schema"] if of_schema else []
+    verdict = f"{' and '.join(found)}." if found else "All is as it was written."
     lines = [*map(fault_text, faults), f"Checked {checked} in {seconds:.1f} s. {verdict}"]
     return "\n".join([*lines, *behind_lines(report["behind"])])
 

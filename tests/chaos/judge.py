@@ -80,7 +80,7 @@ def _audit(world: World) -> Iterator[Violation]:
         async with open_database(settings, "owner") as database:
             report = await verify(database)
         return [
-            Violation("./run verify finds nothing", fault.user_id, f"{fault.position}: {fault.reason}")
+            Violation("./run verify finds nothing", fault.user_id or "the schema", f"{fault.position}: {fault.reason}")
             for fault in report.faults
             if fault.user_id not in world.parked
         ]

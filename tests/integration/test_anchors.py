@@ -22,7 +22,7 @@ from tests.integration.tampering import DELETE, EVENT, FORGED, Tampering, three_
 from tests.ledger import created, forget_projection
 
 HEAD = """
-    UPDATE tasklog.streams s SET head = e.position, hash = e.hash FROM tasklog.events e
+    UPDATE tasklog.streams s SET head = e.position, hash = e.hash, recorded_at = e.recorded_at FROM tasklog.events e
     WHERE s.user_id = 'bob' AND e.user_id = 'bob' AND e.position = {}
 """
 RELINK = """
@@ -120,5 +120,5 @@ async def _hash(owner: asyncpg.Connection, position: int) -> str:
     return str(digest.hex())
 
 
-def _places(faults: list[Fault]) -> list[tuple[str, int]]:
+def _places(faults: list[Fault]) -> list[tuple[str | None, int | None]]:
     return [(fault.user_id, fault.position) for fault in faults]

@@ -24,7 +24,9 @@ APPEND_BY_HAND = (
 )
 
 
-def by_hand(user: str, task: str, version: int, kind: str, data: str = "{}", schema: int = 1) -> str:
+def by_hand(  # noqa: PLR0913, PLR0917 - the columns of an event
+    user: str, task: str, version: int, kind: str, data: str = "{}", schema: int = 1
+) -> str:
     """Append an event whose hash fits, whatever sense it makes."""
     return APPEND_BY_HAND.format(user=user, task=task, version=version, kind=kind, data=data, schema=schema)
 
@@ -171,7 +173,7 @@ OF_THE_SCHEMA = {
     ),
     "rule streams.nothing": "CREATE RULE nothing AS ON DELETE TO tasklog.streams DO INSTEAD NOTHING",
     "index tasks.tasks_by_title": "DROP INDEX tasklog.tasks_by_title",
-    "index tasks.one_title": "CREATE UNIQUE INDEX one_title ON tasklog.tasks (title_key)",
+    "index tasks.one_title": "CREATE UNIQUE INDEX one_title ON tasklog.tasks (user_id, title, id)",
     "constraint events.events_task_version_key": ("ALTER TABLE tasklog.events DROP CONSTRAINT events_task_version_key"),
     "constraint tasks.short": "ALTER TABLE tasklog.tasks ADD CONSTRAINT short CHECK (length(title) < 500) NOT VALID",
     "column events.hash": "ALTER TABLE tasklog.events ALTER COLUMN hash DROP NOT NULL",

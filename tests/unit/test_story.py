@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from event_log.story import Story, TaskIds
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from domain.events import Recorded
 from domain.evolve import evolve
 from domain.task import NoTask, TaskState
 from event_log.codec import encode
+from event_log.story import Story, TaskIds
 
 NOW = datetime.now(UTC)
 COMMANDS = [

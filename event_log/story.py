@@ -1,0 +1,119 @@
+"""The story of a stream: whether its events could have happened at all, whatever their hashes say.
+
+A chain of hashes proves that events are as they were written. It does not prove that they could have happened: after
+a fail-over that lost events, or an import, a task may be reopened that was never completed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final, TypeAlias
+
+from event_log.chain import Fault
+from event_log.codec import STREAM_ERASED, is_known
+
+LARGEST_TASK_ID: Final = 2**53 - 1
+"""The largest id that every JSON parser reads as it was written."""
+
+_PAGE_BITS: Final = 10
+
+StoryEvent: TypeAlias = tuple[str, int, int | None, int, str, int]
+"""User, position, task, version, type and schema version of an event."""
+
+
+class _Standing(Enum):
+    ABSENT = "does not exist"
+    PENDING = "is pending"
+    COMPLETED = "is completed"
+    DELETED = "was deleted"
+
+
+_NEXT: Final[Mapping[tuple[str, _Standing], _Standing]] = {
+    ("task.created", _Standing.ABSENT): _Standing.PENDING,
+    ("task.edited", _Standing.PENDING): _Standing.PENDING,
+    ("task.edited", _Standing.COMPLETED): _Standing.COMPLETED,
+    ("task.completed", _Standing.PENDING): _Standing.COMPLETED,
+    ("task.reopened", _Standing.COMPLETED): _Standing.PENDING,
+    ("task.deleted", _Standing.PENDING): _Standing.DELETED,
+    ("task.deleted", _Standing.COMPLETED): _Standing.DELETED,
+    (STREAM_ERASED, _Standing.ABSENT): _Standing.ABSENT,
+}
+"""What a task is after an event; `decide` leads to no other pair. An erasure happens to the stream, to no task."""
+
+_NEW: Final = (0, _Standing.ABSENT)
+
+
+class TaskIds:
+    """A set of task ids: a bit for each, so that those of millions of tasks fit into memory."""
+
+    def __init__(self) -> None:
+        self.highest = 0
+        self._pages: defaultdict[int, int] = defaultdict(int)
+
+    def take(self, task_id: int) -> bool:
+        """Add an id; return False if it was taken before."""
+        page, bit = task_id >> _PAGE_BITS, 1 << (task_id & (1 << _PAGE_BITS) - 1)
+        if self._pages[page] & bit:
+            return False
+        self._pages[page] |= bit
+        self.highest = max(self.highest, task_id)
+        return True
+
+
+@dataclass(kw_only=True, slots=True)
+class Story:
+    """Checks events that come in order of user and position; `faults` holds the first of each user."""
+
+    faults: dict[str, Fault] = field(default_factory=dict)
+    task_ids: TaskIds = field(default_factory=TaskIds)
+    _user: str | None = None
+    _tasks: dict[int | None, tuple[int, _Standing]] = field(default_factory=dict)
+
+    def feed(self, events: Iterable[StoryEvent]) -> None:
+        """Check further events."""
+        user, tasks = self._user, self._tasks
+        for user_id, position, task_id, version, kind, schema_version in events:
+            if user_id != user:
+                self._user, user = user_id, user_id
+                tasks.clear()
+            before, standing = tasks.get(task_id, _NEW)
+            after = _NEXT.get((kind, standing))
+            if (
+                after is None
+                or version != before + 1
+                or (task_id is None) is not (kind == STREAM_ERASED)
+                or not is_known(kind, schema_version)
+            ):
+                self._fault(user_id, position, _reason(task_id, version, kind, schema_version, (before, standing)))
+            elif standing is _Standing.ABSENT and task_id is not None:
+                self._begin(user_id, position, task_id)
+            tasks[task_id] = (version, after or standing)
+
+    def take_faults(self) -> dict[str, Fault]:
+        """Return the faults of the users so far, and forget them."""
+        faults, self.faults = self.faults, {}
+        return faults
+
+    def _begin(self, user_id: str, position: int, task_id: int) -> None:
+        if not 0 < task_id <= LARGEST_TASK_ID:
+            self._fault(user_id, position, f"the task's id {task_id} is not between 1 and 2^53 - 1")
+        elif not self.task_ids.take(task_id):
+            self._fault(user_id, position, f"task {task_id} is created, but another user's events have its id")
+
+    def _fault(self, user_id: str, position: int, reason: str) -> None:
+        self.faults.setdefault(user_id, Fault(user_id=user_id, position=position, reason=reason))
+
+
+def _reason(task_id: int | None, version: int, kind: str, schema_version: int, known: tuple[int, _Standing]) -> str:
+    """Say why an event cannot have happened."""
+    before, standing = known
+    if not is_known(kind, schema_version):
+        return f"no event {kind!r} with schema version {schema_version} is known"
+    if (task_id is None) is not (kind == STREAM_ERASED):
+        return f"{kind} must {'have no' if kind == STREAM_ERASED else 'have a'} task"
+    if version != before + 1:
+        return f"{kind} has version {version}, but the one before it has {before}"
+    return f"{kind} cannot happen: task {task_id} {standing.value}"
