@@ -15,8 +15,8 @@ from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
 from edge.problems import ProblemError
+from runtime.redis_client import Outage, cancelled, open_redis
 from runtime.settings import Settings, SettingsError
-from runtime.wakeup import Outage, cancelled, open_redis
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -19,8 +19,8 @@ from redis.exceptions import RedisError
 from event_log.read import NoStreamError
 from projector.job_states import JobState, shown
 from runtime.database import Database, UnavailableError
+from runtime.redis_client import Outage, redis_pool
 from runtime.settings import Settings
-from runtime.wakeup import Outage, redis_pool
 
 QUEUE: Final = "tasklog:jobs"
 _LONGEST_DELAY: Final = 5.0

@@ -18,8 +18,9 @@ from projector.jobs import Job, work_forever
 from projector.rebuild import Rebuilt, rebuild_batch
 from projector.statements import FORGET_KEYS, WAKE_FORGOTTEN
 from runtime.database import OPERATORS_SECONDS, Database, UnavailableError, open_database
+from runtime.redis_client import cancelled, open_redis
 from runtime.settings import Settings
-from runtime.wakeup import cancelled, listen_forever, open_redis
+from runtime.wakeup import listen_forever
 
 SWEEP_SECONDS: Final = 1.0
 SHORTEST_PAUSE: Final = 0.005

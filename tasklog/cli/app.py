@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from runtime.settings import VERSION, SettingsError, load_settings
-from tasklog.cli import audit, ledger
+from tasklog.cli import audit, healthcheck, ledger
 from tasklog.cli.conventions import ExitCode, fail, stdout_errors, tell
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ app = typer.Typer(
 )
 app.add_typer(audit.app)
 app.add_typer(ledger.app)
+app.add_typer(healthcheck.app)
 
 
 def main() -> None:

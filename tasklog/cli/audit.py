@@ -195,7 +195,7 @@ def _jobs(settings: Settings) -> list[Mapping[str, Any]] | None:
     from redis.exceptions import RedisError
 
     from projector.job_states import job_states
-    from runtime.wakeup import open_redis
+    from runtime.redis_client import open_redis
 
     async def read() -> list[Mapping[str, Any]] | None:
         async with open_redis(settings) as redis:

@@ -25,8 +25,8 @@ from projector.catch_up import catch_up
 from projector.job_states import STATES, JobState, Meter, forget_old, job_states, shown
 from projector.jobs import Job, QueueError, _coroutine, enqueue, make_worker, work_forever
 from runtime.database import Database
+from runtime.redis_client import cancelled
 from runtime.settings import Settings
-from runtime.wakeup import cancelled
 from tests.ledger import Life, tasks_copy, within
 from tests.servers import RunningService, eventually_async
 

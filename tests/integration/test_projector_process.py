@@ -23,8 +23,8 @@ from projector.job_states import Meter, job_states
 from projector.jobs import Job, enqueue
 from projector.worker import forget_keys
 from runtime.database import Database, open_database
+from runtime.redis_client import cancelled
 from runtime.settings import Settings
-from runtime.wakeup import cancelled
 from tests.ledger import created, within
 from tests.servers import eventually_async
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from runtime.redis_client import redis_pool
 from runtime.settings import Settings, SettingsError, load_settings
-from runtime.wakeup import redis_pool
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = (ROOT / ".env.example").read_text()

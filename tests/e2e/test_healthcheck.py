@@ -1,0 +1,40 @@
+"""The health checks of compose.yaml's containers, as a container runtime runs them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from tests.servers import Database, RunningService, free_port
+
+BEHIND = "UPDATE tasklog.streams SET unprojected_since = now() - interval '31 s' WHERE user_id = 'slow'"
+STREAM = """
+    INSERT INTO tasklog.streams (user_id, head, hash, recorded_at) VALUES ('slow', 1, '', now())
+"""
+
+
+def check(what: str, **env: str) -> tuple[int, str]:
+    """The exit code of a check, and what it said."""
+    kept = {name: value for name, value in os.environ.items() if not name.endswith("_URL")}
+    command = [sys.executable, "-m", "tasklog", "healthcheck", what]
+    done = subprocess.run(command, env=kept | env, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, (done.stdout + done.stderr).strip()
+
+
+def test_an_api_is_healthy_while_it_answers(shared_service: RunningService) -> None:
+    port = shared_service.url.rpartition(":")[2]
+    assert check("api", API_PORT=port) == (0, "healthy")
+    closed = str(free_port())
+    assert check("api", API_PORT=closed) == (1, f"/health on port {closed} gives no answer (ConnectionRefusedError).")
+
+
+def test_the_projector_is_healthy_while_no_event_waits_long(database: Database) -> None:
+    assert check("projector", PROJECTOR_DATABASE_URL=database.projector) == (0, "healthy")
+    database.execute(STREAM)
+    database.execute(BEHIND)
+    code, said = check("projector", PROJECTOR_DATABASE_URL=database.projector)
+    assert (code, said) == (1, "An event has waited for more than 30 s for its projection.")
+    nowhere = f"postgresql://nobody@127.0.0.1:{free_port()}/tasklog"
+    code, said = check("projector", PROJECTOR_DATABASE_URL=nowhere)
+    assert (code, said.startswith("The database of PROJECTOR_DATABASE_URL cannot be used")) == (1, True)
