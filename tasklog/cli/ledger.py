@@ -160,13 +160,9 @@ async def _export(database: Database, user: str | None, out: str) -> int:
 
 
 async def _erase(database: Database, user: str, request: str) -> int:
-    from event_log.read import NoStreamError
+    from event_log.erase import erase as erase_text
 
-    actor = f"operator {_login()}"
-    position: int | None = (await database.fetch("SELECT tasklog.erase($1, $2, $3)", user, actor, request))[0][0]
-    if position is None:
-        raise NoStreamError(user)
-    return position
+    return await erase_text(database, user, actor=f"operator {_login()}", request_id=request)
 
 
 def _login() -> str:
@@ -178,11 +174,7 @@ def _login() -> str:
 
 
 async def _vacuum(database: Database) -> bool:
-    """Let Postgres give the old rows' space free, to be written over; False where the login may not."""
-    may = "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = 'tasklog.events'::regclass"
+    from event_log.erase import vacuum
+
     async with database.pool.acquire() as connection:
-        if not await connection.fetchval(may):
-            return False
-        for table in ("tasklog.events", "tasklog.tasks", "tasklog.checkpoints", "tasklog.idempotency_keys"):
-            await connection.execute(f"VACUUM {table}")
-    return True
+        return await vacuum(connection)
