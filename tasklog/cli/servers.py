@@ -90,14 +90,15 @@ def _embedded_database(settings: Settings) -> Iterator[object]:
 def _embedded_redis(settings: Settings) -> object:
     from pydantic import SecretStr
 
-    from tasklog.embedded.data_dir import open_data_dir, socket_dir
+    from tasklog.embedded.data_dir import known_socket_dir, open_data_dir
     from tasklog.embedded.valkey import Valkey
 
     with suppress(OSError, SettingsError):  # the database may be elsewhere, and what is here not ours
         if settings.data_dir.exists():
             data_dir = open_data_dir(settings.data_dir)
-            valkey = Valkey(data_dir, socket_dir(data_dir))
-            return SecretStr(valkey.url) if valkey.answers() else None
+            sockets = known_socket_dir(data_dir)
+            if sockets is not None and (valkey := Valkey(data_dir, sockets)).answers():
+                return SecretStr(valkey.url)
     return None
 
 

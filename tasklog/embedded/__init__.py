@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tasklog.embedded.data_dir import locked, open_data_dir, socket_dir
+from tasklog.embedded.data_dir import locked, open_data_dir, running_socket_dir, socket_dir
 from tasklog.embedded.postgres import Postgres
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ SERVICE_ROLES = {
 def embedded_postgres(directory: Path) -> Iterator[Postgres]:
     """Yield the Postgres of a DATA_DIR: the one that runs, else one started for as long as the context lasts."""
     data_dir = open_data_dir(directory)
-    postgres = Postgres(data_dir, socket_dir(data_dir))
     with locked(data_dir) as ours:
+        postgres = Postgres(data_dir, socket_dir(data_dir) if ours else running_socket_dir(data_dir))
         if not ours:
             postgres.wait_until_ready()
             yield postgres

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from runtime.settings import SettingsError
 from tasklog.embedded.child import spawn
+from tasklog.embedded.listening import is_listened_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,26 +57,60 @@ def make_cluster(cluster: Path, programs: Path, version: int, run_as: RunAs, own
     unfinished.rename(cluster)
 
 
+def hold(cluster: Path) -> int:
+    """Lock the cluster for this process, and return the lock's file descriptor: two DATA_DIRs may link to one cluster.
+
+    Raises:
+        SettingsError: another process holds it.
+    """
+    descriptor = os.open(cluster, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        message = f"Another process runs the Postgres in {cluster.resolve()}: stop it, or set another DATA_DIR."
+        raise SettingsError(message) from None
+    return descriptor
+
+
 def retire_old_server(cluster: Path, pause: Callable[[float], object]) -> None:
     """See to it that what an earlier server left in `postmaster.pid` does not stop the next one.
 
-    A server still running is an orphan, because this process holds the lock of the directory: it is stopped.
-    If another process has the number by now, Postgres would take that for a server: the number becomes one that
-    no process has, and the rest stays, by which Postgres sees whether the old server's memory is still in use.
+    A server of this very cluster that still runs is an orphan, because this process holds its lock: it is stopped.
+    Any other process is left alone; its number stands there by chance, or came with a copy. Postgres would take it for
+    a server: the number becomes one that no process has, and the rest stays, by which Postgres sees whether the old
+    server's memory is still in use.
+
+    Raises:
+        SettingsError: the orphan does not end.
     """
     file = cluster / "postmaster.pid"
     try:
-        number, rest = file.read_text().split("\n", 1)
+        number, rest = file.read_text(errors="surrogateescape").split("\n", 1)
         process = int(number)
     except (FileNotFoundError, ValueError):
         return
     deadline = time.monotonic() + _ORPHAN_SECONDS
-    while str(cluster) in _command_of(process) and time.monotonic() < deadline:
+    while _is_server_of(cluster, process):
+        if time.monotonic() > deadline:
+            raise SettingsError(f"An earlier Postgres (process {process}) still works in {cluster}: end it first.")
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGQUIT)
         pause(0.05)
     if file.exists():
-        file.write_text(f"{_DEAD_PROCESS}\n{rest}")
+        file.write_text(f"{_DEAD_PROCESS}\n{rest}", errors="surrogateescape")
+
+
+def clear_socket(file: Path) -> None:
+    """Remove the socket that a killed server left, and its lock, whose process number may be another's by now.
+
+    Raises:
+        SettingsError: a server listens there, which nobody may take its socket from.
+    """
+    if is_listened_at(file):
+        raise SettingsError(f"Another server answers at {file}: stop it, or set another DATA_DIR.")
+    for left in (file, file.with_name(f"{file.name}.lock")):
+        left.unlink(missing_ok=True)
 
 
 def plain_environment() -> dict[str, str]:
@@ -82,10 +118,14 @@ def plain_environment() -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
 
 
-def _command_of(process: int) -> str:
+def _is_server_of(cluster: Path, process: int) -> bool:
+    """Whether a process is a Postgres of this very directory, in which it works, whatever path it was started with."""
     if sys.platform == "linux":
         with suppress(OSError):
-            return Path(f"/proc/{process}/cmdline").read_bytes().decode(errors="replace")
-        return ""
+            of_process = Path(f"/proc/{process}")
+            program = (of_process / "cmdline").read_bytes().split(b"\0", 1)[0]
+            return program.rpartition(b"/")[2] == b"postgres" and (of_process / "cwd").samefile(cluster)
+        return False
     command = ["/bin/ps", "-ww", "-o", "command=", "-p", str(process)]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603 - a fixed one
+    found = subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603 - a fixed one
+    return f"/postgres -D {cluster} -c " in found

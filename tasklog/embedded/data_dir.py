@@ -8,6 +8,7 @@ import re
 import secrets
 import stat
 import tempfile
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _LONGEST_SOCKET_DIR = 80
 # Drivers disagree on percent-encoded socket paths, so only paths that need no encoding are used.
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
+_PATIENCE = 10
+"""Seconds in which the process that holds the lock makes its sockets."""
 
 
 def open_data_dir(path: Path) -> Path:
@@ -35,42 +38,102 @@ def open_data_dir(path: Path) -> Path:
         ) from error
 
 
+def name_of(data_dir: Path) -> bytes:
+    """Return what names this directory and no copy of it: its device, its inode and its path."""
+    found = data_dir.stat()
+    return f"{found.st_dev}:{found.st_ino} ".encode() + os.fsencode(data_dir)
+
+
+def check_name(data_dir: Path, name: bytes) -> None:
+    """Refuse a directory that was moved or replaced since it had this name.
+
+    Raises:
+        SettingsError: it is another one.
+    """
+    with suppress(OSError):
+        if name_of(data_dir) == name:
+            return
+    raise SettingsError(
+        f"{data_dir} is no longer the directory that this process began with: stop the process, and start it anew."
+    )
+
+
 @contextmanager
 def locked(data_dir: Path) -> Iterator[bool]:
     """Yield whether this process is now the only one that may start servers here; no process waits.
 
     The lock ends with the process, also when that is killed.
     """
-    with (data_dir / "lock").open("a+") as file:
+    with (data_dir / "lock").open("ab+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             yield False
             return
         file.truncate(0)
-        file.write(f"{os.getpid()}\n")
+        file.write(b"%d\n%s\n" % (os.getpid(), name_of(data_dir)))
         file.flush()
         yield True
 
 
 def lock_holder(data_dir: Path) -> str:
-    """Return the process id in the lock file, for messages."""
-    return (data_dir / "lock").read_text().strip() or "unknown"
+    """Return the id of the process that holds the lock, for messages.
+
+    Raises:
+        SettingsError: it took the lock of a directory that had another name, which was moved here or hard-linked.
+    """
+    number, _, name = (data_dir / "lock").read_bytes().rstrip(b"\n").partition(b"\n")
+    holder = number.decode(errors="replace") or "unknown"
+    if name and name != name_of(data_dir):
+        other = os.fsdecode(name.partition(b" ")[2])
+        raise SettingsError(f"Process {holder} runs on {data_dir}, which it knows as {other}: stop that process first.")
+    return holder
 
 
 def socket_dir(data_dir: Path) -> Path:
-    """Return a private directory, short enough for sockets: in DATA_DIR, else a temporary one that DATA_DIR names."""
-    inside = data_dir / "sockets"
-    if _fits(inside):
+    """Return a private directory, short enough for sockets; made if need be, so call it under the lock.
+
+    It is in DATA_DIR, else a temporary one that DATA_DIR names, and that names DATA_DIR: a copy has one of its own.
+    """
+    if (inside := _inside(data_dir)) is not None:
         inside.mkdir(mode=0o700, exist_ok=True)
         return inside
-    note = data_dir / "sockets.path"
-    if note.exists() and _is_private(known := Path(note.read_text().strip())):
+    if (known := known_socket_dir(data_dir)) is not None:
         return known
     base = Path(tempfile.gettempdir())
     made = Path(tempfile.mkdtemp(prefix="tasklog-", dir=base if _fits(base / "tasklog-xxxxxxxx") else "/tmp"))  # noqa: S108 - private
-    note.write_text(f"{made}\n")
+    (made / "data_dir").write_bytes(name_of(data_dir))
+    (data_dir / "sockets.path").write_text(f"{made}\n")
     return made
+
+
+def known_socket_dir(data_dir: Path) -> Path | None:
+    """Return the directory of this DATA_DIR's sockets; None if there is none, or what is noted is another's."""
+    if (inside := _inside(data_dir)) is not None:
+        return inside if inside.is_dir() else None
+    with suppress(OSError, ValueError):
+        known = Path((data_dir / "sockets.path").read_text().strip())
+        if _is_private(known) and (known / "data_dir").read_bytes() == name_of(data_dir):
+            return known
+    return None
+
+
+def running_socket_dir(data_dir: Path) -> Path:
+    """Return the socket directory of the process that holds the lock, which may be about to make it.
+
+    Raises:
+        SettingsError: that process runs on a directory of another name, or there are no sockets of it.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        holder = lock_holder(data_dir)
+        if (known := known_socket_dir(data_dir)) is not None:
+            return known
+        if time.monotonic() > deadline:
+            raise SettingsError(
+                f"Process {holder} runs on {data_dir}, but has no sockets there: stop it, and try again."
+            )
+        time.sleep(0.02)
 
 
 def read_secret(data_dir: Path) -> str | None:
@@ -100,6 +163,12 @@ def make_secret(data_dir: Path) -> str:
         with suppress(FileExistsError):
             (data_dir / "secret").hardlink_to(file.name)
     return read_secret(data_dir) or make_secret(data_dir)  # again where somebody has deleted it since
+
+
+def _inside(data_dir: Path) -> Path | None:
+    """Return the place for sockets in DATA_DIR; None if its path does not fit, or a link leads out of DATA_DIR."""
+    inside = data_dir / "sockets"
+    return inside if _fits(inside) and not inside.is_symlink() else None
 
 
 def _fits(path: Path) -> bool:

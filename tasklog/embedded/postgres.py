@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -13,7 +15,8 @@ from runtime.schema import INSTALLED
 from runtime.settings import SettingsError
 from tasklog.embedded.binaries import find_postgres
 from tasklog.embedded.child import end, spawn
-from tasklog.embedded.cluster import make_cluster, plain_environment, retire_old_server, version_of
+from tasklog.embedded.cluster import clear_socket, hold, make_cluster, plain_environment, retire_old_server, version_of
+from tasklog.embedded.data_dir import check_name, name_of
 from tasklog.embedded.identity import choose_identity
 
 if TYPE_CHECKING:
@@ -49,6 +52,10 @@ class Postgres:
         self._cluster = data_dir / "postgres"
         self._sockets = sockets
         self._options = {**_OPTIONS, "unix_socket_directories": str(sockets), **(options or {})}
+        self._name: bytes | None = None
+        """The directory's at the first start."""
+        self._held: int | None = None
+        """The descriptor by which this process holds the cluster."""
         self.process: subprocess.Popen[bytes] | None = None
 
     def url(self, user: str = "postgres", database: str = "tasklog") -> str:
@@ -57,11 +64,16 @@ class Postgres:
 
     def start(self, pause: Callable[[float], object] = time.sleep) -> None:
         """Start it, made first if need be, and return when it takes connections."""
+        self._name = self._name or name_of(self._data_dir)
+        check_name(self._data_dir, self._name)
         programs, version = find_postgres(version_of(self._cluster))
         run_as, owner, programs = choose_identity(programs, self._data_dir, self._sockets)
         if not self._cluster.exists():
             make_cluster(self._cluster, programs, version, run_as, owner)
+        self._let_go()
+        self._held = hold(self._cluster)
         retire_old_server(self._cluster, pause)
+        clear_socket(self._sockets / f".s.PGSQL.{_PORT}")
         options = [part for name, value in self._options.items() for part in ("-c", f"{name}={value}")]
         with self._open_log() as log:
             self.process = spawn(
@@ -92,14 +104,39 @@ class Postgres:
         if self.process is not None:
             end(self.process, signal.SIGINT, timeout, signal.SIGQUIT)
             self.process = None
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
 
     async def _has_database(self) -> bool:
         try:
+            self._check_is_ours(await self._fetch_value("SHOW data_directory", "postgres"))
             if not await self._fetch_value("SELECT count(*) FROM pg_database WHERE datname = 'tasklog'", "postgres"):
                 await self._fetch_value("CREATE DATABASE tasklog", "postgres")
         except _NOT_READY:
             return False
+        except asyncpg.InvalidAuthorizationSpecificationError:  # a wrong password is one too
+            raise SettingsError(
+                f"Another server answers in {self._sockets}: stop it, or set another DATA_DIR."
+            ) from None
         return True
+
+    def _check_is_ours(self, directory: str) -> None:
+        """Refuse a server that works in another directory than this one's.
+
+        Raises:
+            SettingsError: it does.
+        """
+        with suppress(OSError):
+            if self._cluster.samefile(directory):
+                return
+        raise SettingsError(
+            f"The Postgres that answers in {self._sockets} works in {directory}, not in {self._cluster}: "
+            "stop it, or set another DATA_DIR."
+        )
 
     async def _fetch_value(self, statement: str, database: str) -> Any:
         connection = await asyncpg.connect(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import time
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING
 from runtime.settings import SettingsError
 from tasklog.embedded.binaries import find_valkey
 from tasklog.embedded.child import end, spawn
+from tasklog.embedded.data_dir import check_name, name_of
+from tasklog.embedded.listening import is_listened_at
 
 if TYPE_CHECKING:
     import subprocess
@@ -40,6 +43,8 @@ class Valkey:
         """Name the server; `start` starts it."""
         self._data_dir = data_dir
         self._socket = sockets / "valkey.sock"
+        self._name: bytes | None = None
+        """The directory's at the first start."""
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -49,6 +54,9 @@ class Valkey:
 
     def start(self, pause: Callable[[float], object] = time.sleep) -> None:
         """Start it and return when it answers; a socket left by a killed one is replaced."""
+        self._name = self._name or name_of(self._data_dir)
+        check_name(self._data_dir, self._name)
+        self._retire_old_server(pause)
         self._socket.unlink(missing_ok=True)
         settings = {**_SETTINGS, "unixsocket": str(self._socket), "dir": str(self._data_dir)}
         options = [part for name, value in settings.items() for part in (f"--{name}", value)]
@@ -67,10 +75,33 @@ class Valkey:
             self.process = None
 
     def answers(self) -> bool:
-        """Whether a server answers at the socket."""
+        """Whether a server answers at the socket, and says that it works in this DATA_DIR."""
+        _, _, said = self._ask(b"CONFIG GET dir").partition(b"\r\ndir\r\n$")
+        length, _, directory = said.partition(b"\r\n")
+        with suppress(OSError, ValueError):
+            return self._data_dir.samefile(os.fsdecode(directory[: int(length)]))
+        return False
+
+    def _retire_old_server(self, pause: Callable[[float], object]) -> None:
+        """End a server of this DATA_DIR that outlived its parent.
+
+        Raises:
+            SettingsError: the server at the socket is another's, or does not end.
+        """
+        deadline = time.monotonic() + _START_SECONDS
+        while is_listened_at(self._socket):
+            if not self.answers() or time.monotonic() > deadline:
+                if not is_listened_at(self._socket):  # it has just ended
+                    return
+                raise SettingsError(f"Another server answers at {self._socket}: stop it, or set another DATA_DIR.")
+            self._ask(b"SHUTDOWN NOSAVE")
+            pause(0.05)
+
+    def _ask(self, command: bytes) -> bytes:
+        """Return what a server at the socket answers, nothing where none does."""
         with suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(1)
             connection.connect(str(self._socket))
-            connection.sendall(b"PING\r\n")
-            return connection.recv(16).startswith(b"+PONG")
-        return False
+            connection.sendall(command + b"\r\n")
+            return connection.recv(8192)
+        return b""
