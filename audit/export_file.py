@@ -1,87 +1,23 @@
-"""An export as it is read: every line is checked to be an event in its order, the last one to be the end."""
+"""An export as it is read: each line as `export` writes it, each stream proved, the last line the end."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, NamedTuple
-from uuid import UUID
+from typing import Final
 
 import orjson
 
+from audit.export_line import LONGEST_LINE, ExportError, FileEvent, read_line
 from audit.report import Anchors, Progress, Report, gone
-from event_log.chain import Chain, Head, Link
+from event_log.chain import Chain, Fault, Head
+from event_log.story import Story
 
-COLUMNS: Final = (
-    "user_id",
-    "position",
-    "task_id",
-    "version",
-    "event_id",
-    "type",
-    "schema_version",
-    "recorded_at",
-    "data",
-    "metadata",
-    "erased_digest",
-    "hash",
-)
-_TYPES: Final = (str, int, int | None, int, str, str, int, str, str | None, str | None, str | None, str)
 _CHUNK: Final = 1_000
 _CHUNK_BYTES: Final = 4 * 1024 * 1024
-
-
-class ExportError(Exception):
-    """The file is not a whole export, or it cannot be imported: one sentence that says why."""
-
-
-class FileEvent(NamedTuple):
-    """A line of an export, in the order of COLUMNS."""
-
-    user_id: str
-    position: int
-    task_id: int | None
-    version: int
-    event_id: str
-    type: str
-    schema_version: int
-    recorded_at: str
-    data: str | None
-    metadata: str | None
-    erased_digest: str | None
-    hash: str
-
-    def link(self) -> Link:
-        """The event as a link of its chain."""
-        task_id = "" if self.task_id is None else self.task_id
-        return Link(
-            self.user_id,
-            self.position,
-            f"{self.position}\n{task_id}\n{self.version}\n{self.event_id}\n{self.type}\n{self.schema_version}\n"
-            f"{self.recorded_at}",
-            self.metadata,
-            self.data,
-            self.erased_digest,
-            self.hash,
-            self.type,
-        )
-
-    def record(self) -> tuple[object, ...]:
-        """The event as a row of `events`."""
-        return (
-            *self[:4],
-            UUID(self.event_id),
-            self.type,
-            self.schema_version,
-            datetime.fromisoformat(self.recorded_at),
-            self.data,
-            self.metadata,
-            None if self.erased_digest is None else bytes.fromhex(self.erased_digest),
-            bytes.fromhex(self.hash),
-        )
 
 
 @dataclass(kw_only=True, slots=True)
@@ -92,24 +28,23 @@ class ExportFile:
     user_id: str | None = None
 
     def events(self) -> Iterator[list[FileEvent]]:
-        """The events in chunks; the end line is checked behind the last.
+        """Give the events in chunks; the end line is checked behind the last.
 
         Raises:
             ExportError: a line is no event, or not in its place, or the end is missing or does not fit.
         """
-        digest, count, chunk, size, end, user = sha256(), 0, list[FileEvent](), 0, None, ""
+        digest, count, chunk, size, end, users = sha256(), 0, list[FileEvent](), 0, None, ["", ""]
         with self.path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
+            for number, line in enumerate(iter(partial(lines.readline, LONGEST_LINE + 1), b""), start=1):
                 if end is not None:
                     raise ExportError(f"line {number} stands behind the end line")
-                values = _parsed(line, number)
-                if values.get("end") is True:
-                    end = values
+                event = read_line(line, number)
+                if not isinstance(event, FileEvent):
+                    end = event
                     continue
-                event = _event(values, number)
-                if event.user_id < user:
-                    raise ExportError(f"line {number} is out of order: user {event.user_id} stands behind {user}")
-                user = event.user_id
+                if event.user_id < users[1]:
+                    raise ExportError(f"line {number} is out of order: user {event.user_id} stands behind {users[1]}")
+                users = [users[0] or event.user_id, event.user_id]
                 digest.update(line)
                 count += 1
                 chunk.append(event)
@@ -121,49 +56,85 @@ class ExportFile:
             yield chunk
         if end is None:
             raise ExportError("the end line is missing: the export was cut or is not finished")
-        if (end.get("events"), end.get("sha256")) != (count, digest.hexdigest()):
+        if (end["events"], end["sha256"]) != (count, digest.hexdigest()):
             raise ExportError("the end line does not fit the lines before it")
-        self.user_id = end.get("user_id")
+        if end["user_id"] is not None and users != [end["user_id"]] * 2:
+            raise ExportError("the end line says whose export it is, but its events are somebody else's")
+        self.user_id = end["user_id"]
+
+
+@dataclass(kw_only=True, slots=True)
+class Proof:
+    """Checks the streams of an export: `faults` holds the first of each user, with the number of its line."""
+
+    anchors: Anchors = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    story: Story = field(default_factory=Story)
+    _chain: Chain = field(init=False)
+    _lines: int = 0
+    _first: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Begin the chain."""
+        self._chain = Chain(anchors=self.anchors)
+
+    def feed(self, events: list[FileEvent]) -> None:
+        """Check further events."""
+        for event in events:
+            self._lines += 1
+            if event.user_id not in self._first:
+                self._first[event.user_id] = self._lines
+        self._chain.feed([event.link() for event in events])
+        self.story.feed((*event[:4], event.type, event.schema_version) for event in events)
+
+    def complete(self, current: str | None) -> Iterator[tuple[str, Head]]:
+        """End the streams of all users but the `current` one, whose events may go on; give their ids and heads."""
+        for user_id, head in list(self._chain.heads.items()):
+            if user_id != current:
+                self._chain.finish(user_id)
+                self._note(user_id)
+                yield user_id, head
+
+    def _note(self, user_id: str) -> None:
+        """Keep the first fault of a user whose stream has ended."""
+        first = self._first.pop(user_id)
+        last = min(self._first.values(), default=self._lines + 1) - 1
+        found = [faults.pop(user_id) for faults in (self._chain.faults, self.story.faults) if user_id in faults]
+        for fault in sorted(found, key=lambda fault: fault.position or 0)[:1]:
+            line = min(first + (fault.position or 1) - 1, last)
+            self.faults.append(replace(fault, reason=f"{fault.reason} (line {line})"))
 
 
 def verify_file(path: Path, *, anchors: Anchors | None = None, progress: Progress = lambda _: None) -> Report:
-    """Check an export without a database: its chains, density, anchors and end.
+    """Check an export without a database: its lines, chains, stories, anchors and end.
 
     Raises:
         ExportError: the file is not a whole export.
     """
     given, anchors = anchors, anchors or {}
-    report, chain, file, anchored = Report(), Chain(anchors=anchors), ExportFile(path=path), set[str]()
+    report, proof, file, anchored = Report(), Proof(anchors=anchors), ExportFile(path=path), set[str]()
 
     def end_streams(current: str | None) -> None:
-        for user_id, _ in complete(chain, current):
+        for user_id, _ in proof.complete(current):
             report.streams += 1
             if user_id in anchors:
                 anchored.add(user_id)
 
     for events in file.events():
-        chain.feed([event.link() for event in events])
+        proof.feed(events)
         report.events += len(events)
         end_streams(events[-1].user_id)
         progress(len(events))
     end_streams(None)
-    report.faults += chain.faults.values()
+    report.faults += proof.faults
     wanted = {user: heads for user, heads in anchors.items() if file.user_id in {None, user}}
     report.faults += gone(wanted, anchored)
     report.anchors = None if given is None else sum(map(len, wanted.values()))
     return report
 
 
-def complete(chain: Chain, current: str | None) -> Iterator[tuple[str, Head]]:
-    """End the chains of all users but the `current` one, whose events may go on; their ids and heads."""
-    for user_id, head in list(chain.heads.items()):
-        if user_id != current:
-            chain.finish(user_id)
-            yield user_id, head
-
-
 def total_events(path: Path) -> int | None:
-    """How many events the end line promises, for a progress bar; None without one."""
+    """Return how many events the end line promises, for a progress bar; None without one."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 4096))
         last = file.read().rstrip(b"\n").rpartition(b"\n")[2]
@@ -174,23 +145,3 @@ def total_events(path: Path) -> int | None:
     except orjson.JSONDecodeError:
         pass
     return None
-
-
-def _parsed(line: bytes, number: int) -> Mapping[str, Any]:
-    try:
-        values = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        raise ExportError(f"line {number} is not JSON") from None
-    if not isinstance(values, dict):
-        raise ExportError(f"line {number} is not an event of an export")
-    return values
-
-
-def _event(values: Mapping[str, Any], number: int) -> FileEvent:
-    try:
-        event = FileEvent(**values)
-    except TypeError:
-        event = None
-    if event is None or not all(map(isinstance, event, _TYPES)):
-        raise ExportError(f"line {number} is not an event of an export")
-    return event

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 
-from audit.export_file import COLUMNS, ExportError, ExportFile, FileEvent, complete
+from audit.export_file import ExportFile, Proof
+from audit.export_line import COLUMNS, ExportError, FileEvent
 from audit.report import Progress
-from event_log.chain import Chain
 from runtime.database import Database
+
+_USED: Final = """
+    -- Whether there is anything of anybody.
+    SELECT EXISTS (SELECT FROM tasklog.streams) OR EXISTS (SELECT FROM tasklog.events)
+        OR EXISTS (SELECT FROM tasklog.checkpoints) OR EXISTS (SELECT FROM tasklog.tasks)
+        OR EXISTS (SELECT FROM tasklog.idempotency_keys)
+"""
+_FORWARD: Final = """
+    -- New tasks get ids behind $1, and behind all that were given before.
+    SELECT setval('tasklog.task_ids', $1) FROM tasklog.task_ids WHERE last_value <= $1
+"""
 
 
 class LedgerNotEmptyError(Exception):
@@ -19,36 +30,36 @@ class LedgerNotEmptyError(Exception):
 
 
 async def import_(database: Database, path: Path, *, progress: Progress = lambda _: None) -> int:
-    """Read an export into an empty ledger, as its owner, in one transaction; the number of events.
+    """Read an export into an empty ledger, as its owner, in one transaction; return the number of events.
 
     Hashes, positions and times stay what they were, so anchors keep their worth. The services may run: they wait.
 
     Raises:
-        LedgerNotEmptyError: there are streams already.
+        LedgerNotEmptyError: there is something of a user already.
         ExportError: the file is not whole or does not verify; nothing is imported.
         UnavailableError: the database went away; nothing is imported.
     """
-    total, chain, newest_task = 0, Chain(), 0
+    total, proof = 0, Proof()
     async with database.transaction("synchronous_commit = on") as connection:
         await connection.execute("LOCK TABLE tasklog.streams IN EXCLUSIVE MODE")
-        if await connection.fetchval("SELECT EXISTS (SELECT FROM tasklog.streams)"):
+        if await connection.fetchval(_USED):
             raise LedgerNotEmptyError
         for events in ExportFile(path=path).events():
-            chain.feed([event.link() for event in events])
-            await _begin_streams(connection, chain, current=events[-1].user_id)
+            proof.feed(events)
+            await _begin_streams(connection, proof, current=events[-1].user_id)
             await _copy(connection, events)
-            newest_task = max(newest_task, *(event.task_id or 0 for event in events))
             total += len(events)
             progress(len(events))
-        await _begin_streams(connection, chain, current=None)
-        await connection.execute("SELECT setval('tasklog.task_ids', $1, $2)", max(newest_task, 1), newest_task > 0)
+        await _begin_streams(connection, proof, current=None)
+        if highest := proof.story.task_ids.highest:
+            await connection.execute(_FORWARD, highest)
     return total
 
 
-async def _begin_streams(connection: Any, chain: Chain, *, current: str | None) -> None:
-    """Write the heads of all users but the `current` one, whose events may go on; refuse a chain with a fault."""
-    ended = list(complete(chain, current))
-    for fault in chain.faults.values():
+async def _begin_streams(connection: Any, proof: Proof, *, current: str | None) -> None:
+    """Write the heads of all users but the `current` one, whose events may go on; refuse a stream with a fault."""
+    ended = list(proof.complete(current))
+    for fault in proof.faults:
         raise ExportError(f"user {fault.user_id}, position {fault.position}: {fault.reason}")
     now = datetime.now().astimezone()
     heads = [

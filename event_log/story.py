@@ -70,6 +70,7 @@ class Story:
     faults: dict[str, Fault] = field(default_factory=dict)
     task_ids: TaskIds = field(default_factory=TaskIds)
     _user: str | None = None
+    _unread: str | None = None
     _tasks: dict[int | None, tuple[int, _Standing]] = field(default_factory=dict)
 
     def feed(self, events: Iterable[StoryEvent]) -> None:
@@ -79,15 +80,16 @@ class Story:
             if user_id != user:
                 self._user, user = user_id, user_id
                 tasks.clear()
+            if user_id == self._unread:
+                continue
+            if not is_known(kind, schema_version):
+                # A newer version wrote it: only that one can tell how the story goes on.
+                self._unread = user_id
+                continue
             before, standing = tasks.get(task_id, _NEW)
             after = _NEXT.get((kind, standing))
-            if (
-                after is None
-                or version != before + 1
-                or (task_id is None) is not (kind == STREAM_ERASED)
-                or not is_known(kind, schema_version)
-            ):
-                self._fault(user_id, position, _reason(task_id, version, kind, schema_version, (before, standing)))
+            if after is None or version != before + 1 or (task_id is None) is not (kind == STREAM_ERASED):
+                self._fault(user_id, position, _reason(task_id, version, kind, (before, standing)))
             elif standing is _Standing.ABSENT and task_id is not None:
                 self._begin(user_id, position, task_id)
             tasks[task_id] = (version, after or standing)
@@ -107,11 +109,9 @@ class Story:
         self.faults.setdefault(user_id, Fault(user_id=user_id, position=position, reason=reason))
 
 
-def _reason(task_id: int | None, version: int, kind: str, schema_version: int, known: tuple[int, _Standing]) -> str:
+def _reason(task_id: int | None, version: int, kind: str, known: tuple[int, _Standing]) -> str:
     """Say why an event cannot have happened."""
     before, standing = known
-    if not is_known(kind, schema_version):
-        return f"no event {kind!r} with schema version {schema_version} is known"
     if (task_id is None) is not (kind == STREAM_ERASED):
         return f"{kind} must {'have no' if kind == STREAM_ERASED else 'have a'} task"
     if version != before + 1:

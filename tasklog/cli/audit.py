@@ -219,7 +219,8 @@ def _verify(settings: Settings, user: str | None, anchors: Anchors | None) -> Re
 
 
 def _verify_file(file: Path, anchors: Anchors | None) -> Report:
-    from audit.export_file import ExportError, total_events, verify_file
+    from audit.export_file import total_events, verify_file
+    from audit.export_line import ExportError
 
     try:
         with progress("verify", total_events(file)) as advance:

@@ -88,7 +88,8 @@ def import_(
     file: Annotated[Path, typer.Argument(help="An export.", show_default=False)], *, json: Json = False
 ) -> None:
     """Read an export into an empty ledger; it is checked like `verify --file` on the way, and refused as a whole."""
-    from audit.export_file import ExportError, total_events
+    from audit.export_file import total_events
+    from audit.export_line import ExportError
     from audit.import_ import LedgerNotEmptyError
     from audit.import_ import import_ as import_ledger
 

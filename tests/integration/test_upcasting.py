@@ -99,7 +99,9 @@ async def test_an_event_nobody_can_read_parks_its_user_with_a_clear_message_and_
 ) -> None:
     kind, schema_version, data, message = UNREADABLE[name]
     await created(writer, "alice")
-    await plant(owner, "alice", 9999, 1, kind, schema_version, data)
+    await plant(
+        owner, "alice", await owner.fetchval("SELECT nextval('tasklog.task_ids')"), 1, kind, schema_version, data
+    )
     await created(writer, "alice", "Behind it")
     await created(writer, "bob")
     await catch_up(projector)

@@ -1,0 +1,223 @@
+"""A line of an export: read as `export` writes it, character by character, and held to the API's own rules."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import orjson
+
+from domain.events import TaskCreated, TaskEdited
+from domain.fields import given
+from domain.task import TITLE_LENGTH
+from event_log.chain import Link
+from event_log.codec import STREAM_ERASED, UnreadableEventError, canonical_json, decode
+from event_log.story import LARGEST_TASK_ID
+from event_log.user_id import is_user_id
+
+LONGEST_LINE: Final = 8 * 1024 * 1024
+"""Bytes. The data of an event take 1 MiB at most, and escaping them makes four of one at most."""
+
+_TEXT_BYTES: Final = 1024 * 1024
+"""The longest data and metadata: a body of the API is no longer."""
+
+_TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_NONCE: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{64}")
+_METADATA: Final = ("actor", "nonce", "request_id")
+_END: Final = {"end": bool, "user_id": str | None, "events": int, "exported_at": str, "sha256": str}
+
+
+class ExportError(Exception):
+    """The file is not a whole export, or it cannot be imported: one sentence that says why."""
+
+
+class FileEvent(NamedTuple):
+    """A line of an export, in the order of its members."""
+
+    user_id: str
+    position: int
+    task_id: int | None
+    version: int
+    event_id: str
+    type: str
+    schema_version: int
+    recorded_at: str
+    data: str | None
+    metadata: str | None
+    erased_digest: str | None
+    hash: str
+
+    def link(self) -> Link:
+        """Return the event as a link of its chain."""
+        task_id = "" if self.task_id is None else self.task_id
+        return Link(
+            self.user_id,
+            self.position,
+            f"{self.position}\n{task_id}\n{self.version}\n{self.event_id}\n{self.type}\n{self.schema_version}\n"
+            f"{self.recorded_at}",
+            self.metadata,
+            self.data,
+            self.erased_digest,
+            self.hash,
+            self.type,
+        )
+
+    def record(self) -> tuple[object, ...]:
+        """Return the event as a row of `events`."""
+        return (
+            *self[:4],
+            UUID(self.event_id),
+            self.type,
+            self.schema_version,
+            datetime.fromisoformat(self.recorded_at),
+            self.data,
+            self.metadata,
+            None if self.erased_digest is None else bytes.fromhex(self.erased_digest),
+            bytes.fromhex(self.hash),
+        )
+
+
+COLUMNS: Final = FileEvent._fields
+_TYPES: Final = (str, int, int | None, int, str, str, int, str, str | None, str | None, str | None, str)
+
+
+def read_line(line: bytes, number: int) -> FileEvent | Mapping[str, Any]:
+    """Return the event of a line, or the members of the end line.
+
+    Raises:
+        ExportError: no export writes this line.
+    """
+    try:
+        values = _parsed(line)
+        return _checked_end(values) if values.get("end") is True else _checked_event(values)
+    except _Unfit as error:
+        raise ExportError(f"line {number} {error}") from None
+    except UnreadableEventError as error:
+        raise ExportError(f"line {number} cannot be read: {error}") from None
+
+
+class _Unfit(Exception):  # noqa: N818 - raised and caught here
+    """What is wrong with a line, to be said behind its number."""
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    if len(line) > LONGEST_LINE:
+        raise _Unfit(f"is longer than {LONGEST_LINE // 2**20} MiB")
+    try:
+        values = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        raise _Unfit("is not JSON") from None
+    if not isinstance(values, dict):
+        raise _Unfit("is not an event of an export")
+    if orjson.dumps(values) + b"\n" != line:
+        raise _Unfit("is not written as an export writes it: a blank, an escape, a member twice, or its end")
+    return values
+
+
+def _checked_event(values: Mapping[str, Any]) -> FileEvent:
+    if tuple(values) != COLUMNS or not _are(values, _TYPES):
+        raise _Unfit("is not an event of an export")
+    event = FileEvent(**values)
+    _check(event)
+    return event
+
+
+def _are(values: Mapping[str, Any], types: tuple[Any, ...]) -> bool:
+    """Return whether all values have these types; true is no number here."""
+    return all(
+        isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+        for value, kind in zip(values.values(), types, strict=True)
+    )
+
+
+def _checked_end(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    fits = tuple(values) == tuple(_END) and _are(values, tuple(_END.values()))
+    if not fits or not _is_end_time(values["exported_at"]):
+        raise _Unfit("is not the end line of an export")
+    return values
+
+
+def _is_end_time(text: str) -> bool:
+    try:
+        return (
+            text.endswith("Z")
+            and orjson.dumps(datetime.fromisoformat(text), option=orjson.OPT_UTC_Z).decode() == f'"{text}"'
+        )
+    except ValueError:
+        return False
+
+
+def _check(event: FileEvent) -> None:
+    """Refuse what the ledger cannot have, whatever stands before it."""
+    if not is_user_id(event.user_id):
+        raise _Unfit("has a user id that no user can have")
+    if event.task_id is not None and not 0 < event.task_id <= LARGEST_TASK_ID:
+        raise _Unfit("has a task id that is not between 1 and 2^53 - 1")
+    if not (0 < event.position < 2**63 and 0 < event.version < 2**31):
+        raise _Unfit("has a position or version that no event has")
+    if not _is_uuid(event.event_id):
+        raise _Unfit("has an event_id that is no UUID in small letters")
+    if not _is_time(event.recorded_at):
+        raise _Unfit("has a recorded_at that is no time in UTC with six digits behind the second")
+    if not all(_DIGEST.fullmatch(digest) for digest in (event.hash, event.erased_digest) if digest is not None):
+        raise _Unfit("has a hash or erased_digest that is not 64 digits in hex")
+    if (event.data is None, event.metadata is None) != (event.erased_digest is not None,) * 2:
+        raise _Unfit("has neither both data and metadata, nor an erased_digest alone")
+    if event.metadata is not None:
+        _check_metadata(event.metadata)
+    _check_data(event)
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return _TIME.fullmatch(text) is not None and datetime.fromisoformat(text).year > 0
+    except ValueError:
+        return False
+
+
+def _canonical(name: str, text: str) -> dict[str, Any]:
+    """Return the members of a JSON object that is written canonically, and holds no NUL."""
+    try:
+        values = orjson.loads(text) if len(text.encode()) <= _TEXT_BYTES else None
+    except (orjson.JSONDecodeError, UnicodeEncodeError):
+        values = None
+    if not isinstance(values, dict) or canonical_json(values) != text or "\\u0000" in text:
+        raise _Unfit(f"has {name} that no command leads to")
+    return values
+
+
+def _check_metadata(text: str) -> None:
+    values = _canonical("metadata", text)
+    strings = all(isinstance(value, str) for value in values.values())
+    if tuple(values) != _METADATA or not strings or not _NONCE.fullmatch(values["nonce"]):
+        raise _Unfit("has metadata that no command leads to")
+
+
+def _check_data(event: FileEvent) -> None:
+    values = None if event.data is None else _canonical("data", event.data)
+    if event.type == STREAM_ERASED:
+        through = None if values is None else values.get("through")
+        if values is None or [*values] != ["through"] or type(through) is not int:
+            raise _Unfit("has data that no erasure leads to")
+        if not 0 < through < event.position:
+            raise _Unfit("is an erasure of what came after it")
+        return
+    decoded = decode(event.type, event.schema_version, event.data)
+    if isinstance(decoded, TaskCreated | TaskEdited):
+        fields = given(decoded)
+        if values is not None and not fields:
+            raise _Unfit("is an edit that changes nothing")
+        title = fields.get("title", "x")
+        if title is None or not 0 < len(title) <= TITLE_LENGTH or title.isspace():
+            raise _Unfit(f"has a title that is not 1 to {TITLE_LENGTH} characters, or blank")
