@@ -7,7 +7,7 @@ from typing import Final
 _STARTUP_HEADER: Final = 4
 _HEADER: Final = 5
 _ENDS_STATEMENT: Final = frozenset({b"Q", b"S"})
-_APPENDS: Final = b"tasklog.append("
+_APPENDS: Final = b"tasklog.append"
 
 
 class Frontend:

@@ -1,0 +1,104 @@
+"""A command costs what its answer costs, however long the history of its task is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import asyncpg
+import pytest
+
+from command_api.group_commit import CommandQueues, command_queues
+from command_api.handle import CommandRequest
+from command_api.idempotency import once
+from domain.commands import Command, EditTask, ToggleTask
+from domain.task import Task
+from runtime.database import Database
+from runtime.wakeup import Wake
+from tests.integration.commands import run
+from tests.ledger import created
+
+TOGGLES: Final = 3000
+"""Read one by one they would show in every figure below."""
+
+_TOGGLE: Final = """
+    -- Complete and reopen task $1 of alice until it is at version $2; nothing here looks at hashes.
+    INSERT INTO tasklog.events (user_id, position, task_id, version, event_id, type, schema_version, data, metadata,
+                                recorded_at, hash)
+    SELECT 'alice', n, $1, n, gen_random_uuid(), CASE n % 2 WHEN 0 THEN 'task.completed' ELSE 'task.reopened' END,
+           1, '{}', '{"actor":"alice"}', now(), sha256(n::text::bytea)
+    FROM generate_series((SELECT head + 1 FROM tasklog.streams), $2::integer) n
+"""
+_MOVE_HEAD: Final = "UPDATE tasklog.streams SET head = $1"
+_READ: Final = """
+    -- How many rows of the ledger were read so far.
+    SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE schemaname = 'tasklog' AND relname = 'events'
+"""
+
+
+async def grow(owner: asyncpg.Connection, task: int, version: int) -> None:
+    await owner.execute(_TOGGLE, task, version)
+    await owner.execute(_MOVE_HEAD, version)
+
+
+class Counting:
+    """A database that counts the rows that were read of the ledger, and those that came back."""
+
+    def __init__(self, database: Database, owner: asyncpg.Connection) -> None:
+        self._database, self._owner = database, owner
+        self.returned = self.read = 0
+
+    async def fetch(self, query: str, *args: Any) -> Sequence[Any]:
+        async with self._database.pool.acquire() as connection:
+            before = await self._count(connection)
+            rows = await connection.fetch(query, *args)
+            self.read += await self._count(connection) - before
+        self.returned += len(rows)
+        return rows
+
+    async def _count(self, connection: Any) -> int:
+        await connection.execute("SELECT pg_stat_force_next_flush()")
+        await self._owner.execute("SELECT pg_stat_clear_snapshot()")
+        return int(await self._owner.fetchval(_READ))
+
+
+@pytest.fixture
+async def counting(writer: Database, owner: asyncpg.Connection) -> Counting:
+    return Counting(writer, owner)
+
+
+def keyed(task: int, command: Command, key: str) -> CommandRequest:
+    return CommandRequest(
+        user_id="alice", task_id=task, command=command, request_id="r", once=once(key, task, command, None)
+    )
+
+
+@pytest.mark.parametrize("command", [ToggleTask(), EditTask(title="Oat"), EditTask(title="Soy")])
+async def test_a_command_on_a_task_that_is_not_known_reads_a_handful_of_events(
+    queue: CommandQueues, counting: Any, owner: asyncpg.Connection, command: Command
+) -> None:
+    task = await created(owner, "alice")
+    await run(queue, EditTask(title="Soy", description="of the shop"), task)
+    await grow(owner, task, TOGGLES)
+    async with command_queues(counting, Wake(None)) as cold:
+        answer = await run(cold, command, task)
+    assert isinstance(answer, Task)
+    assert answer.description == "of the shop"
+    assert answer.title == ("Oat" if command == EditTask(title="Oat") else "Soy")
+    assert answer.completed is (command != ToggleTask())
+    assert (counting.returned, counting.read) <= (10, 30)
+
+
+async def test_the_repeat_of_a_key_reads_a_handful_of_events_and_answers_as_then(
+    queue: CommandQueues, counting: Any, owner: asyncpg.Connection
+) -> None:
+    task = await created(owner, "alice")
+    edited = EditTask(title="Then", completed=True)
+    first = await queue.execute(keyed(task, edited, "K"))
+    await run(queue, EditTask(title="Later", description="later"), task)
+    await grow(owner, task, TOGGLES)
+    async with command_queues(counting, Wake(None)) as cold:
+        assert await cold.execute(keyed(task, edited, "K")) == first
+    assert isinstance(first, Task)
+    assert (first.title, first.description, first.completed, first.version) == ("Then", None, True, 3)
+    assert (counting.returned, counting.read) <= (12, 40)
