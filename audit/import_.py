@@ -19,10 +19,6 @@ _USED: Final = """
         OR EXISTS (SELECT FROM tasklog.checkpoints) OR EXISTS (SELECT FROM tasklog.tasks)
         OR EXISTS (SELECT FROM tasklog.idempotency_keys)
 """
-_FORWARD: Final = """
-    -- New tasks get ids behind $1, and behind all that were given before.
-    SELECT setval('tasklog.task_ids', $1) FROM tasklog.task_ids WHERE last_value <= $1
-"""
 
 
 class LedgerNotEmptyError(Exception):
@@ -51,8 +47,7 @@ async def import_(database: Database, path: Path, *, progress: Progress = lambda
             total += len(events)
             progress(len(events))
         await _begin_streams(connection, proof, current=None)
-        if highest := proof.story.task_ids.highest:
-            await connection.execute(_FORWARD, highest)
+        await connection.execute("SELECT tasklog.mend_task_ids()")
     return total
 
 

@@ -318,3 +318,20 @@ LANGUAGE sql STABLE ROWS 10 AS $$
     SELECT e.task_id, e.position, e.version, e.type, e.schema_version, e.data::text, e.recorded_at
     FROM tasklog.events e WHERE e.user_id = owner AND e.position > after ORDER BY e.position
 $$;
+
+-- Move the sequence of task ids forward to the highest id of a task, and return that; null where it is not behind. A
+-- restore of data alone and logical replication leave a sequence behind, and ids would be given again. All events are
+-- read, a few seconds for some millions, before the sequence is locked, and it is locked only if it is behind.
+CREATE OR REPLACE FUNCTION tasklog.mend_task_ids() RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = on AS $$
+DECLARE
+    highest bigint;
+BEGIN
+    SELECT max(e.task_id) INTO highest FROM tasklog.events e;
+    IF highest <= (SELECT last_value - (NOT is_called)::integer FROM tasklog.task_ids) OR highest IS NULL THEN
+        RETURN NULL;
+    END IF;
+    -- Until this transaction ends, nobody is given an id: none can be given between the look and the move.
+    ALTER SEQUENCE tasklog.task_ids OWNED BY NONE;
+    RETURN setval('tasklog.task_ids', greatest(highest, (SELECT last_value FROM tasklog.task_ids)));
+END $$;

@@ -71,6 +71,7 @@ async def _upgrade(where: Address, service_urls: Sequence[str]) -> None:
         await driver.execute(_DROP_FUNCTIONS)
         for path in (*FUNCTIONS, RIGHTS):
             await driver.execute(path.read_text())
+        await driver.execute("SELECT tasklog.mend_task_ids()")
         await driver.execute(f"COMMENT ON SCHEMA tasklog IS '{schema_version()}'")
         for service_url in service_urls:
             await _set_password(driver, service_url)

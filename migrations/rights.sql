@@ -39,6 +39,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON tasklog.tasks, tasklog.checkpoints TO ta
 GRANT SELECT (recorded_at), DELETE ON tasklog.idempotency_keys TO tasklog_projector;
 GRANT EXECUTE ON FUNCTION tasklog.keys_without_event(text) TO tasklog_projector;
 GRANT SELECT ON SEQUENCE tasklog.task_ids TO tasklog_projector;
+GRANT EXECUTE ON FUNCTION tasklog.mend_task_ids() TO tasklog_projector;
 
 -- Erasure changes events, by one function that records that it did.
 GRANT EXECUTE ON FUNCTION tasklog.erase(text, text, text) TO tasklog_eraser;

@@ -17,6 +17,7 @@ from projector.catch_up import catch_up
 from projector.jobs import Job, work_forever
 from projector.rebuild import Rebuilt, rebuild_batch
 from projector.statements import FORGET_KEYS, WAKE_FORGOTTEN
+from projector.task_ids import mend_task_ids
 from runtime.database import OPERATORS_SECONDS, Database, UnavailableError, open_database
 from runtime.redis_client import cancelled, open_redis
 from runtime.settings import Settings
@@ -64,6 +65,7 @@ async def _main(settings: Settings, jobs: Sequence[Job]) -> None:
                 group.create_task(rebuild_when_idle(database, idle)),
                 group.create_task(forget_keys(database)),
                 group.create_task(wake_forgotten(database)),
+                group.create_task(mend_task_ids(patient)),
             ]
             if redis is not None:
                 beside.append(group.create_task(listen_forever(redis, woken)))

@@ -1,0 +1,28 @@
+"""The sequence of task ids: looked at when a projector starts, as a restore may have left it behind."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from runtime.database import Database, UnavailableError
+
+MEND: Final = "SELECT tasklog.mend_task_ids()"
+RETRY_SECONDS: Final = 10.0
+
+log = structlog.get_logger()
+
+
+async def mend_task_ids(database: Database) -> None:
+    """Move the sequence behind the highest id of a task, if it is not there; try again while Postgres is away."""
+    while True:
+        try:
+            moved = (await database.fetch(MEND))[0][0]
+        except UnavailableError:
+            await asyncio.sleep(RETRY_SECONDS)
+        else:
+            if moved is not None:
+                log.warning("the sequence of task ids was behind the tasks, it was moved forward", stands_at=moved)
+            return
