@@ -27,7 +27,7 @@ from domain.events import (
     TaskEvent,
     TaskReopened,
 )
-from domain.evolve import HistoryError, evolve, fold
+from domain.evolve import HistoryError, evolve, fold, fold_last
 from domain.task import DeletedTask, NoTask, Task, TaskState, title_key
 
 START = datetime(2026, 2, 7, 12, tzinfo=UTC)
@@ -135,6 +135,16 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(EditTask, description=fields, completed=st.booleans()),
     st.sampled_from([CompleteTask(), ReopenTask(), ToggleTask(), DeleteTask()]),
 )
+
+
+def test_a_state_is_given_by_the_first_event_the_last_of_each_field_and_the_newest() -> None:
+    edited = [TaskEdited(title="Oat"), TaskEdited(description="one"), TaskEdited(title="Soy")]
+    whole = recorded(CREATED, COMPLETED, REOPENED, *edited, COMPLETED)
+    few = [whole[n] for n in (0, 4, 5, 6)]
+    assert fold_last(few) == fold(NoTask(), whole)
+    gone = recorded(CREATED, COMPLETED, REOPENED, DELETED)
+    assert fold_last([gone[0], gone[2], gone[3]]) == DeletedTask(version=4)
+    assert fold_last([]) == NoTask()
 
 
 @given(st.lists(commands, max_size=30))
