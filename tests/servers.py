@@ -265,6 +265,26 @@ def processes_of(directory: str) -> dict[int, str]:
     return found
 
 
+def command_of(process: int) -> str:
+    """The command line of a process; empty if there is none. Linux alone."""
+    with suppress(OSError):
+        return Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    return ""
+
+
+def children_of(parent: int) -> list[int]:
+    """The process ids of a process's children. Linux alone."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            of = (process / "stat").read_text().rpartition(")")[2].split()[1]
+        except OSError:
+            continue
+        if int(of) == parent:
+            found.append(int(process.name))
+    return found
+
+
 def free_port() -> int:
     """A port to be listened on soon: below those that the kernel gives in the meantime to whoever asks for any."""
     while True:

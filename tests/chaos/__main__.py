@@ -15,10 +15,10 @@ from pathlib import Path
 import typer
 
 from tests.chaos.background import Background
+from tests.chaos.options import make_template
 from tests.chaos.report import Row, table
 from tests.chaos.runner import run_scenario
 from tests.chaos.scenarios import SCENARIOS
-from tests.chaos.world import make_template
 
 
 def main() -> int:

@@ -195,5 +195,5 @@ def _refusals() -> list[Operation]:
 def rules(operations: Iterable[Operation], found: Stored) -> set[str]:
     """The rules that a history and what is stored of it break."""
     evidence = Evidence(list(operations), found)
-    checks: list[Iterable[Violation]] = [check_answers(evidence), check_writes(evidence), check_order(evidence)]
+    checks: list[Iterable[Violation]] = [check_answers(evidence.history), check_writes(evidence), check_order(evidence)]
     return {violation.rule for violation in chain(*checks, check_streams(found), check_projection(found))}

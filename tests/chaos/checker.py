@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -66,9 +66,9 @@ class Evidence:
         return found
 
 
-def check_answers(evidence: Evidence) -> Iterator[Violation]:
+def check_answers(history: Iterable[Operation]) -> Iterator[Violation]:
     """Every answer is right, or a refusal in our shape; none is a 500; a 503 says when to come back."""
-    for operation in evidence.history:
+    for operation in history:
         status = operation.status
         if status is None or status < 400:
             continue

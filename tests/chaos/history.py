@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 import orjson
@@ -95,3 +95,8 @@ def count(history: Iterable[Operation]) -> Counts:
         unknown=ends["unknown"],
         refused=ends["refused"],
     )
+
+
+def forgiven(history: Iterable[Operation], until: float) -> list[Operation]:
+    """The history with everything that was invoked before a moment unanswered: it may have happened or not."""
+    return [replace(one, status=None, headers={}, answer=b"") if one.invoked < until else one for one in history]

@@ -16,13 +16,14 @@ from audit.verify import verify
 from runtime.database import open_database
 from runtime.settings import Settings
 from tests.chaos.checker import Evidence, Violation, check_answers, check_writes
+from tests.chaos.history import forgiven
 from tests.chaos.ledger import lagging, read_stored
+from tests.chaos.memory import check_memory
 from tests.chaos.order import check_order
 from tests.chaos.storage import check_projection, check_streams
-from tests.chaos.world import UnhealthyError, World
+from tests.chaos.world import HEALTHY_SECONDS, UnhealthyError, World
 from tests.servers import SECRET, processes_of
 
-HEALTHY_SECONDS: Final = 5.0
 _END_SECONDS: Final = 5.0
 _SHOWN: Final = 5
 _NEVER_IN_LOGS: Final = {
@@ -58,17 +59,18 @@ def heal(world: World, lag_seconds: float, patience: float = 1) -> Iterator[Viol
 
 def judge(world: World) -> Iterator[Violation]:
     """Every check of what happened, once all is quiet."""
-    stored = asyncio.run(read_stored(world.url, world.parked))
-    evidence = Evidence(world.load.history, stored)
+    stored = asyncio.run(read_stored(world.url, world.parked, world.unread))
+    evidence = Evidence(forgiven(world.load.history, world.forgiven_until), stored)
     yield from chain(
-        check_answers(evidence),
+        check_answers(world.load.history),
         check_writes(evidence),
         check_order(evidence),
         check_streams(stored),
         check_projection(stored),
         _audit(world),
         check_log(world.log.read_text(errors="replace")),
-        (Violation("a process ends as it should", "all", complaint) for complaint in world.complaints),
+        check_memory(world.memory),
+        world.complaints,
     )
 
 

@@ -22,14 +22,19 @@ class Stored:
     parked: frozenset[str] = frozenset()
 
 
-async def read_stored(url: str, parked: frozenset[str] = frozenset()) -> Stored:
+async def read_stored(url: str, parked: frozenset[str] = frozenset(), unread: frozenset[str] = frozenset()) -> Stored:
+    """Read everything but the users `unread`, who have more than the tests have memory for."""
     connection = await asyncpg.connect(url)
+
+    async def fetch(select: str, order: str = "") -> list[Any]:
+        return list(await connection.fetch(f"{select} WHERE user_id <> ALL ($1) {order}", unread))
+
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
-            events = await connection.fetch("SELECT * FROM tasklog.events ORDER BY user_id, position")
-            heads = await connection.fetch("SELECT user_id, head, encode(hash, 'hex') AS hash FROM tasklog.streams")
-            checkpoints = await connection.fetch("SELECT user_id, position FROM tasklog.checkpoints")
-            rows = await connection.fetch("SELECT * FROM tasklog.tasks")
+            events = await fetch("SELECT * FROM tasklog.events", "ORDER BY user_id, position")
+            heads = await fetch("SELECT user_id, head, encode(hash, 'hex') AS hash FROM tasklog.streams")
+            checkpoints = await fetch("SELECT user_id, position FROM tasklog.checkpoints")
+            rows = await fetch("SELECT * FROM tasklog.tasks")
     finally:
         await connection.close()
     streams: dict[str, list[Event]] = {row["user_id"]: [] for row in heads}

@@ -67,12 +67,20 @@ class User:
 class Load:
     """Clients that go on until they are told to stop; `history` is what they recorded."""
 
-    def __init__(
-        self, ports: Sequence[int], *, seed: int, users: int = 5, clients: int = 3, pause: float = 0.05
+    def __init__(  # noqa: PLR0913 - keywords
+        self,
+        ports: Sequence[int],
+        *,
+        seed: int,
+        users: int = 5,
+        clients: int = 3,
+        pause: float = 0.05,
+        roams: bool = False,
     ) -> None:
         self.history: list[Operation] = []
         self.ports = list(ports)
         self._pause = pause
+        self._roams = roams
         self._stopping = False
         self._random = random.Random(f"load {seed}")
         self._users = [User(name=f"user{n}") for n in range(users)]
@@ -99,7 +107,7 @@ class Load:
             read = Operation(user="probe", kind="list", marker=self._probe.marker())
             try:
                 for operation in (write, read):
-                    await self._perform(connection, self._probe, operation, seconds=seconds)
+                    await self.perform(connection, self._probe, operation, seconds=seconds)
             finally:
                 connection.close()
             if (write.status, read.status) != (201, 200):
@@ -107,26 +115,30 @@ class Load:
         return True
 
     async def _go_on(self, user: User, rng: random.Random) -> None:
-        connection = HttpConnection(rng.choice(self.ports))
+        connections = {port: HttpConnection(port) for port in self.ports}
+        port = rng.choice(self.ports)
         while not self._stopping:
             await asyncio.sleep(rng.uniform(0, self._pause))
+            port = rng.choice(self.ports) if self._roams else port
+            connection = connections[port]
             operation = _choose(user, rng)
-            await self._perform(connection, user, operation)
+            await self.perform(connection, user, operation)
             for _ in range(_TRIES):
                 if operation.key is None or not operation.is_unknown or self._stopping:
                     break
                 await asyncio.sleep(rng.uniform(0.05, 0.2))
                 operation = _again(user, operation)
-                await self._perform(connection, user, operation)
+                await self.perform(connection, user, operation)
             if operation.is_unknown:
                 connection.close()
-                connection = HttpConnection(rng.choice(self.ports))
+                port = rng.choice(self.ports)
                 await asyncio.sleep(rng.uniform(0.02, 0.1))
             elif operation.key is not None and rng.random() < 0.2:
-                await self._perform(connection, user, _again(user, operation))
-        connection.close()
+                await self.perform(connection, user, _again(user, operation))
+        for connection in connections.values():
+            connection.close()
 
-    async def _perform(
+    async def perform(
         self, connection: HttpConnection, user: User, operation: Operation, *, seconds: float = 8
     ) -> None:
         self.history.append(operation)

@@ -201,7 +201,8 @@ def terminate_gateway(world: World, rng: random.Random) -> bool:
     began = time.monotonic()
     code = service.process.wait(30)
     if code != 0 or time.monotonic() - began > 10:
-        world.complaints.append(f"SIGTERM: exit code {code} after {time.monotonic() - began:.1f} s")
+        seconds = time.monotonic() - began
+        world.complain("a process ends as it should", f"SIGTERM: exit code {code} after {seconds:.1f} s")
     service.start()
     world.wait_until_healthy(10)
     return True

@@ -58,9 +58,9 @@ def overload(world: World, _rng: random.Random, seconds: float) -> None:
         refusals = f"{rate.refused} refusals in {rate.refusal_seconds:.3f} s"
         typer.echo(f"  overload: {times} times: goodput {share:.0%}, {refusals}")
         if share < GOODPUT:
-            world.complaints.append(f"{times} times overload: goodput {share:.0%} of {capacity.goodput:.0f}/s")
+            world.complain("overload costs little", f"{times} times: goodput {share:.0%} of {capacity.goodput:.0f}/s")
         if rate.refusal_seconds > REFUSAL_SECONDS:
-            world.complaints.append(f"{times} times overload: refusals take {rate.refusal_seconds:.3f} s")
+            world.complain("a refusal is fast", f"{times} times overload: refusals take {rate.refusal_seconds:.3f} s")
     world.background.call(world.gateway_proxy.delay, 0.0)
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -116,7 +117,56 @@ def _stale_read() -> None:
     patch.object(Reader, "list", broken).start()
 
 
+def _connections_cut() -> None:
+    """Cut a connection instead of reading what came on it, every fiftieth time."""
+    from tasklog.serving.protocol import Protocol
+
+    receive, times = Protocol.data_received, count(1)
+
+    def broken(self: Protocol, data: bytes) -> None:
+        if next(times) % 50 == 0:
+            _happens()
+            self.transport.abort()
+        else:
+            receive(self, data)
+
+    patch.object(Protocol, "data_received", broken).start()
+
+
+def _everybody_waits() -> None:
+    """Let every fifth new task take half a second."""
+    import asyncio
+
+    from command_api.group_commit import CommandQueue
+
+    execute, creations = CommandQueue.execute, count(1)
+
+    async def broken(self: CommandQueue, request: Any) -> Any:
+        if request.task_id is None and next(creations) % 5 == 0:
+            _happens()
+            await asyncio.sleep(0.5)
+        return await execute(self, request)
+
+    patch.object(CommandQueue, "execute", broken).start()
+
+
+def _wrong_exit_code() -> None:
+    """End with code 3, whatever the reason."""
+    atexit.register(os._exit, 3)
+
+
+def _much_memory() -> None:
+    """Take 450 MB and keep them."""
+    kept.append(b"x" * 450 * 2**20)
+
+
+kept: Final[list[bytes]] = []
+
 FAULTS: Final = {
+    "connections-cut": _connections_cut,
+    "everybody-waits": _everybody_waits,
+    "wrong-exit-code": _wrong_exit_code,
+    "much-memory": _much_memory,
     "checkpoint-before-rows": _checkpoint_before_rows,
     "write-dropped": _write_dropped,
     "stale-read": _stale_read,

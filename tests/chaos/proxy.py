@@ -84,6 +84,10 @@ class Proxy:
             link.cut()
         return bool(links)
 
+    def lead_to(self, target: str) -> None:
+        """Lead whoever connects from now on to another server; open connections stay where they are."""
+        self._target = target
+
     def freeze(self) -> None:
         """Pass nothing on, in either direction, and cut nothing."""
         self._flowing.clear()

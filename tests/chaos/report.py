@@ -15,13 +15,19 @@ _HEAD = ("scenario", "faults", "requests", "acknowledged", "unknown", "refused",
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One scenario's figures; `ends` tells which processes ended by themselves and were started again."""
+    """One scenario's figures.
+
+    `ends` tells which processes ended by themselves and were started again, `notes` what was measured beside, `memory`
+    how much the services took.
+    """
 
     scenario: str
     faults: int = 0
     counts: Counts = _NOTHING
     violations: list[Violation] = field(default_factory=list)
     ends: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    memory: str = ""
     seconds: float = 0.0
     skipped: str | None = None
 
@@ -30,6 +36,9 @@ class Row:
         if self.skipped is not None:
             return f"{self.scenario}: NOT RUN: {self.skipped}"
         lines = [f"{self.scenario}: {self.faults} faults, {len(self.violations)} violations, {self.seconds:.0f} s"]
+        lines += [f"  {note}" for note in self.notes]
+        if self.memory:
+            lines.append(f"  memory: {self.memory}")
         if self.ends:
             lines.append(f"  ended by themselves and started again: {'; '.join(sorted(set(self.ends)))}")
         if self.violations:

@@ -12,7 +12,8 @@ from tests.chaos.checker import Violation
 from tests.chaos.history import count
 from tests.chaos.judge import heal, judge, left_running
 from tests.chaos.report import Row
-from tests.chaos.scenarios import SCENARIOS, Scenario
+from tests.chaos.scenario import Scenario
+from tests.chaos.scenarios import SCENARIOS
 from tests.chaos.world import World
 
 _OVERHEAD_SECONDS = 6.0
@@ -37,12 +38,14 @@ def run_scenario(  # noqa: PLR0913 - what a run shares, and this scenario's part
     rng = random.Random(f"{seed} {name}")
     violations: list[Violation] = []
     with closing(scenario.world(directory, template, background, scenario.options, seed)) as world:
+        world.patience = patience
         world.open()
         world.pause(0.5)
         inject(world, scenario, rng, max(_LEAST_SECONDS, seconds - _OVERHEAD_SECONDS))
         if not world.faults:
             violations.append(Violation("the fault was there", "all", "none happened"))
         violations += heal(world, scenario.lag_seconds, patience)
+        world.observe()
         violations += judge(world)
         if scenario.check is not None:
             violations += scenario.check(world)
@@ -53,6 +56,8 @@ def run_scenario(  # noqa: PLR0913 - what a run shares, and this scenario's part
         counts=count(world.load.history),
         violations=violations,
         ends=world.ends,
+        notes=world.notes,
+        memory=str(world.memory),
         seconds=time.monotonic() - began,
     )
 

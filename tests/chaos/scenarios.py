@@ -1,18 +1,21 @@
-"""The scenarios: which faults, in which world, how many of them, and what else has to hold."""
+"""All scenarios by name."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from tests.chaos import nemesis
-from tests.chaos.checker import Violation
+from tests.chaos.failover import FAILOVER
+from tests.chaos.growth import GROWTH
+from tests.chaos.heavy import HEAVY
+from tests.chaos.migrating import MIGRATIONS
 from tests.chaos.nemesis import Fault
+from tests.chaos.options import Options
 from tests.chaos.overload import overload
+from tests.chaos.planted_scenarios import PLANTED_SCENARIOS
+from tests.chaos.restarts import RESTARTS
+from tests.chaos.scenario import Scenario, libfaketime, needs_libfaketime, needs_mount
 from tests.chaos.special import (
     all_accepted_are_answered,
     answers_were_lost,
@@ -23,44 +26,6 @@ from tests.chaos.special import (
     the_others_go_on,
 )
 from tests.chaos.supervised import SupervisedWorld, kill_child
-from tests.chaos.world import Options, World
-
-Body = Callable[[World, random.Random, float], None]
-Check = Callable[[World], Iterator[Violation]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scenario:
-    """`count` faults, `pause` seconds apart at most, or as many as its time allows; or a `body` of its own.
-
-    `weight` is its share of the time; `needs` says why it cannot run here, if it cannot.
-    """
-
-    faults: tuple[Fault, ...] = ()
-    count: int = 20
-    pause: float = 1.0
-    weight: float = 1.0
-    lag_seconds: float = 10.0
-    options: Options = field(default_factory=Options)
-    world: type[World] = World
-    body: Body | None = None
-    check: Check | None = None
-    needs: Callable[[], str | None] = lambda: None
-
-
-def _libfaketime() -> Path | None:
-    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
-    return found[0] if found else None
-
-
-def _needs_libfaketime() -> str | None:
-    return None if _libfaketime() else "libfaketime is not installed (Debian's package libfaketime)"
-
-
-def _needs_mount() -> str | None:
-    capabilities = Path("/proc/self/status").read_text().partition("CapEff:\t")[2][:16]
-    return None if int(capabilities, 16) >> 21 & 1 else "a small disk needs the right to mount a tmpfs"
-
 
 _POOLED: Final = {"DATABASE_POOLER": "yes"}
 
@@ -129,7 +94,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         count=5,
         pause=2,
         options=Options(disk_mb=256),
-        needs=_needs_mount,
+        needs=needs_mount,
         check=the_disk_was_full,
     ),
     "redis": Scenario(
@@ -155,36 +120,23 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         faults=(nemesis.jump,),
         count=12,
         pause=2,
-        options=Options(clock=_libfaketime()),
-        needs=_needs_libfaketime,
+        options=Options(clock=libfaketime()),
+        needs=needs_libfaketime,
         check=the_clock_jumped,
     ),
     "sigterm": Scenario(faults=(nemesis.terminate_gateway,), count=10, check=all_accepted_are_answered),
     "overload": Scenario(body=overload, options=Options(users=2, clients=1)),
+    "two-command-processes": Scenario(
+        faults=(nemesis.kill_gateway, nemesis.cut_at_statement, nemesis.lose_commits, nemesis.terminate_backends),
+        count=24,
+        pause=0.5,
+        options=Options(gateways=2, roams=True),
+    ),
+    **HEAVY,
+    **GROWTH,
+    **MIGRATIONS,
+    **RESTARTS,
+    **FAILOVER,
     "soak": Scenario(faults=_SOAK, count=1000, pause=1.5, weight=4, options=Options(gateways=2, projectors=2, users=8)),
-    # Worlds with a fault planted in them, for the tests of the checker: each has to end with violations.
-    "planted-asynchronous-commit": Scenario(
-        faults=(nemesis.kill_postgres,),
-        count=2,
-        weight=0,
-        options=Options(postgres={"synchronous_commit": "off", "wal_writer_delay": "10s"}),
-    ),
-    "planted-checkpoint-before-rows": Scenario(
-        faults=(nemesis.planted,),
-        count=1,
-        weight=0,
-        lag_seconds=0,
-        options=Options(planted="checkpoint-before-rows"),
-    ),
-    "planted-toggle-outside-the-lock": Scenario(
-        faults=(nemesis.decide_outside_the_lock, nemesis.lose_toggle),
-        count=4,
-        weight=0,
-        lag_seconds=0,
-        options=Options(gateways=2),
-    ),
-    "planted-write-dropped": Scenario(
-        faults=(nemesis.planted,), count=3, weight=0, options=Options(planted="write-dropped")
-    ),
-    "planted-stale-read": Scenario(faults=(nemesis.planted,), count=3, weight=0, options=Options(planted="stale-read")),
+    **PLANTED_SCENARIOS,
 }

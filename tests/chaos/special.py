@@ -60,7 +60,7 @@ def project_backlog(world: World, _rng: random.Random, _seconds: float, *, event
     world.pause(2)
     behind = asyncio.run(lagging(world.url))
     if len(behind) < _BACKLOG_USERS:
-        world.complaints.append(f"the backlog was gone before a projector was there: {behind}")
+        world.complain("the fault was there", f"the backlog was gone before a projector was there: {behind}")
     world.resting.discard(projector)
     projector.start()
 

@@ -10,11 +10,10 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 from tests.chaos.load import Load
 from tests.chaos.world import START_SECONDS, UnhealthyError, World
-from tests.servers import SECRET
+from tests.servers import SECRET, children_of, command_of
 
 _STOP_SECONDS = 10
 
@@ -32,19 +31,19 @@ class SupervisedWorld(World):
         self._stack.callback(self._stop)
         self.load = Load([self._port()], seed=self._seed, users=self.options.users, clients=self.options.clients)
         self.wait_until_healthy(START_SECONDS)
+        self.observe(idle=True)
         self.background.run(self.load.start())
+
+    def observe(self, *, idle: bool = False) -> None:
+        """Note the memory of the gateway and the projector; Postgres and Valkey are not ours."""
+        for child in self.children():
+            for name in ("gateway", "projector"):
+                if name in command_of(child):
+                    self.memory.note(name, child, idle=idle)
 
     def children(self) -> list[int]:
         """The process ids of what the supervisor keeps running."""
-        found = []
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
-            except OSError:
-                continue
-            if int(parent) == self.supervisor.pid:
-                found.append(int(process.name))
-        return found
+        return children_of(self.supervisor.pid)
 
     def _port(self) -> int:
         deadline = time.monotonic() + START_SECONDS
@@ -67,6 +66,7 @@ def kill_child(world: World, rng: random.Random) -> bool:
     """Kill -9 of whichever: gateway, projector, Postgres or Valkey; False if there is none."""
     assert isinstance(world, SupervisedWorld)
     children = world.children()
+    world.observe()
     if children:
         os.kill(rng.choice(children), signal.SIGKILL)
     return bool(children)

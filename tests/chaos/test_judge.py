@@ -18,7 +18,9 @@ from runtime.database import open_database
 from runtime.settings import Settings
 from tests.chaos import judge
 from tests.chaos.by_hand import operation
+from tests.chaos.checker import Violation
 from tests.chaos.judge import check_log, heal, left_running
+from tests.chaos.memory import Memory
 from tests.chaos.special import (
     all_accepted_are_answered,
     answers_were_lost,
@@ -29,6 +31,8 @@ from tests.chaos.special import (
 from tests.chaos.world import UnhealthyError
 from tests.ledger import appended, of
 from tests.servers import SECRET, Database, run_async
+
+ENDED = Violation("a process ends as it should", "all", "SIGTERM: exit code 1")
 
 
 def rules(violations: Any) -> list[str]:
@@ -116,7 +120,16 @@ def test_every_check_is_made_of_what_happened(database: Database, tmp_path: Path
     log.write_text("Traceback (most recent call last):\n")
     read = operation("list", 1, 200, headers={"etag": '"7"'}, answer=b"[]")
     load = SimpleNamespace(history=[read, operation("get", 2, 500, answer=b'{"detail":"No"}')])
-    judged: Any = SimpleNamespace(url=database.owner, parked=frozenset(), load=load, log=log, complaints=["SIGTERM"])
+    judged: Any = SimpleNamespace(
+        url=database.owner,
+        parked=frozenset(),
+        unread=frozenset(),
+        load=load,
+        log=log,
+        memory=Memory(),
+        forgiven_until=0,
+        complaints=[ENDED],
+    )
     broken = {
         "every event was asked for",
         "no read is from the future",

@@ -22,11 +22,13 @@ import pytest
 from runtime.settings import SettingsError
 from tests.chaos import nemesis, supervised
 from tests.chaos.nemesis import Fault
+from tests.chaos.options import Options
 from tests.chaos.proxy import Proxy, _Link
 from tests.chaos.runner import inject
-from tests.chaos.scenarios import SCENARIOS, Scenario
+from tests.chaos.scenario import Scenario
+from tests.chaos.scenarios import SCENARIOS
 from tests.chaos.supervised import SupervisedWorld
-from tests.chaos.world import Options, World
+from tests.chaos.world import World
 
 RNG = random.Random(1)
 
@@ -40,6 +42,9 @@ class Idle(World):
 
     def pause(self, seconds: float) -> None:
         """No time has to pass."""
+
+    def observe(self, *, idle: bool = False) -> None:
+        """Nothing runs that has memory."""
 
 
 class Tries:

@@ -8,18 +8,16 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from unittest.mock import patch
 
 import asyncpg
 
-import migrations
 from runtime.settings import SettingsError
-from tasklog.embedded import SERVICE_ROLES, service_urls
+from tasklog.embedded import SERVICE_ROLES
 from tasklog.embedded.cluster import plain_environment
 from tasklog.embedded.data_dir import open_data_dir, socket_dir
 from tasklog.embedded.postgres import Postgres
@@ -27,49 +25,25 @@ from tasklog.embedded.valkey import Valkey
 from tasklog.serving.listener import listen
 from tasklog.supervision.service import Service
 from tests.chaos.background import Background
+from tests.chaos.checker import Violation
 from tests.chaos.load import Load
+from tests.chaos.memory import Memory
+from tests.chaos.options import Options
 from tests.chaos.planted import PlantedService
 from tests.chaos.proxy import Proxy
 from tests.servers import SECRET
 
 START_SECONDS = 60
+_BY_INDEX = {"enable_seqscan": "off"}
+"""So that looking at tables is no scan, where the scans of services are counted."""
+HEALTHY_SECONDS = 5.0
+"""How soon after a fault the services answer again by themselves."""
 _POSTGRES_STOP_SECONDS = 30
 """It writes all to the disk, which others may use as well; killed instead it would leave processes for a moment."""
 
 
 class UnhealthyError(Exception):
     """It did not become healthy by itself in time."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How a world is made.
-
-    `clock` is the library that lets the services' and Postgres' clock be what the file `clock` says; `planted` is a
-    fault of tests/chaos/planted.py in the services.
-    """
-
-    gateways: int = 1
-    projectors: int = 1
-    postgres: Mapping[str, str] = field(default_factory=dict)
-    env: Mapping[str, str] = field(default_factory=dict)
-    clock: Path | None = None
-    disk_mb: int = 0
-    planted: str | None = None
-    users: int = 5
-    clients: int = 3
-
-
-def make_template(directory: Path) -> Path:
-    """A migrated cluster, stopped, to be copied for each world."""
-    data_dir = open_data_dir(directory)
-    postgres = Postgres(data_dir, socket_dir(data_dir), {"fsync": "off"})
-    try:
-        postgres.start()
-        migrations.upgrade(postgres.url(), list(service_urls(postgres).values()))
-    finally:
-        postgres.stop(timeout=10)
-    return data_dir / "postgres"
 
 
 class World:
@@ -80,10 +54,15 @@ class World:
         self.background = background
         self.options = options
         self.faults = 0
+        self.patience = 1.0
+        self.forgiven_until = 0.0
+        self.memory = Memory()
         self.ends: list[str] = []
-        self.complaints: list[str] = []
+        self.notes: list[str] = []
+        self.complaints: list[Violation] = []
         self.parked: frozenset[str] = frozenset()
-        self.resting: set[Service] = set()
+        self.unread: frozenset[str] = frozenset()
+        self.resting: set[Service | Postgres] = set()
         self.gateways: list[Service] = []
         self.projectors: list[Service] = []
         sockets = socket_dir(self.directory)
@@ -100,7 +79,9 @@ class World:
     def open(self) -> None:
         """Start everything, and the clients."""
         if self.options.disk_mb:
-            self._mount_disk()
+            disk = self.directory / "postgres"
+            disk.mkdir(mode=0o700)
+            self.mount_disk(disk, self.options.disk_mb)
         shutil.copytree(self._template, self.directory / "postgres", dirs_exist_ok=True)
         self._stack.callback(self.postgres.stop, timeout=_POSTGRES_STOP_SECONDS)
         self.start_postgres()
@@ -111,16 +92,18 @@ class World:
             self._stack.callback(self._end, proxy)
         self._start_services()
         self.wait_until_healthy(START_SECONDS)
+        self.observe(idle=True)
         self.background.run(self.load.start())
 
     def _start_services(self) -> None:
-        output = self._stack.enter_context(self.log.open("ab"))
+        output = self.open_log()
         listeners = [self._stack.enter_context(listen("127.0.0.1", 0)) for _ in range(self.options.gateways)]
         self.load = Load(
             [listener.getsockname()[1] for listener in listeners],
             seed=self._seed,
             users=self.options.users,
             clients=self.options.clients,
+            roams=self.options.roams,
         )
         common: dict[str, Any] = {"env": self._environment(), "output": output}
         planted = self.options.planted
@@ -131,10 +114,16 @@ class World:
             self._stack.callback(service.stop, timeout=5)
             service.start()
 
+    def open_log(self) -> IO[bytes]:
+        """Open what the services write their logs to."""
+        return self._stack.enter_context(self.log.open("ab"))
+
     def _environment(self) -> dict[str, str]:
         proxies = [self.gateway_proxy, self.projector_proxy, self.gateway_proxy]
         urls = {
-            name: f"postgresql://{role}@127.0.0.1:{proxy.port}/tasklog?sslmode=disable"
+            name: self.postgres.url(role)
+            if self.options.direct
+            else f"postgresql://{role}@127.0.0.1:{proxy.port}/tasklog?sslmode=disable"
             for (name, role), proxy in zip(SERVICE_ROLES.items(), proxies, strict=True)
         }
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
@@ -150,12 +139,11 @@ class World:
         how = {"FAKETIME_TIMESTAMP_FILE": str(file), "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
         return {"LD_PRELOAD": str(self.options.clock), **how}
 
-    def _mount_disk(self) -> None:
-        disk = self.directory / "postgres"
-        disk.mkdir(mode=0o700)
-        size = f"size={self.options.disk_mb}m,mode=700"
-        subprocess.run(["mount", "-t", "tmpfs", "-o", size, "none", disk], check=True, capture_output=True)
-        self._stack.callback(lambda: subprocess.run(["umount", "-l", disk], check=True))
+    def mount_disk(self, directory: Path, megabytes: int) -> None:
+        """Give a directory a small disk of its own."""
+        size = f"size={megabytes}m,mode=700"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", size, "none", directory], check=True, capture_output=True)
+        self._stack.callback(lambda: subprocess.run(["umount", "-l", directory], check=True))
 
     @property
     def services(self) -> list[Service]:
@@ -184,6 +172,7 @@ class World:
     def kill(self, part: Service | Postgres | Valkey) -> bool:
         """Kill -9, and start again at once; False if it had ended before."""
         assert part.process is not None
+        self.observe()
         was_running = part.process.poll() is None
         part.process.kill()
         part.process.wait(10)
@@ -207,11 +196,16 @@ class World:
             time.sleep(min(left, 0.05))
 
     def _revive(self) -> None:
+        self.observe()
         parts: list[Service | Postgres | Valkey] = [self.postgres, self.valkey, *self.services]
         for part in parts:
             if part.process is not None and part.process.poll() is not None and part not in self.resting:
                 self.ends.append(f"{part.name} ended with {part.process.returncode}")
                 self.start(part)
+
+    def observe(self, *, idle: bool = False) -> None:
+        """Note how much memory the services have."""
+        self.memory.look(self.services, idle=idle)
 
     def execute(self, statement: str, *args: object) -> list[Any]:
         """The rows of a statement of the superuser."""
@@ -223,13 +217,17 @@ class World:
 
     def _as_superuser(self, work: Callable[[asyncpg.Connection], Awaitable[Any]]) -> Any:
         async def run() -> Any:
-            connection = await asyncpg.connect(self.url, timeout=30)
+            connection = await asyncpg.connect(self.url, timeout=30, server_settings=_BY_INDEX)
             try:
                 return await work(connection)
             finally:
                 await connection.close()
 
         return asyncio.run(run())
+
+    def complain(self, rule: str, detail: str) -> None:
+        """Note that a promise was not kept."""
+        self.complaints.append(Violation(rule, "all", detail))
 
     def wait_until_healthy(self, seconds: float) -> float:
         """The seconds until every gateway carries out a write and shows it.

@@ -1,0 +1,114 @@
+"""A small database that grows: statistics from when it was small, and connections that stay open all the while."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import statistics
+from collections.abc import Sequence
+from itertools import count
+from typing import Any, Final
+
+from tests.chaos.history import Operation
+from tests.chaos.http_client import HttpConnection
+from tests.chaos.load import User
+from tests.chaos.options import Options
+from tests.chaos.scenario import Scenario
+from tests.chaos.world import World
+from tests.servers import eventually
+
+SLOWER: Final = 1.3
+"""How many times as long the last sign-ups may take as the first."""
+LAG_SECONDS: Final = 1.0
+
+_SMALL_USERS: Final = 19
+"""With the six of the load and the probe: 25."""
+_SIGN_UPS: Final = 20_000
+_SIGN_UPS_A_SECOND: Final = 200
+_CLIENTS: Final = 16
+_MEASURED: Final = 1000
+_UNPROJECTED: Final = "SELECT FROM tasklog.streams WHERE unprojected_since IS NOT NULL LIMIT 1"
+_LAG: Final = """
+    SELECT coalesce(extract(epoch FROM clock_timestamp() - min(unprojected_since)), 0)::float8 AS lag
+    FROM tasklog.streams WHERE unprojected_since IS NOT NULL
+"""
+_SCANS: Final = """
+    SELECT relname, seq_scan FROM pg_stat_user_tables
+    WHERE schemaname = 'tasklog' AND relname IN ('streams', 'events', 'checkpoints', 'tasks')
+"""
+
+
+def grow(world: World, _: random.Random, seconds: float) -> None:
+    """Statistics of 25 users, then up to 20,000 sign-ups: as fast at the end as at the start, and without a scan."""
+    number = int(min(_SIGN_UPS, seconds * _SIGN_UPS_A_SECOND))
+    users = (User(name=f"new{n}") for n in count())
+    _sign_up(world, users, _SMALL_USERS)
+    eventually(lambda: world.execute(_UNPROJECTED) == [])
+    world.execute_script("ANALYZE tasklog.streams, tasklog.events, tasklog.checkpoints, tasklog.tasks")
+    world.pause(1.5)  # until what came before is in the statistics
+    before = _scans(world)
+    signed, lag = _sign_up(world, users, number)
+    world.pause(1.5)
+    scans = {table: scans - before[table] for table, scans in _scans(world).items() if scans > before[table]}
+    world.faults += 1
+    measured = min(_MEASURED, number // 3)
+    first, last = _median(signed[:measured]), _median(signed[-measured:])
+    world.notes.append(f"{number} sign-ups: {first * 1000:.1f} ms, at last {last * 1000:.1f} ms; lag {lag:.2f} s")
+    if last > SLOWER * world.patience * first:
+        world.complain("the last sign-up is as fast as the first", f"{first:.4f} s, then {last:.4f} s")
+    if lag > LAG_SECONDS * world.patience:
+        world.complain("the projection keeps up with sign-ups", f"{lag:.1f} s behind")
+    if scans:
+        world.complain("no service scans a table", str(scans))
+
+
+def scan_tables(world: World, rng: random.Random, seconds: float) -> None:
+    """Planted: a service that scans a table while the database grows."""
+    world.execute_script("""
+        CREATE FUNCTION tasklog.chaos() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET enable_indexscan = off
+        SET enable_indexonlyscan = off SET enable_bitmapscan = off AS
+        'BEGIN PERFORM FROM tasklog.streams WHERE user_id = new.user_id; RETURN NULL; END';
+        CREATE TRIGGER chaos AFTER INSERT ON tasklog.events FOR EACH ROW EXECUTE FUNCTION tasklog.chaos()""")
+    grow(world, rng, seconds)
+
+
+def _scans(world: World) -> dict[str, int]:
+    return {row["relname"]: row["seq_scan"] for row in world.execute(_SCANS)}
+
+
+def _median(operations: Sequence[Operation]) -> float:
+    return statistics.median(one.returned - one.invoked for one in operations)
+
+
+def _sign_up(world: World, users: Any, number: int) -> tuple[list[Operation], float]:
+    """Sign so many users up; what they did, in its order, and the greatest lag meanwhile."""
+    done: list[Operation] = []
+    arriving = _arrive(world, users, number, done)
+    future = asyncio.run_coroutine_threadsafe(arriving, world.background.loop)
+    lag = 0.0
+    while not future.done():
+        lag = max(lag, world.execute(_LAG)[0]["lag"])
+        world.pause(0.2)
+    future.result()
+    return sorted(done, key=lambda one: one.invoked), lag
+
+
+async def _arrive(world: World, users: Any, number: int, done: list[Operation]) -> None:
+    """Let so many users add their first task, each on one of the connections that are kept."""
+    left = iter(range(number))
+
+    async def client() -> None:
+        connection = HttpConnection(world.load.ports[0])
+        for _ in left:
+            user = next(users)
+            operation = Operation(user=user.name, kind="create", marker=user.marker(), body={"title": "First"})
+            await world.load.perform(connection, user, operation)
+            done.append(operation)
+        connection.close()
+
+    await asyncio.gather(*(client() for _ in range(_CLIENTS)))
+
+
+GROWTH: Final[dict[str, Scenario]] = {
+    "sign-ups": Scenario(body=grow, weight=2, options=Options(postgres={"autovacuum": "off"}, users=5, clients=1)),
+}

@@ -1,0 +1,65 @@
+"""Worlds with a fault planted in them, for the tests of the checker: each has to end with violations."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+from tests.chaos import nemesis
+from tests.chaos.failover import ReplicatedWorld, lose_unforgiven, stay_read_only
+from tests.chaos.growth import scan_tables
+from tests.chaos.heavy import weigh
+from tests.chaos.migrating import lock_tables, reads_do_not_wait
+from tests.chaos.options import Options
+from tests.chaos.restarts import all_are_answered, all_in_flight_are_answered, kill_while_slow, restart_next
+from tests.chaos.scenario import Scenario
+
+PLANTED_SCENARIOS: Final[dict[str, Scenario]] = {
+    "planted-asynchronous-commit": Scenario(
+        faults=(nemesis.kill_postgres,),
+        count=2,
+        weight=0,
+        options=Options(postgres={"synchronous_commit": "off", "wal_writer_delay": "10s"}),
+    ),
+    "planted-checkpoint-before-rows": Scenario(
+        faults=(nemesis.planted,),
+        count=1,
+        weight=0,
+        lag_seconds=0,
+        options=Options(planted="checkpoint-before-rows"),
+    ),
+    "planted-toggle-outside-the-lock": Scenario(
+        faults=(nemesis.decide_outside_the_lock, nemesis.lose_toggle),
+        count=4,
+        weight=0,
+        lag_seconds=0,
+        options=Options(gateways=2),
+    ),
+    "planted-write-dropped": Scenario(
+        faults=(nemesis.planted,), count=3, weight=0, options=Options(planted="write-dropped")
+    ),
+    "planted-stale-read": Scenario(faults=(nemesis.planted,), count=3, weight=0, options=Options(planted="stale-read")),
+    "planted-fail-over-with-loss": Scenario(
+        faults=(lose_unforgiven,), count=1, weight=0, world=ReplicatedWorld, options=Options(gateways=2)
+    ),
+    "planted-read-only": Scenario(faults=(stay_read_only,), count=1, weight=0, lag_seconds=0),
+    "planted-connections-cut": Scenario(
+        faults=(nemesis.planted,), count=2, weight=0, options=Options(planted="connections-cut"), check=all_are_answered
+    ),
+    "planted-wrong-exit-code": Scenario(
+        faults=(restart_next,), count=1, weight=0, options=Options(planted="wrong-exit-code")
+    ),
+    "planted-killed": Scenario(
+        faults=(kill_while_slow,), count=2, weight=0, options=Options(), check=all_in_flight_are_answered
+    ),
+    "planted-much-memory": Scenario(
+        faults=(nemesis.flush_redis,), count=1, weight=0, options=Options(planted="much-memory")
+    ),
+    "planted-everybody-waits": Scenario(
+        body=partial(weigh, kinds=["many-tasks"]),
+        weight=0,
+        options=Options(planted="everybody-waits", clients=2, direct=True),
+    ),
+    "planted-scan": Scenario(body=scan_tables, weight=0, options=Options(clients=1)),
+    "planted-lock": Scenario(faults=(lock_tables,), count=1, weight=0, check=reads_do_not_wait),
+}

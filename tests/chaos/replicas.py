@@ -1,0 +1,61 @@
+"""What is done to a primary and its standby beyond tests/standby.py: made synchronous, demoted, frozen, ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any, Final
+
+import asyncpg
+
+from tasklog.embedded.postgres import Postgres
+from tests.servers import children_of, eventually, run_async
+
+_IS_SYNCHRONOUS: Final = "SELECT FROM pg_stat_replication WHERE state = 'streaming' AND sync_state = 'sync'"
+
+
+def be_synchronous(primary: Postgres) -> None:
+    """Let every commit of the primary wait until its standby has it on disk; return when that holds."""
+    configure(primary, synchronous_standby_names="*")
+    eventually(lambda: execute(primary, _IS_SYNCHRONOUS))
+
+
+def demote(old: Postgres, new: Postgres) -> None:
+    """Start a primary that was shut down in order again, as the standby of the one that was promoted."""
+    where = f"host={new._sockets} port=5432 user=postgres"
+    with (old._cluster / "postgresql.auto.conf").open("a") as file:
+        file.write(f"primary_conninfo = '{where}'\nsynchronous_standby_names = ''\n")
+    (old._cluster / "standby.signal").touch()
+    old.start()
+
+
+def configure(server: Postgres, **settings: str) -> None:
+    """Change settings of postgresql.conf in the running server; they hold for open sessions too."""
+    for name, value in settings.items():
+        execute(server, f"ALTER SYSTEM SET {name} = '{value}'")
+    execute(server, "SELECT pg_reload_conf()")
+    eventually(lambda: all(_shown(server, name) == value for name, value in settings.items()))
+
+
+def send_all(server: Postgres, number: signal.Signals) -> None:
+    """Send a signal to every process of a server: SIGSTOP freezes it, SIGKILL is the end of the machine."""
+    assert server.process is not None
+    for process in (server.process.pid, *children_of(server.process.pid)):
+        os.kill(process, number)
+
+
+def execute(server: Postgres, statement: str, *args: object) -> list[Any]:
+    """Return the rows of a statement of the superuser in the database `tasklog`."""
+
+    async def run() -> list[Any]:
+        connection = await asyncpg.connect(server.url(), timeout=30)
+        try:
+            return list(await connection.fetch(statement, *args))
+        finally:
+            await connection.close()
+
+    return run_async(run())
+
+
+def _shown(server: Postgres, name: str) -> str:
+    return str(execute(server, f"SHOW {name}")[0][0])

@@ -1,0 +1,206 @@
+"""Services that are told to end: one after the other, by SIGHUP, while Postgres says nothing, without a log."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import IO, Final
+
+from tasklog.supervision.service import Service
+from tests.chaos.checker import Violation
+from tests.chaos.options import Options
+from tests.chaos.scenario import Scenario, needs_mount
+from tests.chaos.special import all_accepted_are_answered
+from tests.chaos.world import UnhealthyError, World
+
+END_SECONDS: Final = 10.0
+"""How soon a service ends after SIGTERM."""
+
+_IN_FLIGHT_SECONDS: Final = 0.3
+"""A request that was cut sooner may have met a connection that was closed while it was idle: it was never read."""
+
+
+def restart_next(world: World, _: random.Random) -> bool:
+    """Restart the services in turn; each is healthy before the next one ends."""
+    service = world.services[world.faults % len(world.services)]
+    end_in_order(world, service)
+    service.start()
+    _wait_until_healthy(world)
+    return True
+
+
+def hang_up(world: World, rng: random.Random) -> bool:
+    """SIGHUP, as a closed terminal sends it: the service goes on, or ends as by SIGTERM."""
+    service = rng.choice(world.services)
+    world.resting.add(service)
+    end_in_order(world, service, signal.SIGHUP, may_go_on=True)
+    assert service.process is not None
+    if service.process.poll() is not None:
+        service.start()
+    world.resting.discard(service)
+    _wait_until_healthy(world)
+    return True
+
+
+def terminate_while_frozen(world: World, _: random.Random) -> bool:
+    """SIGTERM while Postgres says nothing: requests in flight are answered, and the service ends in time."""
+    service = world.services[world.faults % len(world.services)]
+    proxies = (world.gateway_proxy, world.projector_proxy)
+    for proxy in proxies:
+        world.background.call(proxy.freeze)
+    world.pause(0.5)
+    end_in_order(world, service)
+    for proxy in proxies:
+        world.background.call(proxy.thaw)
+    service.start()
+    _wait_until_healthy(world)
+    return True
+
+
+def kill_while_slow(world: World, rng: random.Random) -> bool:
+    """Planted: a service that ends without answering what it has read."""
+    world.background.call(world.gateway_proxy.delay, 0.2)
+    world.pause(1.5)
+    world.background.call(world.gateway_proxy.delay, 0.0)
+    return world.kill(rng.choice(world.gateways))
+
+
+def end_in_order(
+    world: World, service: Service, number: signal.Signals = signal.SIGTERM, *, may_go_on: bool = False
+) -> None:
+    """Send a signal and wait for the end: in time, and with code 0."""
+    assert service.process is not None
+    service.process.send_signal(number)
+    began = time.monotonic()
+    try:
+        code: int | None = service.process.wait(1 if may_go_on else END_SECONDS * world.patience)
+    except subprocess.TimeoutExpired:
+        if may_go_on:
+            return
+        service.process.kill()
+        service.process.wait()
+        code = None
+    if code != 0:
+        ended = "did not end" if code is None else f"ended with {code}"
+        seconds = time.monotonic() - began
+        world.complain("a process ends as it should", f"{service.name} {ended}, {number.name}, {seconds:.1f} s")
+
+
+def _wait_until_healthy(world: World) -> None:
+    try:
+        world.wait_until_healthy(END_SECONDS * world.patience)
+    except UnhealthyError as error:
+        world.complain("it heals by itself", str(error))
+
+
+def all_in_flight_are_answered(world: World) -> Iterator[Violation]:
+    """Nobody is cut off whose request was read, or carried out."""
+    yield from all_accepted_are_answered(world)
+    for one in world.load.history:
+        if one.status is None and not one.gave_up and one.returned - one.invoked > _IN_FLIGHT_SECONDS:
+            yield Violation("a request in flight is answered", one.user, str(one))
+
+
+class PipedWorld(World):
+    """A world whose services log into a pipe, as under a supervisor or in a container; `cat` is at its other end."""
+
+    def open_log(self) -> IO[bytes]:
+        """Open a pipe to the log file."""
+        file = self._stack.enter_context(self.log.open("ab"))
+        self.cat = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=file)
+        self._stack.callback(self.close_log)
+        assert self.cat.stdin is not None
+        return self.cat.stdin
+
+    def close_log(self) -> None:
+        """Let nobody read the log any more."""
+        self.cat.kill()
+        self.cat.wait()
+        assert self.cat.stdin is not None
+        self.cat.stdin.close()
+
+    def reopen_log(self) -> None:
+        """Give the services a new pipe, each when it is restarted, one after the other."""
+        output = self.open_log()
+        for service in self.services:
+            service._output = output
+            end_in_order(self, service)
+            service.start()
+            _wait_until_healthy(self)
+
+
+def close_log_pipe(world: World, rng: random.Random) -> bool:
+    """Whoever reads the log is gone."""
+    assert isinstance(world, PipedWorld)
+    world.close_log()
+    began = time.monotonic()
+    world.pause(rng.uniform(1, 2))
+    asked = [one for one in list(world.load.history) if began < one.invoked and one.returned < time.monotonic()]
+    for one in asked:
+        if one.status is None:
+            world.complain("every request is answered", str(one))
+    world.reopen_log()
+    return bool(asked)
+
+
+class SmallLogWorld(World):
+    """A world whose log is on a disk of its own, of 16 MB."""
+
+    def open_log(self) -> IO[bytes]:
+        """Mount the disk, and open the log on it."""
+        disk = self.directory / "logs"
+        disk.mkdir()
+        self.mount_disk(disk, 16)
+        self.log = disk / "services.log"
+        return super().open_log()
+
+
+def fill_log_disk(world: World, rng: random.Random) -> bool:
+    """No byte is left for the log."""
+    filler = world.log.with_name("filler")
+    with filler.open("wb", buffering=0) as file:
+        full = _fill(file)
+        before = len(world.load.history)
+        world.pause(rng.uniform(1, 2))
+        asked = len(world.load.history) > before
+    filler.unlink()
+    return full and asked
+
+
+def _fill(file: IO[bytes]) -> bool:
+    for size in (2**16, 1):
+        try:
+            while True:
+                file.write(b"\0" * size)
+        except OSError:
+            continue
+    return True
+
+
+def all_are_answered(world: World) -> Iterator[Violation]:
+    """Nothing ended and nothing was cut: every request has its answer."""
+    for one in world.load.history:
+        if one.status is None and one.user != "probe":
+            yield Violation("every request is answered", one.user, str(one))
+
+
+RESTARTS: Final[dict[str, Scenario]] = {
+    "rolling-restart": Scenario(
+        faults=(restart_next,),
+        count=16,
+        pause=0.5,
+        options=Options(gateways=2, projectors=2),
+        check=all_in_flight_are_answered,
+    ),
+    "hang-up": Scenario(faults=(hang_up,), count=8, pause=0.5, check=all_in_flight_are_answered),
+    "sigterm-while-frozen": Scenario(
+        faults=(terminate_while_frozen,), count=4, pause=0.5, check=all_in_flight_are_answered
+    ),
+    "log-pipe-closed": Scenario(faults=(close_log_pipe,), count=4, world=PipedWorld, check=all_in_flight_are_answered),
+    "log-disk-full": Scenario(
+        faults=(fill_log_disk,), count=10, world=SmallLogWorld, needs=needs_mount, check=all_are_answered
+    ),
+}
