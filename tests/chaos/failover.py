@@ -55,7 +55,7 @@ class ReplicatedWorld(World):
     def lead_to(self, server: Postgres, *, cut: bool) -> None:
         """Move the address; connections that are open are cut or stay where they are."""
         for proxy in (self.gateway_proxy, self.projector_proxy):
-            self.background.call(proxy.lead_to, f"{server._sockets}/.s.PGSQL.5432")
+            self.background.call(proxy.lead_new_to, f"{server._sockets}/.s.PGSQL.5432")
             if cut:
                 self.background.call(proxy.cut)
 

@@ -84,7 +84,7 @@ class Proxy:
             link.cut()
         return bool(links)
 
-    def lead_to(self, target: str) -> None:
+    def lead_new_to(self, target: str) -> None:
         """Lead whoever connects from now on to another server; open connections stay where they are."""
         self._target = target
 

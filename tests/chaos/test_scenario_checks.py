@@ -121,7 +121,7 @@ async def test_a_moved_address_leads_only_new_connections_elsewhere(tmp_path: Pa
     try:
         kept = await asyncio.open_connection("127.0.0.1", proxy.port)
         assert await asked(kept) == b"old\n"
-        proxy.lead_to(str(tmp_path / "new"))
+        proxy.lead_new_to(str(tmp_path / "new"))
         fresh = await asyncio.open_connection("127.0.0.1", proxy.port)
         assert (await asked(kept), await asked(fresh)) == (b"old\n", b"new\n")
         for _, writer in (kept, fresh):
