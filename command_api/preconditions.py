@@ -11,7 +11,8 @@ from edge.problems import ProblemError
 
 _ETAGS: Final = re.compile(r'(?:(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"(?:[ \t]*,[ \t]*|$))+')
 _ETAG: Final = re.compile(r'(W/)?"([^"]*)"')
-_VERSION: Final = re.compile(r"[1-9][0-9]{0,9}")
+_VERSION: Final = re.compile(r"([1-9][0-9]{0,9})(?:-[0-9a-f]{12})?")
+"""A task's tag, see read_model.body, or its version alone, as release 1.0 gave it."""
 _KEY: Final = re.compile(r'"?([\x21\x23-\x5b\x5d-\x7e]{1,255})"?')
 
 
@@ -32,7 +33,7 @@ def if_match(request: Request) -> frozenset[int] | None:
     if not _ETAGS.fullmatch(text):
         raise ProblemError(422, 'If-Match: must be * or entity tags, such as "3"')
     tags = [tag for weak, tag in _ETAG.findall(text) if not weak]
-    return frozenset(int(tag) for tag in tags if _VERSION.fullmatch(tag))
+    return frozenset(int(match[1]) for match in map(_VERSION.fullmatch, tags) if match)
 
 
 def idempotency_key(request: Request) -> str | None:

@@ -21,7 +21,7 @@ from edge.openapi import problems, task_route
 from edge.owner import EdgeState, owner, path_task_id
 from edge.requests import record_of
 from edge.service import ReadyRoute, json_response
-from read_model.body import task_body
+from read_model.body import task_body, task_tag
 
 if TYPE_CHECKING:
     from command_api.group_commit import CommandQueues
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 TASKS: Final = "/api/{user_id}/tasks"
 TASK: Final = "/api/{user_id}/tasks/{task_id}"
 _DELETED: Final = b'{"message":"Task deleted successfully"}'
-_ETAG: Final = {"ETag": {"description": "The task's version", "schema": {"type": "string"}}}
+_ETAG: Final = {"ETag": {"description": "The task's version, and a digest of the answer", "schema": {"type": "string"}}}
 _LOCATION: Final = {"Location": {"description": "The path of the task", "schema": {"type": "string"}}}
 
 
@@ -69,7 +69,8 @@ async def create_task(request: Request) -> Response:
     body = await json_body(request, CreateTaskBody)
     task = await _execute(request, user_id, None, body.command())
     location = f"/api/{quote(user_id, safe='')}/tasks/{task.id}"
-    return json_response(task_body(user_id, task), 201, {"Location": location, "ETag": f'"{task.version}"'})
+    answer = task_body(user_id, task)
+    return json_response(answer, 201, {"Location": location, "ETag": task_tag(task.version, answer)})
 
 
 @router.put(
@@ -160,4 +161,5 @@ async def _execute(request: Request, user_id: str, task_id: int | None, command:
 
 
 def _task(user_id: str, task: Task) -> Response:
-    return json_response(task_body(user_id, task), headers={"ETag": f'"{task.version}"'})
+    answer = task_body(user_id, task)
+    return json_response(answer, headers={"ETag": task_tag(task.version, answer)})

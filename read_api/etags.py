@@ -6,10 +6,13 @@ from collections.abc import Hashable
 from functools import lru_cache
 from hashlib import blake2b
 
+from read_model.body import BODY_FORMAT
+
 
 def entity_tag(state: object, asked: Hashable = None) -> str:
     """The tag of an answer: `state` as text fixes what can be answered, `asked` what of it is."""
-    return f'"{state}"' if asked is None else f'"{state}-{_digest(asked)}"'
+    written = f"{state}.{BODY_FORMAT}"
+    return f'"{written}"' if asked is None else f'"{written}-{_digest(asked)}"'
 
 
 @lru_cache(maxsize=1000)

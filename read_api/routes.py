@@ -22,6 +22,7 @@ from read_api.history_schemas import HISTORY_PARAMETERS, History, history_query
 from read_api.reader import Reader
 from read_api.schemas import AS_OF, LIST_PARAMETERS, as_of, check_as_of, task_query
 from read_api.time_travel import FutureError, get_task_as_of, list_tasks_as_of, moment
+from read_model.body import task_tag
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -44,7 +45,7 @@ _LIST_HEADERS: Final[dict[str, Any]] = {
     _POSITION: {"description": "The position in the user's history that is shown", "schema": {"type": "integer"}},
 }
 _TASK_HEADERS: Final[dict[str, Any]] = {
-    "ETag": {"description": "The task's version, or of the moment", **_TEXT},
+    "ETag": {"description": "The task's version, or of the moment, and a digest of the answer", **_TEXT},
     _POSITION: {"description": "With as_of: the position that is shown", "schema": {"type": "integer"}},
 }
 _HISTORY_HEADERS: Final[dict[str, Any]] = {
@@ -137,7 +138,7 @@ async def read_task(request: Request) -> Response:
         at = f"@{then}"
     if task is None:
         raise task_not_found(request)
-    headers["ETag"] = entity_tag(f"{task.version}{at}")
+    headers["ETag"] = task_tag(f"{task.version}{at}", task.body)
     # Never compressed: that weakens the tag, and If-Match takes strong ones alone.
     return _unchanged(request, headers) or json_response(task.body, headers=headers)
 

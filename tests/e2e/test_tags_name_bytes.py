@@ -35,7 +35,7 @@ def test_a_row_that_was_wrong_and_was_mended_is_not_what_the_client_has(
 def test_a_write_names_the_tag_or_the_version_that_it_saw(
     client: httpx.Client,
     task: str,
-    as_release_1_0: bool,  # noqa: FBT001 - a parameter of the test
+    as_release_1_0: bool,
 ) -> None:
     seen = '"1"' if as_release_1_0 else client.get(task).headers["etag"]
     assert [client.patch(f"{task}/complete", headers={"If-Match": seen}).status_code for _ in range(2)] == [200, 412]
