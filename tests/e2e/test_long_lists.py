@@ -1,0 +1,79 @@
+"""Lists of long texts: each comes whole, the gateway stays small, and nobody else waits.
+
+Seen to fail: some lists were 503, as statements took too long; 40 clients at once made 2,600 MB of the gateway.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.large import create_long_tasks, peak_of
+from tests.servers import RunningService, eventually, token
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+
+MOST = 250
+"""MB, of which a gateway that does nothing takes about 90."""
+LONG = 30
+"""Megabytes of a list, and its tasks."""
+
+
+def projected(service: RunningService) -> None:
+    eventually(lambda: not service.database.execute("SELECT FROM tasklog.streams WHERE unprojected_since IS NOT NULL"))
+
+
+@contextmanager
+def takers_of_nothing(service: RunningService, path: str, user: str, number: int) -> Iterator[None]:
+    """Clients that ask, and do not read what they are sent."""
+    address = urlsplit(service.url)
+    with ExitStack() as stack:
+        for _ in range(number):
+            connection = stack.enter_context(socket.socket())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect((address.hostname, address.port))
+            asked = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token(user)}\r\n\r\n"
+            connection.sendall(asked.encode())
+        yield
+
+
+def slowest_request(service: RunningService, user: str, rounds: int) -> float:
+    """The seconds of the slowest of some requests of a user with little to do; all are answered well."""
+    client, slowest = service.client(user), 0.0
+    path = f"/api/{user}/tasks"
+    for n in range(rounds):
+        for method, url, body in (("POST", path, {"title": f"Task {n}"}), ("GET", path, None)):
+            began = time.monotonic()
+            answer = client.request(method, url, json=body)
+            slowest = max(slowest, time.monotonic() - began)
+            assert answer.status_code in {200, 201}, answer.text
+    return slowest
+
+
+def test_long_lists_take_little_memory_and_hinder_nobody(service: RunningService) -> None:
+    for user in ("heavy", "idle"):
+        create_long_tasks(service.database, user, LONG)
+    projected(service)
+    slowest_request(service, "light", 5)
+
+    def whole(parameters: str) -> int:
+        answer = service.client("heavy").get(f"/api/heavy/tasks?{parameters}")
+        assert answer.status_code == 200, answer.text
+        assert {len(task["description"]) for task in answer.json()} == {1_000_000}
+        return len(answer.json())
+
+    with ThreadPoolExecutor(8) as threads, takers_of_nothing(service, "/api/idle/tasks", "idle", 20):
+        asked = ["", "sort=title", "status=pending", f"as_of={LONG}", "limit=20"]
+        lists = threads.map(whole, asked)
+        light = threads.submit(slowest_request, service, "light", 20)
+        assert list(lists) == [LONG, LONG, LONG, LONG, 20]
+        assert light.result() < 1
+    assert service.gateway.process is not None
+    assert peak_of(service.gateway.process.pid) < MOST
