@@ -18,11 +18,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, Router
 
+from edge.answers import is_small, send_in_its_room
 from edge.cors import Cors
 from edge.errors import HANDLERS
 from edge.openapi import document, problems
 from edge.overload import Bounded
-from edge.requests import RequestMiddleware
+from edge.requests import RequestMiddleware, record_of
 from runtime.settings import VERSION
 
 if TYPE_CHECKING:
@@ -85,8 +86,12 @@ class _Answer:
         self._endpoint = endpoint
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await self._endpoint(Request(scope, receive, send))
-        await response(scope, receive, send)
+        request = Request(scope, receive, send)
+        response = await self._endpoint(request)
+        if is_small(response):
+            await response(scope, receive, send)
+        else:
+            await send_in_its_room(response, record_of(request).user_id, scope, receive, send)
 
 
 def json_response(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -174,4 +179,4 @@ def _documentation() -> list[Route]:
         return json_response(document())
 
     pages = {"/openapi.json": openapi, "/docs": docs, _ASSETS + "/{name}": asset}
-    return [_WholeRoute(path, page) for path, page in pages.items()]
+    return [_WholeRoute(path, _Answer(page), methods=["GET"]) for path, page in pages.items()]

@@ -93,14 +93,17 @@ def _with_texts(task: Task, events: Mapping[int, object]) -> Task:
     return task._replace(**texts)
 
 
-async def with_data(connection: Fetching, rows: Sequence[Mapping[str, Any]]) -> AsyncIterator[list[Mapping[str, Any]]]:
+async def with_data(
+    database: Fetching, rows: Sequence[Mapping[str, Any]], query: str = TEXTS
+) -> AsyncIterator[list[Mapping[str, Any]]]:
     """Give the rows of a query with DATA again, each with its data, in lists of about ROOM_BYTES."""
     for part in parts((row, row["left_out"] or 0) for row in rows):
         long = [row for row in part if row["left_out"]]
-        users, positions = [row["user_id"] for row in long], [row["position"] for row in long]
-        texts = {
-            (row["user_id"], row["position"]): row["data"] for row in await connection.fetch(TEXTS, users, positions)
-        }
+        if not long:
+            yield part
+            continue
+        found = await database.fetch(query, [row["user_id"] for row in long], [row["position"] for row in long])
+        texts = {(row["user_id"], row["position"]): row["data"] for row in found}
         yield [{**row, "data": texts[row["user_id"], row["position"]]} if row["left_out"] else row for row in part]
 
 

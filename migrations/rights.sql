@@ -27,7 +27,14 @@ GRANT EXECUTE ON FUNCTION
     tasklog.heads(text[]),
     tasklog.history(text, bigint, text, bigint, integer),
     tasklog.moment(text, bigint, timestamptz),
-    tasklog.events_between(text, bigint, bigint, bigint, integer)
+    tasklog.events_between(text, bigint, bigint, bigint, integer),
+    tasklog.short_list(text, boolean, text, text, bigint, integer, integer),
+    tasklog.short_task(text, bigint, integer),
+    tasklog.list_plan(text, boolean, text, text, bigint, integer),
+    tasklog.bodies(text, bigint[], integer[]),
+    tasklog.tasks_at(text, bigint[], bigint),
+    tasklog.short_events(text, bigint, bigint, integer),
+    tasklog.texts(text, bigint[])
 TO tasklog_reader;
 
 -- The projector reads the ledger and keeps its own tables; of the ledger it may only clear its own mark.

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import zlib
 from typing import TYPE_CHECKING, Final
 
+from edge.answers import InParts
 from edge.service import json_response
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from starlette.requests import Request
     from starlette.responses import Response
 
@@ -29,6 +33,23 @@ async def json_answer(request: Request, body: bytes, headers: dict[str, str]) ->
         body = await asyncio.to_thread(gzip.compress, body, 1, mtime=0)
         headers |= {"Content-Encoding": "gzip", "ETag": f"W/{headers['ETag']}"}
     return json_response(body, headers=headers)
+
+
+def json_in_parts(request: Request, parts: AsyncIterator[bytes], headers: dict[str, str]) -> Response:
+    """Return a response that takes and sends one part after the other, compressed if the client takes that."""
+    headers = {**headers, "Vary": "Accept-Encoding"}
+    if takes_gzip(request.headers.get("accept-encoding", "")):
+        parts = _compressed(parts)
+        headers |= {"Content-Encoding": "gzip", "ETag": f"W/{headers['ETag']}"}
+    return InParts(parts, media_type="application/json", headers=headers)
+
+
+async def _compressed(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    compressor = zlib.compressobj(1, wbits=31)
+    async for part in parts:
+        if compressed := await asyncio.to_thread(compressor.compress, part):
+            yield compressed
+    yield compressor.flush()
 
 
 def takes_gzip(accept_encoding: str) -> bool:

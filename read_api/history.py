@@ -10,10 +10,10 @@ import orjson
 
 from domain.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskReopened
 from domain.fields import FIELDS, FieldValue, given
+from event_log.append import Fetching
 from event_log.chain import GENESIS
 from event_log.codec import UnreadableEventError, decode
 from read_api.queries import MARK_DIGITS, Head, json_array
-from runtime.database import Database
 
 HISTORY: Final = "SELECT * FROM tasklog.history($1, $2, $3, $4, $5)"
 
@@ -53,7 +53,7 @@ class HistoryPage:
     next: int | None
 
 
-async def history(database: Database, user_id: str, query: HistoryQuery) -> HistoryPage | None:
+async def history(database: Fetching, user_id: str, query: HistoryQuery) -> HistoryPage | None:
     """A page of a user's history; None when the user never had the task that is asked for.
 
     A page may be shorter than its limit, as a bounded number of events is looked at for a type, and as it holds some

@@ -5,7 +5,7 @@
 -- read_api/history.py. At most 10,000 events are looked at: `page` holds the first of them that are asked for, one more
 -- than the page, and `looked_at` is where the search ended, null at the stream's end. `before` holds the events that
 -- give what the page's tasks were before it. `known` is false for a task that the user never had. A page ends before an
--- event, not its first, with which `page` or `before` would hold more than 4 MiB of data: memory takes many times that.
+-- event, not its first, with which `page` or `before` would hold more than 2 MiB of data: memory takes many times that.
 CREATE OR REPLACE FUNCTION tasklog.history(
     owner text, of_task bigint, of_type text, after bigint, page_size integer
 ) RETURNS TABLE (head bigint, head_hash text, known boolean, looked_at bigint, page json, before json)
@@ -13,7 +13,7 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp A
 #variable_conflict use_column
 DECLARE
     span CONSTANT integer := 10000;
-    room CONSTANT bigint := 4 * 1024 * 1024;
+    room CONSTANT bigint := 2 * 1024 * 1024;
     start integer;
     positions bigint[];
     earlier bigint[];

@@ -5,9 +5,10 @@ Each is one statement, so one snapshot: what is acknowledged is in the answer, w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import orjson
@@ -23,18 +24,21 @@ from read_model.rows import task_of
 from runtime.database import Database
 
 LISTS: Final = """
-    -- One row for each list that is asked for; the functions see this statement's snapshot.
+    -- One row for each list that is asked for, of at most $7 bytes; the functions see this statement's snapshot.
     SELECT list.* FROM unnest($1::text[], $2::boolean[], $3::text[], $4::text[], $5::bigint[], $6::integer[])
         WITH ORDINALITY AS asked (user_id, completed, sort, after_key, after_id, page_size, n)
-    CROSS JOIN LATERAL tasklog.list_tasks(
-        asked.user_id, asked.completed, asked.sort, asked.after_key, asked.after_id, asked.page_size) AS list
+    CROSS JOIN LATERAL tasklog.short_list(
+        asked.user_id, asked.completed, asked.sort, asked.after_key, asked.after_id, asked.page_size, $7) AS list
     ORDER BY asked.n
 """
 GET: Final = """
-    -- One row for each pair of user $1 and task $2; the functions see this statement's snapshot.
+    -- One row for each pair of user $1 and task $2, of at most $3 bytes; the functions see this statement's snapshot.
     SELECT asked.n, task.* FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS asked (user_id, id, n)
-    CROSS JOIN LATERAL tasklog.get_task(asked.user_id, asked.id) AS task
+    CROSS JOIN LATERAL tasklog.short_task(asked.user_id, asked.id, $3) AS task
 """
+LIST_BYTES: Final = 1024 * 1024
+TASK_BYTES: Final = 16 * 1024
+"""What is longer is not read together with what others asked for, see read_api/long_lists.py."""
 HEADS: Final = "SELECT user_id, head, mark FROM tasklog.heads($1)"
 
 MARK_DIGITS: Final = 12
@@ -54,6 +58,12 @@ class TaskQuery:
     as_of: int | datetime | None = None
 
 
+class Long(Enum):
+    """Stands for an answer that is too long to be read together with others."""
+
+    LONG = "long"
+
+
 ListError: TypeAlias = HistoryError | UnreadableEventError | TooLongError
 """Why there is no list."""
 
@@ -71,10 +81,14 @@ class Head(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskPage:
-    """A JSON array of tasks as they are at `head`, without a mark in the past; `total` and `next` only for a page."""
+    """A JSON array of tasks as they are at `head`, without a mark in the past; `total` and `next` only for a page.
 
-    body: bytes
+    A long one comes in `parts`, and has no body.
+    """
+
     head: Head
+    body: bytes = b""
+    parts: AsyncIterator[bytes] | None = None
     total: int | None = None
     next: Cursor | None = None
 
@@ -97,29 +111,31 @@ class _Entry:
     body: str
 
 
-async def lists(database: Database, asked: Sequence[tuple[str, TaskQuery]]) -> list[TaskPage | ListError]:
+async def lists(database: Database, asked: Sequence[tuple[str, TaskQuery]]) -> list[TaskPage | Long | ListError]:
     """For each (user id, query) the user's tasks, as they are after every acknowledged command.
 
-    An error stands for a list of which an event that is not projected yet cannot be followed, or that is too long.
+    An error stands for a list of which an event that is not projected yet cannot be followed; LONG for one that is to
+    be read apart.
 
     Raises:
         UnavailableError: the database cannot answer.
     """
-    arguments = zip(*(_arguments(user_id, query) for user_id, query in asked), strict=True)
+    arguments = zip(*(place_of(user_id, query) for user_id, query in asked), strict=True)
     try:
-        rows = await database.fetch(LISTS, *map(list, arguments))
+        rows = await database.fetch(LISTS, *map(list, arguments), LIST_BYTES)
     except TooLongError as error:
         return [error] if len(asked) == 1 else [page for one in asked for page in await lists(database, [one])]
-    pages: list[TaskPage | ListError] = []
+    pages: list[TaskPage | Long | ListError] = []
     for row, (user_id, query) in zip(rows, asked, strict=True):
         try:
-            pages.append(_page(row, user_id, query))
+            pages.append(Long.LONG if row["is_long"] else _page(row, user_id, query))
         except (HistoryError, UnreadableEventError) as error:
             pages.append(error)
     return pages
 
 
-def _arguments(user_id: str, query: TaskQuery) -> tuple[object, ...]:
+def place_of(user_id: str, query: TaskQuery) -> tuple[object, ...]:
+    """Return whose list is asked for and what of it, as the functions of the database take it."""
     after = query.after
     key = after.key if after and query.sort == "title" else None
     number = None if after is None else after.id if query.sort == "title" else after.key
@@ -129,10 +145,9 @@ def _arguments(user_id: str, query: TaskQuery) -> tuple[object, ...]:
 def _page(row: Mapping[str, Any], user_id: str, query: TaskQuery) -> TaskPage:
     if row["body"] is not None:
         return TaskPage(body=row["body"].encode(), head=_head(row))
-    after = query.after
     changed = [_entry(user_id, query, task) for task in _changed(row) if matches(query, task)]
     entries = [_stored(*stored) for stored in json_array(row["page"])]
-    entries += [entry for entry in changed if after is None or entry.place > place(after.key, after.id)]
+    entries += [entry for entry in changed if in_list(query, entry.place)]
     entries.sort(key=lambda entry: entry.place)
     page = entries[: query.limit]
     last = page[-1] if query.limit is not None and len(entries) > query.limit else None
@@ -146,17 +161,21 @@ def _page(row: Mapping[str, Any], user_id: str, query: TaskQuery) -> TaskPage:
 
 async def get_tasks(
     database: Database, keys: Sequence[tuple[str, int]]
-) -> list[TaskBody | HistoryError | UnreadableEventError | None]:
+) -> list[TaskBody | Long | HistoryError | UnreadableEventError | None]:
     """For each (user id, task id) the task as it is after every acknowledged command; None where there is none.
 
-    An event that cannot be followed is the answer of its task alone, as a value: the others are other users'.
+    An event that cannot be followed is the answer of its task alone, as a value: the others are other users'. LONG
+    stands for a task that is to be read apart.
 
     Raises:
         UnavailableError: the database cannot answer.
     """
-    found: list[TaskBody | HistoryError | UnreadableEventError | None] = [None] * len(keys)
-    for row in await database.fetch(GET, [user_id for user_id, _ in keys], [task_id for _, task_id in keys]):
+    found: list[TaskBody | Long | HistoryError | UnreadableEventError | None] = [None] * len(keys)
+    users, tasks = [user_id for user_id, _ in keys], [task_id for _, task_id in keys]
+    for row in await database.fetch(GET, users, tasks, TASK_BYTES):
         n = row["n"] - 1
+        if row["is_long"]:
+            found[n] = Long.LONG
         if row["body"] is not None:
             found[n] = TaskBody(body=row["body"].encode(), version=row["version"])
         try:
@@ -208,6 +227,12 @@ def sort_key(query: TaskQuery, task: Task) -> int | str:
 def place(key: int | str, task_id: int) -> tuple[int | str, int]:
     """A task's place in a list: places compare as the list is ordered."""
     return (key, task_id) if isinstance(key, str) else (-key, 0)
+
+
+def in_list(query: TaskQuery, where: tuple[int | str, int]) -> bool:
+    """Whether a place is behind the one at which the list begins."""
+    after = query.after
+    return after is None or where > place(after.key, after.id)
 
 
 def _entry(user_id: str, query: TaskQuery, task: Task) -> _Entry:

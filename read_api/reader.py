@@ -11,8 +11,10 @@ from typing import Final, TypeAlias
 
 from read_api.etags import entity_tag, is_known
 from read_api.kept_pages import KeptPages, PageKey
-from read_api.queries import Head, TaskBody, TaskPage, TaskQuery, get_tasks, heads, lists
+from read_api.long_lists import long_list, task_at
+from read_api.queries import Head, Long, TaskBody, TaskPage, TaskQuery, get_tasks, heads, lists
 from read_api.together import Together
+from read_api.turns import Turns
 from runtime.database import Database
 
 LISTS_TOGETHER: Final = 10
@@ -32,13 +34,13 @@ class Reader:
         self._tasks = Together(self._fetch_tasks)
         self._lists = Together(self._fetch_lists, at_most=LISTS_TOGETHER)
         self._kept = KeptPages()
+        self.turns = Turns(database)
 
     async def list(self, user_id: str, query: TaskQuery, known: str | None = None) -> tuple[str, TaskPage | None]:
         """The list's entity tag, and the list; None where the client's tags `known` hold it already.
 
         Raises:
             HistoryError, UnreadableEventError: an event that is not projected yet cannot be followed.
-            TooLongError: it is longer than Postgres can make it.
             UnavailableError: the database cannot answer.
         """
         kept = self._kept.get((user_id, query))
@@ -52,6 +54,9 @@ class Reader:
         page = await self._lists.get((user_id, query))
         if isinstance(page, Exception):
             raise page
+        if page is Long.LONG:
+            page = await long_list(self.turns.of(user_id), user_id, query)
+            return _etag(page.head, query), page
         self._kept.keep((user_id, query), page)
         return _etag(page.head, query), page
 
@@ -65,15 +70,17 @@ class Reader:
         task = await self._tasks.get((user_id, task_id))
         if isinstance(task, Exception):
             raise task
+        if task is Long.LONG:
+            return await task_at(self.turns.of(user_id), user_id, task_id)
         return task
 
     async def _fetch_heads(self, users: Sequence[str]) -> Sequence[Head]:
         return await heads(self._database, users)
 
-    async def _fetch_lists(self, keys: Sequence[PageKey]) -> Sequence[TaskPage | Exception]:
+    async def _fetch_lists(self, keys: Sequence[PageKey]) -> Sequence[TaskPage | Long | Exception]:
         return await lists(self._database, keys)
 
-    async def _fetch_tasks(self, keys: Sequence[_TaskKey]) -> Sequence[TaskBody | Exception | None]:
+    async def _fetch_tasks(self, keys: Sequence[_TaskKey]) -> Sequence[TaskBody | Long | Exception | None]:
         return await get_tasks(self._database, keys)
 
 

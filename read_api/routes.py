@@ -14,14 +14,15 @@ from edge.openapi import problems, task_route
 from edge.owner import EdgeState, owner, path_task_id, task_not_found
 from edge.problems import invalid
 from edge.service import ReadyRoute, json_response
-from read_api.compression import json_answer
+from read_api.compression import json_answer, json_in_parts
 from read_api.cursor import encode
 from read_api.etags import entity_tag, is_known
 from read_api.history import history
 from read_api.history_schemas import HISTORY_PARAMETERS, History, history_query
+from read_api.long_lists import task_at
 from read_api.reader import Reader
 from read_api.schemas import AS_OF, LIST_PARAMETERS, as_of, check_as_of, task_query
-from read_api.time_travel import FutureError, get_task_as_of, list_tasks_as_of, moment
+from read_api.time_travel import FutureError, list_tasks_as_of, moment
 from read_model.body import task_tag
 
 if TYPE_CHECKING:
@@ -98,7 +99,14 @@ async def read_tasks(request: Request) -> Response:
     etag, page = await _reader(request).list(user_id, query, request.headers.get("if-none-match"))
     if page is None:
         return Response(status_code=304, headers={"ETag": etag, "Cache-Control": _CACHING})
-    return await json_answer(request, page.body, _list_headers(user_id, query, page, etag))
+    return await _list(request, user_id, query, page, etag)
+
+
+async def _list(request: Request, user_id: str, query: TaskQuery, page: TaskPage, etag: str) -> Response:
+    headers = _list_headers(user_id, query, page, etag)
+    if page.parts is not None:
+        return json_in_parts(request, page.parts, headers)
+    return await json_answer(request, page.body, headers)
 
 
 async def _past_tasks(request: Request, user_id: str, query: TaskQuery, when: int | datetime) -> Response:
@@ -108,8 +116,8 @@ async def _past_tasks(request: Request, user_id: str, query: TaskQuery, when: in
     unchanged = _unchanged(request, {"ETag": etag, "Cache-Control": _CACHING, _POSITION: str(then.position)})
     if unchanged is not None:
         return unchanged
-    page = await list_tasks_as_of(_database(request), user_id, query, then.position)
-    return await json_answer(request, page.body, _list_headers(user_id, query, page, etag))
+    page = await list_tasks_as_of(_reader(request).turns.of(user_id), user_id, query, then.position)
+    return await _list(request, user_id, query, page, etag)
 
 
 @router.get(
@@ -133,7 +141,7 @@ async def read_task(request: Request) -> Response:
         at = ""
     else:
         then = await _moment(request, user_id, when)
-        task = await get_task_as_of(_database(request), user_id, task_id, then.position)
+        task = await task_at(_reader(request).turns.of(user_id), user_id, task_id, then.position)
         headers[_POSITION] = str(then.position)
         at = f"@{then}"
     if task is None:
@@ -159,7 +167,7 @@ async def read_task_history(request: Request) -> Response:
     """What happened to a task of the user, also to one that was deleted."""
     user_id = await owner(request)
     query = history_query(request.query_params, path_task_id(request))
-    page = await history(_database(request), user_id, query)
+    page = await history(_reader(request).turns.of(user_id), user_id, query)
     if page is None:
         raise task_not_found(request)
     return await _history(request, user_id, query, page)
@@ -181,7 +189,7 @@ async def read_history(request: Request) -> Response:
     """All that happened to the user's tasks, hash-chained: with it, anybody can check that nothing was changed."""
     user_id = await owner(request)
     query = history_query(request.query_params)
-    page = await history(_database(request), user_id, query)
+    page = await history(_reader(request).turns.of(user_id), user_id, query)
     assert page is not None
     return await _history(request, user_id, query, page)
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from array import array
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, NamedTuple
 
 from domain.evolve import evolve
 from domain.task import NoTask, Task, TaskState
+from event_log.append import Fetching
+from event_log.long_texts import with_data, without_long_texts
 from event_log.read import recorded
 from read_api.cursor import Cursor
-from read_api.queries import Head, TaskBody, TaskPage, TaskQuery, matches, place, sort_key
-from read_model.body import task_body
+from read_api.long_lists import TEXTS, Plan, bodies, size_of
+from read_api.queries import LIST_BYTES, Head, TaskPage, TaskQuery, in_list, matches, place, sort_key
 from runtime.database import Database
 
 MOMENT: Final = "SELECT * FROM tasklog.moment($1, $2, $3)"
-EVENTS: Final = "SELECT * FROM tasklog.events_between($1, $2, $3, $4, $5)"
+EVENTS: Final = "SELECT * FROM tasklog.short_events($1, $2, $3, $4)"
 
 _CHUNK: Final = 250  # some 3 ms of work, then other requests have their turn
 _NOTHING: Final = NoTask()
@@ -52,24 +55,23 @@ async def moment(database: Database, user_id: str, as_of: int | datetime) -> Mom
     return Moment(position=row["position"], mark=row["mark"] or "", erased=row["erased"])
 
 
-async def list_tasks_as_of(database: Database, user_id: str, query: TaskQuery, position: int) -> TaskPage:
-    """A user's tasks as they were at a position.
+async def list_tasks_as_of(database: Fetching, user_id: str, query: TaskQuery, position: int) -> TaskPage:
+    """A user's tasks as they were at a position; a long list comes in parts.
 
     Raises:
         HistoryError, UnreadableEventError: an event up to there cannot be followed.
         UnavailableError: the database cannot answer.
     """
-    states = await _fold(database, user_id, None, position)
+    states = await _fold(database, user_id, position)
     tasks = [state for state in states.values() if isinstance(state, Task) and matches(query, state)]
     tasks.sort(key=lambda task: place(sort_key(query, task), task.id))
-    after = query.after
-    rest = (
-        tasks if after is None else [t for t in tasks if place(sort_key(query, t), t.id) > place(after.key, after.id)]
-    )
+    rest = [task for task in tasks if in_list(query, place(sort_key(query, task), task.id))]
     page = rest[: query.limit]
     last = page[-1] if len(rest) > len(page) else None
+    is_long = sum(map(size_of, page)) > LIST_BYTES
     return TaskPage(
-        body=await _array(user_id, page),
+        body=b"" if is_long else await _array(database, user_id, page),
+        parts=_plan(user_id, position, page).parts(database) if is_long else None,
         head=Head(position),
         total=None if query.limit is None else len(tasks),
         next=None if last is None else _cursor(query, last, position),
@@ -80,36 +82,34 @@ def _cursor(query: TaskQuery, last: Task, position: int) -> Cursor:
     return Cursor(sort=query.sort, status=query.status, key=sort_key(query, last), id=last.id, as_of=position)
 
 
-async def get_task_as_of(database: Database, user_id: str, task_id: int, position: int) -> TaskBody | None:
-    """One of a user's tasks as it was at a position; None if there was none.
-
-    Raises:
-        HistoryError, UnreadableEventError: an event of the task up to there cannot be followed.
-        UnavailableError: the database cannot answer.
-    """
-    task = (await _fold(database, user_id, task_id, position)).get(task_id)
-    if not isinstance(task, Task):
-        return None
-    return TaskBody(body=task_body(user_id, task), version=task.version)
+def _plan(user_id: str, position: int, tasks: list[Task]) -> Plan:
+    return Plan(
+        user_id=user_id,
+        until=position,
+        ids=array("q", [task.id for task in tasks]),
+        versions=array("q", [task.version for task in tasks]),
+        sizes=array("q", map(size_of, tasks)),
+    )
 
 
-async def _fold(database: Database, user_id: str, task_id: int | None, position: int) -> Mapping[int, TaskState]:
-    """The tasks after the events up to `position`, of one or of all; in chunks, so memory holds the tasks alone."""
+async def _fold(database: Fetching, user_id: str, position: int) -> Mapping[int, TaskState]:
+    """Return the tasks after the events up to `position`; read in chunks, so memory holds the short texts alone."""
     states: dict[int, TaskState] = {}
     after = 0
     while after < position:
-        rows = await database.fetch(EVENTS, user_id, task_id, after, position, _CHUNK)
-        for row in rows:
-            if event := recorded(row):
-                states[event.task_id] = evolve(states.get(event.task_id, _NOTHING), event)
+        rows = await database.fetch(EVENTS, user_id, after, position, _CHUNK)
+        async for part in with_data(database, rows, TEXTS):
+            for event in filter(None, map(recorded, part)):
+                state = evolve(states.get(event.task_id, _NOTHING), event)
+                states[event.task_id] = without_long_texts(state, event.position)
         after = rows[-1]["position"] if len(rows) == _CHUNK else position
     return states
 
 
-async def _array(user_id: str, tasks: list[Task]) -> bytes:
-    """A JSON array, rendered in chunks: a long list must not hold up the others either."""
-    bodies: list[bytes] = []
+async def _array(database: Fetching, user_id: str, tasks: list[Task]) -> bytes:
+    """Render a JSON array in chunks: a list must not hold up the others either."""
+    rendered: list[bytes] = []
     for start in range(0, len(tasks), _CHUNK):
-        bodies += [task_body(user_id, task) for task in tasks[start : start + _CHUNK]]
+        rendered += await bodies(database, user_id, tasks[start : start + _CHUNK])
         await asyncio.sleep(0)
-    return b"[" + b",".join(bodies) + b"]"
+    return b"[" + b",".join(rendered) + b"]"

@@ -14,6 +14,7 @@ FUNCTIONS: Final = (
     _ROOT / "event_log" / "erase.sql",
     _ROOT / "read_api" / "functions.sql",
     _ROOT / "read_api" / "past.sql",
+    _ROOT / "read_api" / "long.sql",
 )
 """The SQL functions of the services, in the order in which they are installed."""
 

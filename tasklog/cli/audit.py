@@ -99,18 +99,19 @@ def replay(
         if not head.position:
             raise NoStreamError(user)
         position = head.position if at is None else (await moment(database, user, at)).position
-        return await list_tasks_as_of(database, user, TaskQuery(), position)
+        page = await list_tasks_as_of(database, user, TaskQuery(), position)
+        return page.head, page.body if page.parts is None else b"".join([part async for part in page.parts])
 
     with operator_settings() as settings:
         try:
-            page = on_database("reader", work, settings)
+            head, body = on_database("reader", work, settings)
         except FutureError:
             fail(f"{as_of} has not happened yet.", ExitCode.USAGE)
         except (HistoryError, UnreadableEventError) as error:
             fail(f"The ledger cannot be replayed: {error}.", ExitCode.FAULTS)
-    tasks = orjson.loads(page.body)
-    value = {"user_id": user, "position": page.head.position, "tasks": tasks}
-    show(value, as_json=json, text=lambda: tasks_text(user, page.head.position, tasks))
+    tasks = orjson.loads(body)
+    value = {"user_id": user, "position": head.position, "tasks": tasks}
+    show(value, as_json=json, text=lambda: tasks_text(user, head.position, tasks))
 
 
 @app.command(epilog=EXIT_CODES)

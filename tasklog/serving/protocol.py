@@ -20,6 +20,8 @@ REQUEST_SECONDS: Final = 15.0
 """A whole request, header and body, has to come within this time of its first byte or of the connection."""
 ANSWER_SECONDS: Final = 30.0
 """A client has this long to take some of what is sent to it, and the last answer of a connection that is closed."""
+SLOWEST_BYTES_A_SECOND: Final = 4096
+"""A client that takes less than this is given up, but not before ANSWER_SECONDS."""
 HEADER_BYTES: Final = 64 * 1024
 """The longest request line and header."""
 
@@ -35,12 +37,14 @@ class Protocol(HttpToolsProtocol):
     """One connection.
 
     The client owes the rest of a request since `owed_since`, and has taken nothing of what waits for it since
-    `stuck_since`.
+    `stuck_since`; the `to_take` bytes were sent to it at `taking_since`.
     """
 
     owed_since: float | None = None
     closing_since: float | None = None
     stuck_since: float | None = None
+    taking_since = 0.0
+    to_take = 0
     header_bytes: int | None = 0
     _unsent = 0
     _head_repeated = False
@@ -146,12 +150,15 @@ class Protocol(HttpToolsProtocol):
             self.owed_since = now  # bytes came that began no request
 
     def _is_stuck(self, now: float) -> bool:
-        """Whether the client has taken nothing of what waits for it, for too long."""
+        """Whether the client has taken nothing of what waits for it for too long, or takes it too slowly."""
         unsent = self.transport.get_write_buffer_size()
+        if not unsent or unsent > self._unsent or self.stuck_since is None:
+            self.taking_since, self.to_take = now, unsent
         if not unsent or unsent < self._unsent or self.stuck_since is None:
             self.stuck_since = now
         self._unsent = unsent
-        return unsent > 0 and now - self.stuck_since > ANSWER_SECONDS
+        seconds = ANSWER_SECONDS + self.to_take / SLOWEST_BYTES_A_SECOND
+        return unsent > 0 and (now - self.stuck_since > ANSWER_SECONDS or now - self.taking_since > seconds)
 
     def _refuse(self, status: int, detail: str) -> None:
         """Answer, if no answer has begun, and close."""

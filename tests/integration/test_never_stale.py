@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from itertools import count
 from typing import Any
@@ -23,7 +24,8 @@ from hypothesis import strategies as st
 from command_api.known_states import KnownStates
 from domain.commands import Command, CompleteTask, CreateTask, DeleteTask, EditTask, ReopenTask, ToggleTask
 from projector.catch_up import catch_up
-from read_api.queries import TaskQuery, get_tasks
+from read_api.long_lists import long_list, task_at
+from read_api.queries import TaskBody, TaskPage, TaskQuery, get_tasks
 from runtime.database import Database
 from runtime.settings import Settings
 from tests.integration.commands import happen
@@ -68,12 +70,21 @@ async def live(model: Model, writer: Database, known: KnownStates, history: list
         await happen(model, writer, known, command, number)
 
 
+async def in_parts(reader: Database, user: str, query: TaskQuery) -> TaskPage:
+    """A list as it is read when it is long, put together."""
+    page = await long_list(reader, user, query)
+    assert page.parts is not None
+    return replace(page, parts=None, body=b"".join([part async for part in page.parts]))
+
+
 async def walk(reader: Database, user: str, status: Status, sort: Sort, limit: int) -> Iterator[tuple[bytes, int]]:
     """The pages of a list and the total that each tells."""
     pages: list[tuple[bytes, int]] = []
     after = None
     while after is not None or not pages:
-        page = await list_tasks(reader, user, TaskQuery(status=status, sort=sort, limit=limit, after=after))
+        query = TaskQuery(status=status, sort=sort, limit=limit, after=after)
+        page = await list_tasks(reader, user, query)
+        assert await in_parts(reader, user, query) == page
         assert page.total is not None
         pages.append((page.body, page.total))
         after = page.next
@@ -86,11 +97,14 @@ async def answers(reader: Database, model: Model, limit: int) -> dict[Any, Any]:
     for status, sort in LISTS:
         page = await list_tasks(reader, model.user, TaskQuery(status=status, sort=sort))
         found[status, sort] = page.body, page.head.position
+        assert await in_parts(reader, model.user, TaskQuery(status=status, sort=sort)) == page
         found[status, sort, limit] = list(await walk(reader, model.user, status, sort, limit))
     for task_id in [*model.ids, NOBODYS]:
         task = (await get_tasks(reader, [(model.user, task_id)]))[0]
         assert not isinstance(task, Exception)
+        assert task is None or isinstance(task, TaskBody)
         found[task_id] = task and (task.body, task.version)
+        assert await task_at(reader, model.user, task_id) == task
     return found
 
 

@@ -22,16 +22,18 @@ from runtime.database import Database
 from tests.ledger import appended, of
 
 TOO_LONG = """
-    ALTER FUNCTION tasklog.list_tasks RENAME TO short_list_tasks;
-    CREATE FUNCTION tasklog.list_tasks(
-        owner text, wanted boolean, sort text, after_key text, after_id bigint, page_size integer
-    ) RETURNS TABLE (head bigint, mark text, body text, page json, touched json, tail json, total bigint)
+    ALTER FUNCTION tasklog.short_list RENAME TO other_list;
+    CREATE FUNCTION tasklog.short_list(
+        owner text, wanted boolean, sort text, after_key text, after_id bigint, page_size integer, room integer
+    ) RETURNS TABLE (
+        head bigint, mark text, body text, page json, touched json, tail json, total bigint, is_long boolean
+    )
     LANGUAGE plpgsql STABLE SECURITY DEFINER AS $$
     BEGIN
         IF owner = 'big' THEN
             RAISE program_limit_exceeded;
         END IF;
-        RETURN QUERY SELECT * FROM tasklog.short_list_tasks(owner, wanted, sort, after_key, after_id, page_size);
+        RETURN QUERY SELECT * FROM tasklog.other_list(owner, wanted, sort, after_key, after_id, page_size, room);
     END $$;
 """
 FORGET = "TRUNCATE tasklog.events, tasklog.streams, tasklog.tasks, tasklog.checkpoints"

@@ -41,7 +41,21 @@ ALLOWED = {"writer": set(), "projector": OWN_TABLES | READ_BY_PROJECTOR | OLD_KE
 FUNCTIONS = {
     "writer": {"append", "append_events", "last_events", "remembered", "task_events"},
     "projector": {"most_bytes", "keys_without_event", "mend_task_ids"},
-    "reader": {"list_tasks", "get_task", "heads", "history", "moment", "events_between"},
+    "reader": {
+        "list_tasks",
+        "get_task",
+        "heads",
+        "history",
+        "moment",
+        "events_between",
+        "short_list",
+        "short_task",
+        "list_plan",
+        "bodies",
+        "tasks_at",
+        "short_events",
+        "texts",
+    },
 }
 FORBIDDEN = [
     "SELECT * FROM tasklog.take_head('alice', true)",

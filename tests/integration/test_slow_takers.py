@@ -52,11 +52,23 @@ class Transport:
         return self.unsent
 
 
-def test_who_takes_some_of_it_now_and_then_is_not() -> None:
+@pytest.mark.parametrize(("bytes_a_second", "is_cut"), [(0, True), (1, True), (3000, True), (5000, False)])
+def test_who_takes_it_slower_than_a_bound_is_cut_and_nobody_else(bytes_a_second: int, is_cut: bool) -> None:
+    """Seen to fail with a bound on silence alone: who took a byte now and then held a megabyte for days."""
+    connection = Protocol.__new__(Protocol)
+    connection.transport = transport = Transport()  # type: ignore[assignment]
+    stuck = []
+    for second in range(1000):
+        transport.unsent = max(0, 1_000_000 - second * bytes_a_second)
+        stuck.append(connection._is_stuck(float(second)))
+    assert any(stuck) is is_cut
+
+
+def test_the_time_for_taking_begins_anew_with_what_is_sent_anew() -> None:
     connection = Protocol.__new__(Protocol)
     connection.transport = transport = Transport()  # type: ignore[assignment]
     now = 0.0
-    for transport.unsent in (900, 899, 500, 700, 699, 1, 0, 900):
+    for transport.unsent in (900, 0, 700, 0, 900):
         assert not connection._is_stuck(now)
         now += protocol.ANSWER_SECONDS
-    assert connection._is_stuck(now)
+    assert connection._is_stuck(now + 1)

@@ -25,8 +25,9 @@ from domain.events import TaskCompleted, TaskEdited, TaskReopened
 from domain.evolve import HistoryError
 from event_log.codec import ERASED_TITLE, UnreadableEventError
 from read_api import time_travel
+from read_api.long_lists import task_at
 from read_api.queries import TaskQuery
-from read_api.time_travel import FutureError, get_task_as_of, list_tasks_as_of, moment
+from read_api.time_travel import FutureError, list_tasks_as_of, moment
 from runtime.database import Database
 from tests.integration.commands import happen
 from tests.ledger import TITLES, appended, created, list_tasks, of
@@ -100,7 +101,7 @@ async def test_as_of_each_position_is_the_fold_of_the_prefix(
                 assert (page.head.position, page.total, page.next) == (position, None, None)
                 assert await pages(reader, model.user, at, limit, position) == expected(then, *at)
             for task_id in model.ids:
-                task = await get_task_as_of(reader, model.user, task_id, position)
+                task = await task_at(reader, model.user, task_id, position)
                 found = None if task is None else shown(b"[" + task.body + b"]")[0]
                 assert found == ({"id": task_id} | then.tasks[task_id] if task_id in then.tasks else None)
 
@@ -178,7 +179,7 @@ async def test_the_past_before_an_event_that_cannot_be_followed_is_answered(
     await appended(writer, of("alice", TaskEdited(description="x"), task=task, expected=1))
     await owner.execute(f"UPDATE tasklog.events SET {damage} WHERE position = 3")
     assert len(shown((await list_tasks_as_of(reader, "alice", TaskQuery(), 2)).body)) == 2
-    assert await get_task_as_of(reader, "alice", other, 3) is not None
+    assert await task_at(reader, "alice", other, 3) is not None
     with pytest.raises(error):
         await list_tasks_as_of(reader, "alice", TaskQuery(), 3)
     with pytest.raises(error):
@@ -215,9 +216,10 @@ async def test_a_long_stream_is_read_in_chunks_and_lets_others_have_their_turn(
         if one is None:
             body = (await list_tasks_as_of(reader, "alice", TaskQuery(), 4000)).body
             assert [found["completed"] for found in shown(body)] == [True]
+            assert sum(sizes) == 4000
         else:
-            assert await get_task_as_of(reader, "alice", one, 4000) is not None
-        assert sum(sizes) == 4000
+            assert await task_at(reader, "alice", one, 4000) is not None
+            assert sum(sizes) <= 5, "what a task was, few events say"
         assert max(sizes) <= 500
-        assert turns >= 8
+        assert turns >= (8 if one is None else 1)
     other.cancel()

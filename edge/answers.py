@@ -1,0 +1,173 @@
+"""Answers on their way: how many bytes of them a process holds for clients that have not taken them yet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import structlog
+from starlette.responses import Response
+
+from domain.evolve import HistoryError
+from edge.problems import ProblemError
+from event_log.codec import UnreadableEventError
+from runtime.database import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from starlette.types import Message, Receive, Scope, Send
+    from structlog.typing import FilteringBoundLogger
+
+ANSWER_BYTES: Final = 64 * 1024 * 1024
+"""What the answers of all users may have that are on their way."""
+ANSWER_BYTES_OF_A_USER: Final = 16 * 1024 * 1024
+"""What those of one user may have; more of them wait, and nobody else does."""
+SMALL: Final = 16 * 1024
+"""An answer of at most so many bytes is sent in any case: that much is in the kernel at once."""
+IN_PARTS_BYTES: Final = 2 * 1024 * 1024
+"""What an answer in parts counts for, of whatever length: a part as it is read, and as it is sent."""
+WAITING_SECONDS: Final = 30.0
+
+log: FilteringBoundLogger = structlog.get_logger()
+
+
+class _Waiting(NamedTuple):
+    user: str | None
+    size: int
+    turn: asyncio.Future[None]
+
+
+class Answers:
+    """The room for answers, shared by all that a process serves."""
+
+    def __init__(self) -> None:
+        self._taken = 0
+        self._of: Counter[str | None] = Counter()
+        self._waiting: deque[_Waiting] = deque()
+
+    @asynccontextmanager
+    async def room(self, user: str | None, size: int) -> AsyncIterator[None]:
+        """Have room for an answer of a user until the block ends.
+
+        Raises:
+            ProblemError: 503, clients have not taken enough of other answers in time.
+        """
+        if self._fits(user, size):
+            self._take(user, size)
+        else:
+            await self._wait(user, size)
+        try:
+            yield
+        finally:
+            self._taken -= size
+            self._of[user] -= size
+            if not self._of[user]:
+                del self._of[user]
+            self._let_in()
+
+    def _fits(self, user: str | None, size: int) -> bool:
+        """Whether there is room; for one answer of a user there is, of whatever size, once nothing else is there."""
+        of_all, of_user = self._taken, self._of[user]
+        return (not of_all or of_all + size <= ANSWER_BYTES) and (
+            not of_user or of_user + size <= ANSWER_BYTES_OF_A_USER
+        )
+
+    def _take(self, user: str | None, size: int) -> None:
+        self._taken += size
+        self._of[user] += size
+
+    async def _wait(self, user: str | None, size: int) -> None:
+        # What waits is in the memory too, but for answers in parts.
+        own = sum(waiting.size for waiting in self._waiting if waiting.user == user)
+        if size + own > ANSWER_BYTES_OF_A_USER or size + sum(waiting.size for waiting in self._waiting) > ANSWER_BYTES:
+            raise _too_many()
+        waiting = _Waiting(user, size, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        try:
+            await asyncio.wait_for(asyncio.shield(waiting.turn), WAITING_SECONDS)
+        except BaseException as error:
+            if waiting in self._waiting:
+                self._waiting.remove(waiting)
+            else:  # its turn came just now
+                self._take(user, -size)
+                self._let_in()
+            if isinstance(error, TimeoutError):
+                raise _too_many() from None
+            raise
+
+    def _let_in(self) -> None:
+        """Give room to those who wait, in their order; whose user has no room is passed over."""
+        for waiting in list(self._waiting):
+            if self._fits(waiting.user, waiting.size):
+                self._waiting.remove(waiting)
+                self._take(waiting.user, waiting.size)
+                waiting.turn.set_result(None)
+
+
+def _too_many() -> ProblemError:
+    detail = "Too many long answers are on their way to you: take them, or ask for less by `limit`, and try again"
+    return ProblemError(503, detail, headers={"Retry-After": "1"})
+
+
+ANSWERS: Final = Answers()
+
+
+class InParts(Response):
+    """A response whose body is made part by part, each when the one before it is on its way."""
+
+    def __init__(self, parts: AsyncIterator[bytes], *, media_type: str, headers: Mapping[str, str]) -> None:
+        """Take the parts of the body; the length of it is not known."""
+        super().__init__(media_type=media_type, headers=headers)
+        del self.headers["content-length"]
+        self._parts = parts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's form
+        """Send the response. It is cut where a part cannot be made: a client sees that it is not whole."""
+        gone = asyncio.ensure_future(_disconnected(receive))
+        begun = False
+        try:
+            async for part in self._parts:
+                if gone.done():
+                    return
+                if not begun:
+                    begun = True
+                    await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except (UnavailableError, HistoryError, UnreadableEventError) as error:
+            if not begun:
+                raise
+            log.warning("a long answer was cut", error=type(error).__name__)
+        finally:
+            gone.cancel()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def send_in_its_room(response: Response, user: str | None, scope: Scope, receive: Receive, send: Send) -> None:
+    """Send a response that is not small when there is room for it, until the client has taken it.
+
+    Raises:
+        ProblemError: 503, there was no room in time; nothing was sent.
+    """
+    size = IN_PARTS_BYTES if isinstance(response, InParts) else len(response.body)
+
+    async def until_taken(message: Message) -> None:
+        if message["type"] == "http.response.body" and message.get("body") and not message.get("more_body"):
+            await send({**message, "more_body": True})
+            message = {"type": "http.response.body", "body": b""}  # which is sent once the former is on its way
+        await send(message)
+
+    async with ANSWERS.room(user, size):
+        await response(scope, receive, until_taken)
+
+
+def is_small(response: Response) -> bool:
+    """Whether a response may be sent in any case."""
+    return len(response.body) <= SMALL and not isinstance(response, InParts)

@@ -1,0 +1,50 @@
+"""Turns: the statements that may be heavy run few at a time, one of each user."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+from weakref import WeakValueDictionary
+
+from event_log.append import Fetching
+from runtime.database import Database, UnavailableError
+
+AT_ONCE: Final = 3
+"""How many of them run at a time: fewer than there are connections, so that the others always find one."""
+_WAITING_SECONDS: Final = 30.0
+
+
+class Turns:
+    """Gives a user's heavy statements their turns: each user waits for the own ones, and for one of everybody else."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._all = asyncio.Semaphore(AT_ONCE)
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def of(self, user_id: str) -> Fetching:
+        """Return the database as a user's heavy statements see it."""
+        return _UsersTurns(self, user_id)
+
+    async def fetch(self, user_id: str, query: str, *args: Any) -> Sequence[Any]:
+        """Run a statement when it is its turn; its rows.
+
+        Raises:
+            UnavailableError: it was not in time, or the database cannot answer.
+        """
+        lock = self._locks.setdefault(user_id, asyncio.Lock())
+        try:
+            async with asyncio.timeout(_WAITING_SECONDS) as waiting, lock, self._all:
+                waiting.reschedule(None)
+                return await self._database.fetch(query, *args)
+        except TimeoutError as error:
+            raise UnavailableError("too many heavy reads") from error
+
+
+class _UsersTurns:
+    def __init__(self, turns: Turns, user_id: str) -> None:
+        self._turns, self._user_id = turns, user_id
+
+    async def fetch(self, query: str, *args: Any) -> Sequence[Any]:
+        return await self._turns.fetch(self._user_id, query, *args)
