@@ -58,8 +58,8 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "kill-services": Scenario(
         faults=(nemesis.kill_gateway, nemesis.kill_projector),
         count=100,
-        pause=1.6,
-        weight=4,
+        pause=0.8,
+        weight=3,
         options=Options(gateways=2, projectors=2),
     ),
     "kill-between-statements": Scenario(
@@ -78,13 +78,14 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "stop-lock-holder": Scenario(
         faults=(nemesis.stop_lock_holder, nemesis.stop_gateway, nemesis.stop_lock_holder_long),
         count=6,
-        weight=2,
+        weight=1.5,
         options=Options(projectors=2),
     ),
-    "kill-postgres": Scenario(faults=(nemesis.kill_postgres,), count=40, weight=2),
-    "terminate-backends": Scenario(faults=(nemesis.terminate_backends,), count=60, pause=0.5),
+    "kill-postgres": Scenario(faults=(nemesis.kill_postgres,), count=60, pause=0.7, weight=2),
+    "terminate-backends": Scenario(faults=(nemesis.terminate_backends,), count=200, pause=0.25, weight=2.5),
+    "cut-connections": Scenario(faults=(nemesis.cut_at_statement,), count=100, pause=0.2, weight=1.5),
     "freeze-postgres": Scenario(
-        faults=(nemesis.freeze_postgres, nemesis.freeze_postgres, nemesis.freeze_postgres_long), count=12, weight=2
+        faults=(nemesis.freeze_postgres, nemesis.freeze_postgres, nemesis.freeze_postgres_long), count=10, weight=1.5
     ),
     "unreachable-postgres": Scenario(faults=(nemesis.unreachable_postgres,), count=15),
     "slow-postgres": Scenario(faults=(nemesis.slow_postgres,), count=10),
@@ -109,10 +110,10 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         weight=1.5,
     ),
     "two-projectors": Scenario(
-        faults=(nemesis.kill_projector, nemesis.kill_projector_at_statement), count=12, options=Options(projectors=2)
+        faults=(nemesis.kill_projector, nemesis.kill_projector_at_statement), count=20, options=Options(projectors=2)
     ),
     "five-projectors": Scenario(
-        faults=(nemesis.kill_projector, nemesis.kill_projector_at_statement), count=12, options=Options(projectors=5)
+        faults=(nemesis.kill_projector, nemesis.kill_projector_at_statement), count=20, options=Options(projectors=5)
     ),
     "impossible-event": Scenario(body=plant_impossible_events, check=the_others_go_on),
     "backlog": Scenario(body=partial(project_backlog, events=20_000)),
@@ -128,8 +129,9 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "overload": Scenario(body=overload, options=Options(users=2, clients=1)),
     "two-command-processes": Scenario(
         faults=(nemesis.kill_gateway, nemesis.cut_at_statement, nemesis.lose_commits, nemesis.terminate_backends),
-        count=24,
-        pause=0.5,
+        count=30,
+        pause=0.4,
+        weight=1.5,
         options=Options(gateways=2, roams=True),
     ),
     **HEAVY,
@@ -137,6 +139,6 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     **MIGRATIONS,
     **RESTARTS,
     **FAILOVER,
-    "soak": Scenario(faults=_SOAK, count=1000, pause=1.5, weight=4, options=Options(gateways=2, projectors=2, users=8)),
+    "soak": Scenario(faults=_SOAK, count=1000, pause=1, weight=5, options=Options(gateways=2, projectors=2, users=8)),
     **PLANTED_SCENARIOS,
 }
