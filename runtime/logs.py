@@ -10,10 +10,13 @@ import json
 import logging
 import sys
 import traceback
-from typing import TYPE_CHECKING, Final
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 import orjson
 import structlog
+
+from runtime.log_sink import Sink, descriptor_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping
@@ -31,13 +34,14 @@ def configure(level: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
         _error_frames,
     ]
+    sink = Sink(descriptor_of(sys.stdout), _lost_lines)
     structlog.configure(
         processors=[*shared, _render_bytes],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
+        logger_factory=structlog.BytesLoggerFactory(cast("BinaryIO", sink)),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(sink)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
@@ -46,6 +50,12 @@ def configure(level: str) -> None:
     )
     logging.basicConfig(handlers=[handler], level=_LEVELS[level.upper()], force=True)
     _route_libraries()
+
+
+def _lost_lines(lines: int) -> bytes:
+    """Return the line that tells how many lines before it could not be written: log closed, full or not read."""
+    at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    return orjson.dumps({"lines": lines, "event": "log lines were lost", "level": "warning", "at": at})
 
 
 def _route_libraries() -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol
 
-import typer
-
 from runtime.settings import SettingsError
+from tasklog.supervision.telling import tell
 
 if TYPE_CHECKING:
     import subprocess
@@ -63,7 +62,7 @@ class Keeper:
                 self.start(pause)
             except SettingsError as error:
                 if self.exit_code() is None:
-                    typer.echo(f"{self.part.name} runs again, but does not answer yet: {error}", err=True)
+                    tell(f"{self.part.name} runs again, but does not answer yet: {error}", err=True)
                 else:
                     self._plan_restart(f"did not start again: {error}")
 
@@ -71,6 +70,6 @@ class Keeper:
         now = time.monotonic()
         if now - self._started_at > _HEALTHY_AFTER:
             self._delay = _FIRST_DELAY
-        typer.echo(f"{self.part.name} {what}; it is started again in {self._delay:.1f} s.", err=True)
+        tell(f"{self.part.name} {what}; it is started again in {self._delay:.1f} s.", err=True)
         self.restart_at = now + self._delay
         self._delay = min(2 * self._delay, _LONGEST_DELAY)

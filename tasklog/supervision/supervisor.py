@@ -10,8 +10,6 @@ import time
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-import typer
-
 from runtime.schema import schema_version
 from runtime.settings import SHORTEST_SECRET, SettingsError
 from tasklog.embedded import service_urls
@@ -24,6 +22,7 @@ from tasklog.supervision.health_probe import HealthProbe
 from tasklog.supervision.keeper import Keeper
 from tasklog.supervision.service import START_ERROR, Service
 from tasklog.supervision.signals import Signals, StopRequested
+from tasklog.supervision.telling import tell
 
 if TYPE_CHECKING:
     import socket
@@ -54,14 +53,12 @@ def serve(settings: Settings) -> None:
     ):
         secret = settings.better_auth_secret
         if secret is not None and len(secret.get_secret_value().encode()) < SHORTEST_SECRET and settings.embedded:
-            typer.echo(
-                f"Warning: BETTER_AUTH_SECRET is shorter than {SHORTEST_SECRET} bytes, for trials only.", err=True
-            )
+            tell(f"Warning: BETTER_AUTH_SECRET is shorter than {SHORTEST_SECRET} bytes, for trials only.", err=True)
         env = supervisor.start_servers(data_dir)
         supervisor.prepare_database(env)
         supervisor.start_services(env, listener)
         supervisor.wait_for_health(HealthProbe(listener))
-        typer.echo(greeting(settings, listener, data_dir))
+        tell(greeting(settings, listener, data_dir))
         supervisor.keep_running()
 
 
