@@ -28,6 +28,7 @@ from tasklog.embedded.valkey import Valkey
 from tasklog.serving.listener import listen, url_of
 from tasklog.supervision.health_probe import HealthProbe
 from tasklog.supervision.service import Service
+from tests.documented import check_answer
 
 T = TypeVar("T")
 
@@ -166,13 +167,14 @@ def token(user: str, **claims: Any) -> str:
 
 
 def client_of(url: str, user: str | None = None) -> httpx.Client:
-    """A client with a user's token, or with none.
+    """A client with a user's token, or with none. Each answer has to be one that the OpenAPI document promises.
 
     It gives an idle connection up long before the service does: one that the service closes right when a request is
     sent on it would fail the request.
     """
     headers = {} if user is None else {"Authorization": f"Bearer {token(user)}"}
-    return httpx.Client(base_url=url, headers=headers, timeout=20, limits=httpx.Limits(keepalive_expiry=1))
+    limits, hooks = httpx.Limits(keepalive_expiry=1), {"response": [check_answer]}
+    return httpx.Client(base_url=url, headers=headers, timeout=20, limits=limits, event_hooks=hooks)
 
 
 @dataclass(kw_only=True)

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import json
 import re
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import orjson
 
 from edge.openapi import FILE
 from tasklog.cli.openapi import generate
+
+DOCUMENT: dict[str, Any] = orjson.loads(FILE.read_bytes())
 
 
 def test_the_committed_document_is_the_generated_one() -> None:
@@ -46,3 +51,55 @@ def test_a_title_that_the_document_allows_is_one_that_is_taken() -> None:
     assert [c for c in characters if not title.search(f"x{c} ")] == ["\0"]
     (description,) = (kind["pattern"] for kind in create["description"]["anyOf"] if "pattern" in kind)
     assert [c for c in characters if not re.search(description, f"x{c}x")] == ["\0"]
+
+
+def schemas() -> dict[str, Any]:
+    found: dict[str, Any] = DOCUMENT["components"]["schemas"]
+    return found
+
+
+def operations() -> list[dict[str, Any]]:
+    return [operation for path in DOCUMENT["paths"].values() for operation in path.values()]
+
+
+def parts(value: Any) -> Iterator[dict[str, Any]]:
+    """Every object of the document."""
+    if isinstance(value, dict):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from parts(inner)
+
+
+def test_no_member_has_a_default_as_absent_means_keep_in_a_request_and_left_out_in_an_answer() -> None:
+    """A generated client sends the default of a request, and takes a member with a default for one that is there."""
+    members = [(name, of, part) for name, schema in schemas().items() for of, part in schema["properties"].items()]
+    assert len(members) > 20
+    assert [(name, of) for name, of, part in members if "default" in part] == []
+    assert "errors" not in schemas()["Problem"]["required"]
+
+
+def test_every_success_has_a_schema_with_a_name_and_every_object_says_its_members() -> None:
+    for operation in operations():
+        for status, answer in operation["responses"].items():
+            if status.startswith("2"):
+                schema = answer["content"]["application/json"]["schema"]
+                assert "$ref" in schema or "$ref" in schema["items"], operation["operationId"]
+    assert [part for part in parts(DOCUMENT) if part.get("type") == "object" and not part.get("properties")] == []
+
+
+def test_every_request_body_is_a_component_with_a_name_of_its_own() -> None:
+    bodies = [operation["requestBody"] for operation in operations() if "requestBody" in operation]
+    text = json.dumps([body["content"]["application/json"]["schema"] for body in bodies])
+    names = re.findall(r"#/components/schemas/(\w+)", text)
+    assert sorted(names) == ["CompletionBody", "CreateTaskBody", "EditTaskBody"]
+    assert "properties" not in text
+    assert all(schemas()[name]["title"] == name for name in names)
+
+
+def test_no_set_of_values_is_written_down_twice() -> None:
+    """A generator makes a type of each, and two equal types are of different names. Types of events are one."""
+    sets = [tuple(part["enum"]) for part in parts(DOCUMENT) if isinstance(part.get("enum"), list)]
+    assert len(sets) == len(set(sets))
+    event_types = schemas()["EventType"]["enum"]
+    assert {"task.created", "task.deleted", "stream.erased"} <= set(event_types)
+    assert schemas()["HistoryEvent"]["properties"]["type"]["$ref"] == "#/components/schemas/EventType"
