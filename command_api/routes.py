@@ -12,12 +12,12 @@ from starlette.responses import Response
 from command_api.handle import CommandRequest
 from command_api.idempotency import once
 from command_api.preconditions import idempotency_key, if_match
-from command_api.schemas import TOGGLE, CompletionBody, CreateTaskBody, EditTaskBody
+from command_api.schemas import TOGGLE, CompletionBody, CreateTaskBody, EditTaskBody, TaskDeleted
 from domain.commands import DeleteTask
 from domain.task import Task, TaskState
 from edge.bodies import json_body
 from edge.openapi import Task as TaskObject
-from edge.openapi import problems, task_route
+from edge.openapi import problems, reference, task_route
 from edge.owner import EdgeState, owner, path_task_id
 from edge.requests import record_of
 from edge.service import ReadyRoute, json_response
@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 TASKS: Final = "/api/{user_id}/tasks"
 TASK: Final = "/api/{user_id}/tasks/{task_id}"
 _DELETED: Final = b'{"message":"Task deleted successfully"}'
-_ETAG: Final = {"ETag": {"description": "The task's version, and a digest of the answer", "schema": {"type": "string"}}}
-_LOCATION: Final = {"Location": {"description": "The path of the task", "schema": {"type": "string"}}}
+_TEXT: Final = {"required": True, "schema": {"type": "string"}}
+_ETAG: Final = {"ETag": {"description": "The task's version, and a digest of the answer", **_TEXT}}
+_LOCATION: Final = {"Location": {"description": "The path of the task", **_TEXT}}
 
 
 class CommandState(EdgeState):
@@ -45,7 +46,7 @@ router = APIRouter(route_class=ReadyRoute, tags=["tasks"])
 
 
 def _body(model: type[JsonBody], *, optional: bool = False) -> dict[str, Any]:
-    schema: dict[str, Any] = model.model_json_schema()
+    schema = reference(model)
     if optional:
         schema = {"anyOf": [schema, {"type": "null"}]}
     return {"required": not optional, "content": {"application/json": {"schema": schema}}}
@@ -113,12 +114,7 @@ async def complete_task(request: Request) -> Response:
     summary="Delete a task",
     response_class=Response,
     responses={
-        200: {
-            "description": "It is deleted",
-            "content": {
-                "application/json": {"schema": {"type": "object"}, "example": {"message": "Task deleted successfully"}}
-            },
-        },
+        200: {"model": TaskDeleted, "description": "It is deleted"},
         **problems(401, 403, 404, 409, 412, 422, 429),
     },
     openapi_extra=task_route(parameters=("user_id", "task_id", "if_match", "idempotency_key")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from domain.commands import Command, CompleteTask, CreateTask, EditTask, ReopenTask, ToggleTask
 from edge.bodies import JsonBody, Text, Title
@@ -43,7 +43,7 @@ class CompletionBody(JsonBody):
 
     model_config = ConfigDict(json_schema_extra={"example": {"completed": True}})
 
-    completed: bool | None = Field(default=None, description="What it shall be; toggled when absent or null")
+    completed: bool | None = Field(default=None, description="The new value; toggled when absent or null")
 
     def command(self) -> Command:
         """The command that the body asks for."""
@@ -53,3 +53,9 @@ class CompletionBody(JsonBody):
 
 
 TOGGLE = CompletionBody()
+
+
+class TaskDeleted(BaseModel):
+    """The answer to a deletion."""
+
+    message: str = Field(examples=["Task deleted successfully"])

@@ -14,11 +14,12 @@ from typing import Any, Final
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
 
 from edge.problems import MEDIA_TYPE, title
 
 FILE: Final = Path(__file__).with_name("openapi.json")
+_SCHEMAS: Final = "#/components/schemas/{model}"
 
 TASK_EXAMPLE: Final[dict[str, Any]] = {
     "id": 1,
@@ -45,10 +46,18 @@ _EXAMPLES: Final = {
     500: "Internal server error",
     503: "The service is not available at the moment, try again",
 }
-_RETRY_AFTER: Final = {"Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}}}
+_RETRY_AFTER: Final = {
+    "Retry-After": {"description": "Seconds to wait", "required": True, "schema": {"type": "integer", "minimum": 0}}
+}
 _HEADERS: Final[dict[int, dict[str, Any]]] = {
-    401: {"WWW-Authenticate": {"description": "The scheme that is asked for", "schema": {"const": "Bearer"}}},
-    405: {"Allow": {"description": "The methods of the path", "schema": {"type": "string"}}},
+    401: {
+        "WWW-Authenticate": {
+            "description": "The scheme that is asked for",
+            "required": True,
+            "schema": {"type": "string", "const": "Bearer"},
+        }
+    },
+    405: {"Allow": {"description": "The methods of the path", "required": True, "schema": {"type": "string"}}},
     429: _RETRY_AFTER,
     503: _RETRY_AFTER,
 }
@@ -82,7 +91,17 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
-    errors: list[FieldProblem] = Field(default=[], description="With 422: the fields that do not fit")
+    errors: list[FieldProblem] = Field(
+        default=[], description="Of a 422: the fields that do not fit; left out where it is about none"
+    )
+
+
+class _WithoutDefaults(GenerateJsonSchema):
+    """Schemas without defaults: generated clients send them, and take a member that has one for always there."""
+
+    def default_schema(self, schema: Any) -> JsonSchemaValue:
+        """Describe what is inside."""
+        return self.generate_inner(schema["schema"])
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -99,9 +118,15 @@ def task_route(*, parameters: tuple[str, ...], **more: Any) -> dict[str, Any]:
     return {"security": [{"bearer": []}], "parameters": references, **more}
 
 
-def components() -> dict[str, Any]:
-    """The components that the routes of both services refer to."""
-    _, models = models_json_schema([(Problem, "validation")], ref_template="#/components/schemas/{model}")
+def reference(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the schema that refers to a model among the components, where it has a name that clients see."""
+    return {"$ref": _SCHEMAS.format(model=model.__name__)}
+
+
+def components(*bodies: type[BaseModel]) -> dict[str, Any]:
+    """Return the components that the routes of both services refer to; `bodies` are those of requests."""
+    models: list[Any] = [(model, "validation") for model in (Problem, *bodies)]
+    _, schemas = models_json_schema(models, ref_template=_SCHEMAS, schema_generator=_WithoutDefaults)
     return {
         "securitySchemes": {
             "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "Better Auth's token"}
@@ -116,7 +141,7 @@ def components() -> dict[str, Any]:
                 "8e03978e-40d5-43dd-bc93-6894a57f9324",
             ),
         },
-        "schemas": models["$defs"],
+        "schemas": schemas["$defs"],
         "responses": {f"Problem{status}": _problem(status) for status in _EXAMPLES},
     }
 

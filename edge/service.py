@@ -12,6 +12,7 @@ import orjson
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.routing import APIRoute, APIRouter
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
@@ -128,19 +129,35 @@ def service(
 _common: Final = APIRouter(route_class=ReadyRoute, tags=["service"])
 
 
-def _described(example: bytes, description: str) -> dict[int | str, dict[str, Any]]:
-    schema = {"type": "object"}
-    content = {"application/json": {"schema": schema, "example": orjson.loads(example)}}
-    return {200: {"description": description, "content": content}, **problems()}
+class ServiceInfo(BaseModel):
+    """What answers here, and where to go on: two paths."""
+
+    name: str = Field(examples=[NAME])
+    version: str = Field(examples=[VERSION])
+    docs: str = Field(examples=["/docs"])
+    health: str = Field(examples=["/health"])
 
 
-@_common.get("/", summary="What this is", response_class=Response, responses=_described(_ROOT, "Name and version"))
+class Health(BaseModel):
+    """The service answers."""
+
+    status: str = Field(examples=["healthy"])
+    version: str = Field(examples=[VERSION])
+
+
+def _described(model: type[BaseModel], description: str) -> dict[int | str, dict[str, Any]]:
+    return {200: {"model": model, "description": description}, **problems()}
+
+
+@_common.get(
+    "/", summary="What this is", response_class=Response, responses=_described(ServiceInfo, "Name and version")
+)
 async def root(_request: Request) -> Response:
     """The service's name and version and where to go from here; needs no token."""
     return json_response(_ROOT)
 
 
-@_common.get("/health", summary="Health", response_class=Response, responses=_described(_HEALTH, "It answers"))
+@_common.get("/health", summary="Health", response_class=Response, responses=_described(Health, "It answers"))
 async def health(_request: Request) -> Response:
     """Whether the service answers; needs no token."""
     return json_response(_HEALTH)

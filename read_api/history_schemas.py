@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 from pydantic import Field as Described
+from typing_extensions import TypeAliasType
 
 from event_log.codec import EVENT_TYPES
 from read_api.history import HISTORY_FIELDS, HistoryQuery
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 _LIMIT: Final = 100
 _LAST: Final = 10**BIGINT_DIGITS - 1
+
+_TYPES: Final[dict[str, Any]] = {"title": "EventType", "enum": list(EVENT_TYPES)}
+EventType = TypeAliasType("EventType", Annotated[str, Described(json_schema_extra=_TYPES)])
+"""The wire name of an event: one type with a name, wherever the document tells of it."""
 
 HISTORY_PARAMETERS: Final[tuple[dict[str, Any], ...]] = (
     {
@@ -36,7 +41,7 @@ HISTORY_PARAMETERS: Final[tuple[dict[str, Any], ...]] = (
         "name": "type",
         "in": "query",
         "description": "Only events of this type; a page may then be shorter than its limit though others follow",
-        "schema": {"type": "string", "enum": list(EVENT_TYPES)},
+        "schema": {"$ref": "#/components/schemas/EventType"},
     },
 )
 
@@ -61,7 +66,7 @@ class HistoryEvent(BaseModel):
     task_id: int | None = Described(description="Null for an event of the whole stream")
     version: int = Described(description="Of the task: 1, 2, 3 … without a hole")
     event_id: UUID
-    type: str = Described(examples=["task.created"])
+    type: EventType
     schema_version: int
     recorded_at: datetime
     actor: str | None = Described(description="Who did it; null once erased")

@@ -35,32 +35,41 @@ if TYPE_CHECKING:
 
 _CACHING: Final = "private, no-cache"
 _POSITION: Final = "Tasklog-Position"
-_TEXT: Final = {"schema": {"type": "string"}}
+_TEXT: Final[dict[str, Any]] = {"schema": {"type": "string"}}
+_ALWAYS: Final[dict[str, Any]] = {"required": True, **_TEXT}
 _NEXT: Final = {"Link": {"description": 'Where there may be more: the next page, rel="next"', **_TEXT}}
 _LONG: Final = {"Content-Encoding": {"description": "gzip where the answer is long and that is accepted", **_TEXT}}
 _LIST_HEADERS: Final[dict[str, Any]] = {
     **_NEXT,
-    "ETag": {"description": "Of the user's last change, or of the moment, and the query", **_TEXT},
+    "ETag": {"description": "Of the user's last change, or of the moment, and the query", **_ALWAYS},
     **_LONG,
     "X-Total-Count": {"description": "With a limit: the tasks on all pages", "schema": {"type": "integer"}},
     _POSITION: {"description": "The position in the user's history that is shown", "schema": {"type": "integer"}},
 }
 _TASK_HEADERS: Final[dict[str, Any]] = {
-    "ETag": {"description": "The task's version, or of the moment, and a digest of the answer", **_TEXT},
+    "ETag": {"description": "The task's version, or of the moment, and a digest of the answer", **_ALWAYS},
     _POSITION: {"description": "With as_of: the position that is shown", "schema": {"type": "integer"}},
 }
 _HISTORY_HEADERS: Final[dict[str, Any]] = {
     **_NEXT,
-    "ETag": {"description": "Of the user's last change and the query", **_TEXT},
+    "ETag": {"description": "Of the user's last change and the query", **_ALWAYS},
     **_LONG,
 }
-_NOT_MODIFIED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "Unchanged since If-None-Match"}}
 _IF_NONE_MATCH: Final = {
     "name": "If-None-Match",
     "in": "header",
     "description": "The ETag of an answer that is at hand",
     **_TEXT,
 }
+
+
+def _read(model: Any, description: str, headers: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    """Describe the answer of a read, and that it is unchanged, which tells what it was asked of."""
+    kept = {name: headers[name] for name in ("ETag", _POSITION, "Link") if name in headers}
+    return {
+        200: {"model": model, "description": description, "headers": headers},
+        304: {"description": "Unchanged since If-None-Match", "headers": kept},
+    }
 
 
 class ReadState(EdgeState):
@@ -84,8 +93,7 @@ def _reading(*path: str, parameters: tuple[dict[str, Any], ...] = ()) -> dict[st
     summary="List tasks",
     response_class=Response,
     responses={
-        200: {"model": list[TaskObject], "description": "A bare array", "headers": _LIST_HEADERS},
-        **_NOT_MODIFIED,
+        **_read(list[TaskObject], "A bare array", _LIST_HEADERS),
         **problems(400, 401, 403, 422, 429),
     },
     openapi_extra=_reading("user_id", parameters=LIST_PARAMETERS),
@@ -125,8 +133,7 @@ async def _past_tasks(request: Request, user_id: str, query: TaskQuery, when: in
     summary="Read a task",
     response_class=Response,
     responses={
-        200: {"model": TaskObject, "description": "The task", "headers": _TASK_HEADERS},
-        **_NOT_MODIFIED,
+        **_read(TaskObject, "The task", _TASK_HEADERS),
         **problems(401, 403, 404, 422, 429),
     },
     openapi_extra=_reading("user_id", "task_id", parameters=(AS_OF,)),
@@ -157,8 +164,7 @@ async def read_task(request: Request) -> Response:
     response_class=Response,
     tags=["history"],
     responses={
-        200: {"model": History, "description": "The task's events, oldest first", "headers": _HISTORY_HEADERS},
-        **_NOT_MODIFIED,
+        **_read(History, "The task's events, oldest first", _HISTORY_HEADERS),
         **problems(401, 403, 404, 422, 429),
     },
     openapi_extra=_reading("user_id", "task_id", parameters=HISTORY_PARAMETERS),
@@ -179,8 +185,7 @@ async def read_task_history(request: Request) -> Response:
     response_class=Response,
     tags=["history"],
     responses={
-        200: {"model": History, "description": "The user's events, oldest first", "headers": _HISTORY_HEADERS},
-        **_NOT_MODIFIED,
+        **_read(History, "The user's events, oldest first", _HISTORY_HEADERS),
         **problems(401, 403, 422, 429),
     },
     openapi_extra=_reading("user_id", parameters=HISTORY_PARAMETERS),
