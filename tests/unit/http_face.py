@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 from fastapi import FastAPI
@@ -24,7 +24,11 @@ SECURITY_HEADERS = {
 
 
 def face(
-    endpoint: Callable[[Request], Any], *, path: str = "/api/{user_id}/tasks", origins: tuple[str, ...] = (ORIGIN,)
+    endpoint: Callable[[Request], Any],
+    *,
+    path: str = "/api/{user_id}/tasks",
+    origins: tuple[str, ...] = (ORIGIN,),
+    environment: Literal["development", "production"] = "production",
 ) -> httpx.AsyncClient:
     """A client of a service whose one route, of every method that tasks have, is `endpoint`."""
 
@@ -32,7 +36,7 @@ def face(
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
 
-    settings = Settings(_env_file=None, cors_origins=origins)
+    settings = Settings(_env_file=None, cors_origins=origins, environment=environment)
     methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
     route = ReadyRoute(path, endpoint, methods=methods, response_class=Response)
     app = service(settings, [route], lifespan)

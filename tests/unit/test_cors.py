@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx
 import orjson
 import pytest
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,8 +14,6 @@ from tests.unit.http_face import ORIGIN, face
 
 TASKS = "/api/u/tasks"
 METHODS = {"get", "post", "put", "delete", "patch", "options"}
-ASKED_WITH = {"authorization", "content-type", "if-match", "if-none-match", "idempotency-key", "x-request-id"}
-ALWAYS_ALLOWED = {"accept", "accept-language", "content-language", "content-type"}
 EXPOSED = {"etag", "link", "location", "retry-after", "tasklog-position", "x-request-id", "x-total-count"}
 
 
@@ -57,26 +56,76 @@ def test_any_origin_is_refused_at_start_because_answers_carry_credentials(origin
         face(nothing, origins=origins)
 
 
-async def test_a_preflight_allows_our_methods_and_headers_and_no_others() -> None:
-    asked = {"Origin": ORIGIN, "Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "if-match"}
-    async with face(nothing) as client:
-        answer = await client.options(TASKS, headers=asked)
-    assert answer.status_code == 200
-    assert words(answer, "access-control-allow-methods") == METHODS
-    assert words(answer, "access-control-allow-headers") == ASKED_WITH | ALWAYS_ALLOWED
+def preflight(**other: str) -> dict[str, str]:
+    """The headers of a preflight of an allowed origin, but for those that replace them."""
+    asked = {"Origin": ORIGIN, "Access-Control-Request-Method": "PUT"}
+    return asked | {name.replace("_", "-"): value for name, value in other.items()}
 
 
 @pytest.mark.parametrize(
-    "other",
+    "header",
+    ["authorization,if-match,idempotency-key", "x-requested-with", "cache-control, traceparent", "x-csrf-token"],
+)
+async def test_an_allowed_origin_may_send_any_header_with_each_of_our_methods(header: str) -> None:
+    async with face(nothing) as client:
+        answer = await client.options(TASKS, headers=preflight(Access_Control_Request_Headers=header))
+    assert answer.status_code == 200
+    assert words(answer, "access-control-allow-methods") == METHODS
+    assert words(answer, "access-control-allow-headers") == {name.strip() for name in header.split(",")}
+    assert answer.headers["access-control-allow-origin"] == ORIGIN
+
+
+@pytest.mark.parametrize(
+    ("other", "detail"),
     [
-        {"Origin": "https://evil.example"},
-        {"Access-Control-Request-Method": "TRACE"},
-        {"Access-Control-Request-Headers": "x-other"},
+        (
+            {"Origin": "https://evil.example", "Access_Control_Request_Headers": "x-other"},
+            "This origin is not allowed: the service's CORS_ORIGINS does not name it",
+        ),
+        (
+            {"Access_Control_Request_Method": "TRACE"},
+            "This method is not allowed from a browser: use one of GET, POST, PUT, DELETE, PATCH, OPTIONS",
+        ),
     ],
 )
-async def test_a_refused_preflight_is_a_problem(other: dict[str, str]) -> None:
-    asked = {"Origin": ORIGIN, "Access-Control-Request-Method": "PUT"} | other
+async def test_a_refused_preflight_is_a_problem_that_names_what_was_refused(other: dict[str, str], detail: str) -> None:
     async with face(nothing) as client:
-        answer = await client.options(TASKS, headers=asked)
-    assert answer.status_code == answer.json()["status"] == 400
-    assert ("access-control-allow-origin" in answer.headers) == (asked["Origin"] == ORIGIN)
+        answer = await client.options(TASKS, headers=preflight(**other))
+    assert (answer.status_code, answer.json()["status"], answer.json()["detail"]) == (400, 400, detail)
+    assert ("access-control-allow-origin" in answer.headers) == ("Origin" not in other)
+
+
+LOCAL = ["http://localhost:5173", "https://localhost", "http://127.0.0.1:8080", "http://[::1]:4321"]
+NEARLY_LOCAL = ["http://localhost.evil.example", "http://127.0.0.1.evil.example:5173", "http://evil.example?localhost"]
+
+
+@pytest.mark.parametrize(
+    ("origin", "let_in"), [*((one, True) for one in LOCAL), *((one, False) for one in NEARLY_LOCAL)]
+)
+async def test_development_lets_in_this_machine_on_any_port_and_nothing_that_looks_like_it(
+    origin: str, let_in: bool
+) -> None:
+    async with face(nothing, environment="development") as client:
+        asked = await client.options(TASKS, headers=preflight(Origin=origin))
+        answer = await client.get(TASKS, headers={"Origin": origin})
+    assert asked.status_code == (200 if let_in else 400)
+    assert answer.headers.get("access-control-allow-origin") == (origin if let_in else None)
+
+
+@pytest.mark.parametrize("origin", LOCAL)
+async def test_production_lets_in_only_what_it_is_told(origin: str) -> None:
+    async with face(nothing) as client:
+        assert (await client.options(TASKS, headers=preflight(Origin=origin))).status_code == 400
+
+
+async def test_a_refused_origin_is_one_line_in_the_log_that_names_it_and_the_setting() -> None:
+    with structlog.testing.capture_logs() as lines:
+        async with face(nothing) as client:
+            for origin in ["https://a.example", "https://b.example", "https://a.example", "http://tasklog", ORIGIN]:
+                await client.options(TASKS, headers=preflight(Origin=origin)) if origin != "http://tasklog" else None
+                await client.get(TASKS, headers={"Origin": origin})
+    refused = [line for line in lines if line["event"] == "an origin is refused"]
+    assert [(line["origin"], line["setting"], line["log_level"]) for line in refused] == [
+        ("https://a.example", "CORS_ORIGINS", "warning"),
+        ("https://b.example", "CORS_ORIGINS", "warning"),
+    ]
