@@ -1,9 +1,15 @@
-"""CORS: Starlette's middleware, with refusals in our error shape."""
+"""CORS: Starlette's middleware, with refusals that name what was refused, in our error shape.
+
+The origin is the wall. What an allowed origin may send is no further one: any header may come, as proxies, tracing and
+request libraries add headers of their own, and one that is refused fails the whole call.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
+import structlog
 from starlette.middleware.cors import CORSMiddleware
 
 from edge.problems import problem
@@ -14,16 +20,9 @@ if TYPE_CHECKING:
     from starlette.datastructures import Headers
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from structlog.typing import FilteringBoundLogger
 
 _METHODS: Final = ("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
-_REQUEST_HEADERS: Final = (
-    "Authorization",
-    "Content-Type",
-    "If-Match",
-    "If-None-Match",
-    "Idempotency-Key",
-    "X-Request-ID",
-)
 _RESPONSE_HEADERS: Final = (
     "ETag",
     "Link",
@@ -33,23 +32,33 @@ _RESPONSE_HEADERS: Final = (
     "X-Request-ID",
     "X-Total-Count",
 )
+_LOCALHOST: Final = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?"
+_LONGEST_ORIGIN: Final = 200
+"""The characters of an origin that are logged."""
+_MOST_ORIGINS: Final = 1000
+"""How many refused origins are remembered; no more are logged, as strangers can make up any number."""
+
+log: FilteringBoundLogger = structlog.get_logger()
 
 
 class Cors(CORSMiddleware):
     """The exact origin is echoed, with credentials; `*` is refused with the settings."""
 
-    def __init__(self, app: ASGIApp, *, origins: Collection[str]) -> None:
+    def __init__(self, app: ASGIApp, *, origins: Collection[str], localhost: bool = False) -> None:
+        """Let `origins` in, and with `localhost` this machine on any port, as development servers choose theirs."""
         super().__init__(
             app,
             allow_origins=origins,
+            allow_origin_regex=_LOCALHOST if localhost else None,
             allow_methods=_METHODS,
-            allow_headers=_REQUEST_HEADERS,
+            allow_headers=["*"],
             allow_credentials=True,
             expose_headers=_RESPONSE_HEADERS,
+            allow_private_network=True,
         )
-
         self._plain = [(b"vary", b"Origin")]
         self._shared = [(name.lower().encode(), value.encode()) for name, value in self.simple_headers.items()]
+        self._refused: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As Starlette does, but on raw headers: a third of its cost."""
@@ -60,7 +69,7 @@ class Cors(CORSMiddleware):
         if origin is not None and scope["method"] == "OPTIONS":
             await super().__call__(scope, receive, send)
             return
-        added = self._plain if origin is None else self._answer_headers(origin)
+        added = self._plain if origin is None else self._answer_headers(origin, scope)
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -69,15 +78,31 @@ class Cors(CORSMiddleware):
 
         await self.app(scope, receive, answer)
 
-    def _answer_headers(self, origin: bytes) -> list[tuple[bytes, bytes]]:
-        if not self.is_allowed_origin(origin.decode("latin-1")):
+    def _answer_headers(self, given: bytes, scope: Scope) -> list[tuple[bytes, bytes]]:
+        origin = given.decode("latin-1")
+        if not self.is_allowed_origin(origin):
+            if (b"host", given.partition(b"://")[2]) not in scope["headers"]:  # a page of the service itself may call
+                self._log_refused(origin)
             return self._plain
-        return [*self._plain, *self._shared, (b"access-control-allow-origin", origin)]
+        return [*self._plain, *self._shared, (b"access-control-allow-origin", given)]
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """Starlette's answer, which is plain text, or a problem in its place where it refuses."""
+        """Return Starlette's answer, or in place of its plain text a problem that names what it refuses."""
         response = super().preflight_response(request_headers)
         if response.status_code < 400:  # noqa: PLR2004
             return response
         allowed = {name: value for name, value in response.headers.items() if not name.startswith("content-")}
-        return problem(400, "This origin, method or header is not allowed from a browser", headers=allowed)
+        origin = request_headers["origin"]
+        if self.is_allowed_origin(origin):
+            detail = f"This method is not allowed from a browser: use one of {', '.join(_METHODS)}"
+        else:
+            self._log_refused(origin)
+            detail = "This origin is not allowed: the service's CORS_ORIGINS does not name it"
+        return problem(400, detail, headers=allowed)
+
+    def _log_refused(self, origin: str) -> None:
+        """Log a refused origin, once for each."""
+        shown = re.sub(r"[^ -~]", "?", origin[:_LONGEST_ORIGIN])
+        if shown not in self._refused and len(self._refused) < _MOST_ORIGINS:
+            self._refused.add(shown)
+            log.warning("an origin is refused", origin=shown, setting="CORS_ORIGINS")

@@ -122,7 +122,9 @@ def service(
     plain = [route.plain() if isinstance(route, ReadyRoute) else route for route in app.routes]
     router = Router(plain, redirect_slashes=False, lifespan=lifespan)
     answered = ExceptionMiddleware(router, handlers={**HANDLERS, **(handlers or {})})
-    app.middleware_stack = RequestMiddleware(Cors(Bounded(answered), origins=settings.cors_origins))
+    localhost = settings.environment == "development"
+    cors = Cors(Bounded(answered), origins=settings.cors_origins, localhost=localhost)
+    app.middleware_stack = RequestMiddleware(cors)
     return app
 
 
