@@ -66,7 +66,7 @@ class HistoryEvent(BaseModel):
     task_id: int | None = Described(description="Null for an event of the whole stream")
     version: int = Described(description="Of the task: 1, 2, 3 … without a hole")
     event_id: UUID
-    type: EventType
+    type: EventType = Described(description="Of this version's events; a later version's may have others")
     schema_version: int
     recorded_at: datetime
     actor: str | None = Described(description="Who did it; null once erased")
