@@ -49,6 +49,15 @@ def test_only_the_gateway_is_reached_from_outside_and_only_from_this_machine(nam
 
 
 @every_service
+def test_a_service_has_a_limit_of_memory_above_what_it_takes_at_most(name: str) -> None:
+    """Our processes stay under 400 MB, see docs/operate.md; Postgres has its shared buffers and 32 sessions."""
+    limit = SERVICES[name]["mem_limit"]
+    megabytes = int(limit[:-1]) * {"m": 1, "g": 1024}[limit[-1]]
+    least = {"postgres": 1024, "valkey": 128, "gateway": 128}.get(name, 512)
+    assert least <= megabytes <= 2 * least
+
+
+@every_service
 def test_a_service_knows_its_own_database_login_and_no_other(name: str) -> None:
     environment = SERVICES[name].get("environment", {})
     assert {setting for setting in environment if setting.endswith("DATABASE_URL")} == OWN_URL.get(name, set())
