@@ -1,0 +1,78 @@
+"""Plans that were made while the tables were small stay good while they grow: nobody reads more for each new user."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import asyncpg
+
+from command_api.group_commit import CommandQueues
+from domain.commands import EditTask, ToggleTask
+from domain.task import Task
+from projector.catch_up import catch_up
+from read_api.queries import TaskQuery, get_tasks
+from runtime.database import Database
+from tests.integration.commands import CREATE, run
+from tests.ledger import list_tasks
+
+SMALL: Final = 25
+ROUNDS: Final = 12
+SIGN_UPS: Final = 64
+"""New users in a round."""
+
+_SCANS: Final = """
+    SELECT relname, seq_scan FROM pg_stat_user_tables
+    WHERE schemaname = 'tasklog' AND relname IN ('streams', 'events', 'checkpoints', 'tasks', 'idempotency_keys')
+"""
+_READ: Final = """
+    -- Entries of indexes and rows of tables that were read.
+    SELECT (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE schemaname = 'tasklog')
+         + (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE schemaname = 'tasklog')
+"""
+
+
+async def flushed(owner: asyncpg.Connection, *databases: Database) -> None:
+    """Have every session's counts be seen."""
+    for database in databases:
+        for holder in database.pool._holders:
+            if (connection := holder._con) is not None:
+                await connection.execute("SELECT pg_stat_force_next_flush()")
+                await connection.execute("SELECT 1")
+    await owner.execute("SELECT pg_stat_clear_snapshot()")
+
+
+async def sign_up(queue: CommandQueues, reader: Database, user: str) -> None:
+    task = await run(queue, CREATE, user=user)
+    assert isinstance(task, Task)
+    await run(queue, ToggleTask(), task.id, user=user)
+    await run(queue, EditTask(title="Oat"), task.id, user=user)
+    assert len(await get_tasks(reader, [(user, task.id)])) == 1
+    await list_tasks(reader, user, TaskQuery())
+    await list_tasks(reader, user, TaskQuery(sort="title", limit=5))
+
+
+async def grow(name: str, number: int, queue: CommandQueues, projector: Database, reader: Database) -> None:
+    await asyncio.gather(*(sign_up(queue, reader, f"{name}-{n}") for n in range(number)))
+    assert await catch_up(projector) == 3 * number
+
+
+async def test_twenty_times_the_users_are_not_twenty_times_the_work(
+    queue: CommandQueues, writer: Database, projector: Database, reader: Database, owner: asyncpg.Connection
+) -> None:
+    for n in range(8):  # plans are kept from the sixth time on
+        await grow(f"small-{n}", SMALL // 5, queue, projector, reader)
+    await owner.execute("ANALYZE")
+    databases = writer, projector, reader
+    await flushed(owner, *databases)
+    scans: Any = await owner.fetch(_SCANS)
+    read: list[int] = []
+    for n in range(ROUNDS):
+        await flushed(owner, *databases)
+        before = await owner.fetchval(_READ)
+        await grow(f"round-{n}", SIGN_UPS, queue, projector, reader)
+        await flushed(owner, *databases)
+        read.append(int(await owner.fetchval(_READ) - before))
+    assert await owner.fetch(_SCANS) == scans
+    assert max(read[-3:]) < 1.3 * max(read[:3])
+    assert max(read) < SIGN_UPS * 3 * 60
