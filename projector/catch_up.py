@@ -24,6 +24,8 @@ from read_model.rows import Row, row_of, task_of
 from runtime.database import Database
 
 USERS: Final = 500
+ENROLLED: Final = 1_000
+"""The most new users who are given a checkpoint in one transaction."""
 EVENTS_OF_A_USER: Final = 2_000
 EVENTS: Final = 5_000
 BYTES_OF_A_USER: Final = 2 * 1024 * 1024
@@ -84,7 +86,7 @@ async def _park(database: Database, user_id: str, error: str) -> None:
 
 
 async def _enrol(database: Database) -> int:
-    return int((await database.fetch(ENROL))[0][0])
+    return int((await database.fetch(ENROL, ENROLLED))[0][0])
 
 
 async def project_batch(database: Database, users: int = USERS) -> tuple[int, int, bool]:

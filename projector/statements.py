@@ -1,4 +1,8 @@
-"""Every statement of the projector, each written in one place."""
+"""Every statement of the projector, each written in one place.
+
+A plan is kept, and may have been made while the tables were small. So what a statement is given stands in a condition of
+each table (`= ANY ($1)`), or in a subquery that is asked for each row: then no plan can read a whole table or index.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +15,27 @@ CLAIM: Final = """
     -- $1 users with events that are not projected, longest waiting first, locked for this transaction; those that
     -- another projector works on, and those that are parked, are passed over.
     SELECT c.user_id, c.position
-    FROM tasklog.streams s JOIN tasklog.checkpoints c USING (user_id)
-    WHERE s.unprojected_since IS NOT NULL AND (c.parked_until IS NULL OR c.parked_until <= now())
-    ORDER BY s.unprojected_since LIMIT $1
-    FOR UPDATE OF c SKIP LOCKED
+    FROM (SELECT s.user_id FROM tasklog.streams s WHERE s.unprojected_since IS NOT NULL ORDER BY s.unprojected_since) AS s
+    CROSS JOIN LATERAL (
+        SELECT c.user_id, c.position FROM tasklog.checkpoints c
+        WHERE c.user_id = s.user_id AND (c.parked_until IS NULL OR c.parked_until <= now())
+        FOR UPDATE SKIP LOCKED
+    ) AS c
+    LIMIT $1
 """
 
 ENROL: Final = """
-    -- A checkpoint for each stream that has begun since; a transaction of its own, so nobody waits for it long.
+    -- Checkpoints for $1 of the streams that have begun since, longest waiting first; how many they were. A transaction
+    -- of its own, so nobody waits for it long.
     WITH enrolled AS (
         INSERT INTO tasklog.checkpoints (user_id, position)
-        SELECT s.user_id, 0 FROM tasklog.streams s
-        WHERE s.unprojected_since IS NOT NULL
-          AND NOT EXISTS (SELECT FROM tasklog.checkpoints c WHERE c.user_id = s.user_id)
-        ORDER BY s.user_id
+        SELECT new.user_id, 0 FROM (
+            SELECT s.user_id FROM tasklog.streams s
+            WHERE s.unprojected_since IS NOT NULL
+              AND (SELECT c.position FROM tasklog.checkpoints c WHERE c.user_id = s.user_id) IS NULL
+            ORDER BY s.unprojected_since LIMIT $1
+        ) AS new
+        ORDER BY new.user_id
         ON CONFLICT (user_id) DO NOTHING RETURNING 1
     ) SELECT count(*) FROM enrolled
 """
@@ -73,13 +84,19 @@ def _if_short(name: str) -> str:
 TOUCHED: Final = f"""
     -- The rows of the tasks $2 of users $1 as they were projected so far; of long ones the texts are left out.
     SELECT {", ".join(map(_if_short, TASK_COLUMNS))}, {_LEFT_OUT}
-    FROM unnest($1::text[], $2::bigint[]) AS touched (user_id, id) JOIN tasklog.tasks t USING (user_id, id)
+    FROM unnest($1::text[], $2::bigint[]) AS touched (user_id, id)
+    CROSS JOIN LATERAL (
+        SELECT * FROM tasklog.tasks t WHERE t.user_id = touched.user_id AND t.id = touched.id OFFSET 0
+    ) AS t
 """
 
 WHOLE_ROWS: Final = f"""
     -- The rows of the tasks $2 of users $1, with all columns.
     SELECT {", ".join(map(_column, COLUMNS))}
-    FROM unnest($1::text[], $2::bigint[]) AS touched (user_id, id) JOIN tasklog.tasks t USING (user_id, id)
+    FROM unnest($1::text[], $2::bigint[]) AS touched (user_id, id)
+    CROSS JOIN LATERAL (
+        SELECT * FROM tasklog.tasks t WHERE t.user_id = touched.user_id AND t.id = touched.id OFFSET 0
+    ) AS t
 """
 
 PUT: Final = f"""
@@ -91,14 +108,19 @@ PUT: Final = f"""
 
 REMOVE: Final = """
     -- The rows of deleted tasks.
-    DELETE FROM tasklog.tasks t USING unnest($1::text[], $2::bigint[]) AS deleted (user_id, id)
-    WHERE t.user_id = deleted.user_id AND t.id = deleted.id
+    DELETE FROM tasklog.tasks t WHERE t.ctid = ANY (ARRAY(
+        SELECT found.ctid FROM unnest($1::text[], $2::bigint[]) AS deleted (user_id, id)
+        CROSS JOIN LATERAL (
+            SELECT t.ctid FROM tasklog.tasks t WHERE t.user_id = deleted.user_id AND t.id = deleted.id OFFSET 0
+        ) AS found
+    ))
 """
 
 ADVANCE: Final = """
     -- The checkpoints $2 of users $1, in the transaction that changed their rows; who got on is no longer parked.
     UPDATE tasklog.checkpoints c SET position = reached.position, attempts = 0, parked_until = NULL, error = NULL
-    FROM unnest($1::text[], $2::bigint[]) AS reached (user_id, position) WHERE c.user_id = reached.user_id
+    FROM unnest($1::text[], $2::bigint[]) AS reached (user_id, position)
+    WHERE c.user_id = reached.user_id AND c.user_id = ANY ($1::text[])
 """
 
 PARK: Final = """
@@ -115,11 +137,12 @@ UNMARK: Final = """
         SELECT s.user_id, s.head, least(reached.position, c.position) AS position
         FROM unnest($1::text[], $2::bigint[]) AS reached (user_id, position)
         JOIN tasklog.streams s USING (user_id) JOIN tasklog.checkpoints c USING (user_id)
+        WHERE s.user_id = ANY ($1::text[]) AND c.user_id = ANY ($1::text[])
         FOR UPDATE OF s SKIP LOCKED
     )
     UPDATE tasklog.streams s
     SET unprojected_since = CASE WHEN locked.head > locked.position THEN clock_timestamp() END
-    FROM locked WHERE s.user_id = locked.user_id
+    FROM locked WHERE s.user_id = locked.user_id AND s.user_id = ANY ($1::text[])
 """
 
 ENROL_ALL: Final = """
