@@ -31,6 +31,8 @@ class Sink:
         self._cut = False
         """Whether the last line was written in part."""
         self._turn = threading.Lock()
+        self._ready = select.poll()
+        self._ready.register(descriptor, select.POLLOUT)
 
     def write(self, data: str | bytes) -> int:
         """Take a line, or a part of one, until `flush`."""
@@ -41,17 +43,17 @@ class Sink:
     def flush(self) -> None:
         """Write what was taken, or count it as lost."""
         with self._turn:
-            lines, self._waiting = bytes(self._waiting), bytearray()
+            lines, self._waiting = self._waiting, bytearray()
             if not lines:
                 return
             told = self._notice(self._lost) + b"\n" if self._lost else b""
             ended = b"\n" if self._cut else b""
-            if self._deliver(ended + told + lines):
+            if self._deliver(ended + told + lines if self._lost or self._cut else lines):
                 self._lost = 0
             else:
                 self._lost += max(lines.count(b"\n"), 1)
 
-    def _deliver(self, data: bytes) -> bool:
+    def _deliver(self, data: bytes | bytearray) -> bool:
         rest = memoryview(data)
         try:
             while rest and self._takes_more():
@@ -64,9 +66,7 @@ class Sink:
 
     def _takes_more(self) -> bool:
         """Whether a write would not wait. Who has lost a line already is not waited for."""
-        ready = select.poll()
-        ready.register(self._descriptor, select.POLLOUT)
-        return bool(ready.poll(0 if self._lost else _PATIENCE * 1000))
+        return bool(self._ready.poll(0 if self._lost else _PATIENCE * 1000))
 
 
 def descriptor_of(stream: TextIO | None) -> int:
