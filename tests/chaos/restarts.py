@@ -138,12 +138,28 @@ def close_log_pipe(world: World, rng: random.Random) -> bool:
     world.close_log()
     began = time.monotonic()
     world.pause(rng.uniform(1, 2))
+    asked = _ask_for_answers(world, began)
+    world.reopen_log()
+    return asked
+
+
+def _ask_for_answers(world: World, began: float) -> bool:
+    """Whether anything was asked since a moment; all of that has to be answered."""
     asked = [one for one in list(world.load.history) if began < one.invoked and one.returned < time.monotonic()]
     for one in asked:
         if one.status is None:
             world.complain("every request is answered", str(one))
-    world.reopen_log()
     return bool(asked)
+
+
+def stop_reading_log(world: World, rng: random.Random) -> bool:
+    """Whoever reads the log stands still, until the pipe is full and for a while longer."""
+    assert isinstance(world, PipedWorld)
+    world.cat.send_signal(signal.SIGSTOP)
+    began = time.monotonic()
+    world.pause(rng.uniform(3, 4))
+    world.cat.send_signal(signal.SIGCONT)
+    return _ask_for_answers(world, began)
 
 
 class SmallLogWorld(World):
@@ -180,6 +196,13 @@ def _fill(file: IO[bytes]) -> bool:
     return True
 
 
+def lost_lines_are_told(world: World) -> Iterator[Violation]:
+    """Nothing was cut, and the log says how many of its lines are missing."""
+    yield from all_are_answered(world)
+    if "log lines were lost" not in world.log.read_text(errors="replace"):
+        yield Violation("lost log lines are told", "all", "no line says so")
+
+
 def all_are_answered(world: World) -> Iterator[Violation]:
     """Nothing ended and nothing was cut: every request has its answer."""
     for one in world.load.history:
@@ -199,8 +222,10 @@ RESTARTS: Final[dict[str, Scenario]] = {
     "sigterm-while-frozen": Scenario(
         faults=(terminate_while_frozen,), count=4, pause=0.5, check=all_in_flight_are_answered
     ),
-    "log-pipe-closed": Scenario(faults=(close_log_pipe,), count=4, world=PipedWorld, check=all_in_flight_are_answered),
+    "log-pipe-closed": Scenario(
+        faults=(close_log_pipe, stop_reading_log), count=6, world=PipedWorld, check=all_in_flight_are_answered
+    ),
     "log-disk-full": Scenario(
-        faults=(fill_log_disk,), count=10, world=SmallLogWorld, needs=needs_mount, check=all_are_answered
+        faults=(fill_log_disk,), count=10, world=SmallLogWorld, needs=needs_mount, check=lost_lines_are_told
     ),
 }
