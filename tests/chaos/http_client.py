@@ -52,7 +52,10 @@ class HttpConnection:
         first, *rest = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in rest if line)}
         status = int(first.split(" ", 2)[1])
-        content = b"" if status == 304 else await reader.readexactly(int(fields.get("content-length", "0")))
+        if fields.get("transfer-encoding", "").lower() == "chunked":
+            content = await _read_chunks(reader)
+        else:
+            content = b"" if status == 304 else await reader.readexactly(int(fields.get("content-length", "0")))
         if fields.get("connection", "").lower() == "close":
             self.close()
         return Answer(status, fields, content)
@@ -61,3 +64,13 @@ class HttpConnection:
         if self._streams is not None:
             self._streams[1].transport.abort()
             self._streams = None
+
+
+async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
+    """The body of an answer whose length was not known when it began."""
+    chunks = []
+    while size := int(await reader.readuntil(b"\r\n"), 16):
+        chunks.append(await reader.readexactly(size))
+        await reader.readexactly(2)
+    await reader.readexactly(2)
+    return b"".join(chunks)
