@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from asyncpg.connect_utils import _parse_connect_dsn_and_args
 from pydantic import SecretStr
 
 from runtime.database import Limits
 from runtime.database_url import Address, address, service_address
-from runtime.settings import Settings
+from runtime.settings import Settings, SettingsError
 
 NEON = "postgres://ann:p%40ss@ep-cool-1.eu-central-1.aws.neon.example/neondb?sslmode=require&channel_binding=require"
 POOLED = NEON.replace("ep-cool-1.", "ep-cool-1-pooler.")
@@ -56,6 +57,13 @@ def test_the_systems_authorities_are_trusted_by_a_context_as_asyncpg_knows_no_wo
         ("postgresql://u@h/d?pgbouncer=true", True),
         ("postgresql://u@h/d?pgbouncer=false", False),
         ("postgresql://u@/d?host=/run/postgresql", False),
+        ("postgresql://u@aws-0-eu.pooler.supabase.example:5432/d", True),
+        ("postgresql://u.ref@db.supabase.example:6543/d", True),
+        ("postgresql://u@a:5432,b:6432/d?target_session_attrs=read-write", True),
+        ("postgresql://u@h/d?pgbouncer=1", True),
+        ("postgresql://u@h/d?pool_mode=transaction", True),
+        ("postgresql://u@h/d?pool_mode=session", False),
+        ("postgresql://u@/d?host=h&port=6432", True),
     ],
 )
 def test_a_pooler_is_told_by_the_url_unless_it_is_said(url: str, *, pooled: bool) -> None:
@@ -83,3 +91,61 @@ def test_the_server_gives_up_before_the_client_does() -> None:
         "lock_timeout": "5000",
         "idle_in_transaction_session_timeout": "10000",
     }
+
+
+@pytest.mark.parametrize(
+    ("given", "hosts"),
+    [
+        ("postgresql://u:p@h1:5432,h2:5433/d?target_session_attrs=read-write", [("h1", 5432), ("h2", 5433)]),
+        ("postgresql://u:p@h1,h2:5433/d", [("h1", 5432), ("h2", 5433)]),
+        ("postgresql://u:p@/d?host=h1,h2&port=5433", [("h1", 5433), ("h2", 5433)]),
+        ("postgresql://u:p@/d?host=h1,h2&port=5433,5434", [("h1", 5433), ("h2", 5434)]),
+        ("postgresql://u:p@[::1]:5433/d", [("::1", 5433)]),
+        ("postgresql://u:p@[::1]:5433,[::2]/d", [("::1", 5433), ("::2", 5432)]),
+        ("postgresql://u:p@/d?host=::1", [("::1", 5432)]),
+        ("postgresql://u:p@/d?host=[::1]", [("::1", 5432)]),
+        ("postgresql://u:p@/d?hostaddr=127.0.0.1", [("127.0.0.1", 5432)]),
+        ("postgresql://u:p@ignored/d?host=h", [("h", 5432)]),
+        ("jdbc:postgresql://h:5433/d?user=u&password=p", [("h", 5433)]),
+    ],
+)
+def test_asyncpg_gets_the_hosts_that_libpq_would_take(given: str, hosts: list[tuple[str, int]]) -> None:
+    assert _as_asyncpg_reads(given) == (hosts, "u", "p", "d")
+
+
+@pytest.mark.parametrize("given", ["postgresql://u:p@/d?host=/run/pg&port=5433", "postgresql://u:p@%2Frun%2Fpg:5433/d"])
+def test_asyncpg_gets_the_socket_that_libpq_would_take(given: str) -> None:
+    assert _as_asyncpg_reads(given) == (["/run/pg/.s.PGSQL.5433"], "u", "p", "d")
+
+
+@pytest.mark.parametrize(
+    ("given", "password"),
+    [("p%40s%2Fs%3A%25", "p@s/s:%"), ("p@ss", "p@ss"), ("p@s@s", "p@s@s"), ("a:b", "a:b"), ("%C3%A9+é", "é+é")],
+)
+def test_a_password_is_read_to_its_last_letter(given: str, password: str) -> None:
+    assert _as_asyncpg_reads(f"postgresql://u:{given}@h/d") == ([("h", 5432)], "u", password, "d")
+
+
+@pytest.mark.parametrize("given", ["no-verify", "NO-VERIFY", "Require"])
+def test_a_word_of_another_driver_for_encryption_is_libpqs(given: str) -> None:
+    for name in ("sslmode", "ssl"):
+        assert address(f"postgresql://h/d?{name}={given}").url == "postgresql://h/d?sslmode=require"
+
+
+@pytest.mark.parametrize("wrong", ["sslmode=yes-please", "target_session_attrs=writable"])
+def test_a_parameter_with_no_value_of_its_own_is_named_with_those_it_has(wrong: str) -> None:
+    name = wrong.partition("=")[0]
+    with pytest.raises(
+        SettingsError, match=rf"^The database URL has {wrong}: set {name} to one of .*require|read-write"
+    ):
+        address(f"postgresql://u:hunter2@h/d?{wrong}")
+
+
+def _as_asyncpg_reads(url: str) -> tuple[list[object], str, str, str]:
+    """What asyncpg itself makes of the URL that it is handed; it has no public function for that."""
+    where = address(url).url
+    nothing = dict.fromkeys(("host", "port", "user", "password", "passfile", "database", "ssl", "service"))
+    nothing |= dict.fromkeys(("servicefile", "direct_tls", "server_settings", "target_session_attrs"))
+    nothing |= dict.fromkeys(("krbsrvname", "gsslib"))
+    hosts, parameters = _parse_connect_dsn_and_args(dsn=where, **nothing)
+    return list(dict.fromkeys(hosts)), parameters.user, parameters.password, parameters.database

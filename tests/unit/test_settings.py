@@ -96,6 +96,8 @@ def test_origins_are_separated_by_commas_and_lose_spaces_and_a_slash_at_the_end(
     [
         ("postgresql://tasklog_reader@/tasklog?host=/a/private/directory", True),
         ("postgresql://tasklog_reader:password@postgres/tasklog", False),
+        ("postgresql://tasklog_reader:password@/tasklog?host=postgres", False),
+        ("postgresql://tasklog_reader@a:5432,b:5432/tasklog", False),
     ],
 )
 def test_a_service_whose_database_is_elsewhere_is_not_in_the_embedded_development_mode(
@@ -135,3 +137,44 @@ def test_a_password_that_is_not_escaped_is_told_how(monkeypatch: pytest.MonkeyPa
     with pytest.raises(SettingsError, match="of a password as %40") as refusal:
         load_settings()
     assert password not in str(refusal.value)
+
+
+@pytest.mark.parametrize("around", ["{} ", "{}\n", "\t{}", "'{}'", '"{}"', "' {} '", "psql '{}'", "DATABASE_URL={}"])
+@pytest.mark.parametrize("setting", ["DATABASE_URL", "REDIS_URL", "JWKS_URL"])
+def test_what_was_copied_along_with_a_url_is_no_part_of_it(
+    monkeypatch: pytest.MonkeyPatch, setting: str, around: str
+) -> None:
+    urls = {
+        "DATABASE_URL": "postgresql://u:p@h/d",
+        "REDIS_URL": "redis://h/0",
+        "JWKS_URL": "https://auth.example/api/auth/jwks",
+    }
+    monkeypatch.setenv(setting, around.replace("DATABASE_URL", setting).format(urls[setting]))
+    found = getattr(load_settings(), setting.lower())
+    assert (found if isinstance(found, str) else found.get_secret_value()) == urls[setting]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "postgresql://u:1/hunter2@h/d",
+        "postgresql://u:1?hunter2@h/d",
+        "postgresql://u:1#hunter2@h/d",
+        "postgresql:/u:hunter2@h/d",
+        "postgresql:u:hunter2@h/d",
+        "postgres//u:hunter2@h/d",
+        "postgresql://u:hunter2@h1:5432,h2:x/d",
+        "postgresql://u:hunter2@h1,,h2/d",
+        "postgresql://u:hunter2@/d?host=h&port=x",
+        "postgresql://u:hunter2@/d?host=a,b,c&port=1,2",
+        "postgresql://u:hunter2@h/d?port=0",
+        "postgresql://u:hunter2@ho st/d",
+    ],
+)
+def test_a_postgres_url_that_says_nothing_or_two_things_is_refused(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+    monkeypatch.setenv("DATABASE_URL", wrong)
+    with pytest.raises(
+        SettingsError, match="^DATABASE_URL does not fit: it must be a URL.*begins with postgresql://"
+    ) as told:
+        load_settings()
+    assert "hunter2" not in str(told.value)
