@@ -19,7 +19,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from event_log.tables import metadata
 from read_model import tables as read_model
 from runtime.catalog import PLAIN_NAMES, catalog
-from runtime.database_url import Address, address, refusal
+from runtime.database_url import Address, address
+from runtime.poolers import settled
+from runtime.refusals import refusal
 from runtime.schema import FUNCTIONS, RIGHTS, schema_version
 from runtime.settings import Pooler, SettingsError
 
@@ -109,6 +111,7 @@ async def _transaction(where: Address) -> AsyncIterator[AsyncConnection]:
         except (OSError, TimeoutError, asyncpg.PostgresError, ValueError) as error:
             raise refusal("DATABASE_URL", error) from None
 
+    where = await settled(where, "DATABASE_URL")
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect)
     try:
         async with engine.begin() as connection:

@@ -12,7 +12,9 @@ import asyncpg
 import structlog
 
 from runtime import sessions
-from runtime.database_url import URL_OF_ROLE, Address, Role, refusal, service_address
+from runtime.database_url import URL_OF_ROLE, Address, Role, service_address
+from runtime.poolers import settled
+from runtime.refusals import refusal
 from runtime.schema import INSTALLED, schema_version
 from runtime.settings import Settings, SettingsError
 
@@ -181,6 +183,8 @@ async def open_database(settings: Settings, role: Role, *, seconds: float = 10) 
         SettingsError: it is not there, refuses the login, has another schema, or takes a service for a superuser.
     """
     where = service_address(settings, role)
+    setting = "DATABASE_URL" if where.role else URL_OF_ROLE.get(role, "DATABASE_URL").upper()
+    where = await settled(where, setting)
     limits = Limits(connections=_CONNECTIONS, seconds=seconds)
     taken = {"role": where.role} if where.role else {}
     session = taken | limits.on_server() | _SESSION.get(role, {})
@@ -200,7 +204,6 @@ async def open_database(settings: Settings, role: Role, *, seconds: float = 10) 
     try:
         async with pool:
             database = Database(pool, where, limits, session)
-            setting = "DATABASE_URL" if where.role else URL_OF_ROLE.get(role, "DATABASE_URL").upper()
             await _check_schema(database, setting)
             if role in URL_OF_ROLE:
                 await _check_login(database, settings, role, setting)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-import asyncpg
 import structlog
 
+from runtime.postgres_url import PostgresURL, parse
 from runtime.settings import Pooler, Settings, SettingsError
 
 Role = Literal["writer", "projector", "reader", "eraser", "owner"]
@@ -27,11 +25,9 @@ _KNOWN_PARAMETERS: Final = frozenset(
         "application_name",
         "database",
         "dbname",
-        "host",
         "options",
         "passfile",
         "password",
-        "port",
         "ssl_max_protocol_version",
         "ssl_min_protocol_version",
         "sslcert",
@@ -46,23 +42,21 @@ _KNOWN_PARAMETERS: Final = frozenset(
     ]
 )
 _FILES: Final = frozenset(["sslcert", "sslcrl", "sslkey", "sslrootcert"])
-_PGBOUNCER_PORT: Final = 6432
+_POOLER_PORTS: Final = frozenset([6432, 6543])
+_POOLER_WORDS: Final = frozenset([("pgbouncer", "true"), ("pgbouncer", "1"), ("pool_mode", "transaction")])
 
-# `ssl`, as SQLAlchemy and node-postgres know it, takes sslmode's values and these.
-_SSL: Final[Mapping[str, str]] = {"true": "require", "1": "require", "false": "disable", "0": "disable"}
-
-# Each before what it is a kind of.
-_REASONS: Final[Mapping[type[Exception], str]] = {
-    asyncpg.InvalidPasswordError: "wrong user or password",
-    asyncpg.InvalidAuthorizationSpecificationError: "no such user, or not from here",
-    asyncpg.InvalidCatalogNameError: "no such database",
-    asyncpg.TooManyConnectionsError: "too many connections",
-    socket.gaierror: "host not found",
-    ConnectionRefusedError: "nothing listens there",
-    FileNotFoundError: "nothing listens there",
-    TimeoutError: "no answer in time",
+# Other drivers' words for encryption; node-postgres says no-verify.
+_SSL: Final[Mapping[str, str]] = {
+    "true": "require",
+    "1": "require",
+    "no-verify": "require",
+    "false": "disable",
+    "0": "disable",
 }
-_WANTS_TLS: Final = ("SSL required", "connection is insecure")  # PgBouncer's words, and Neon's
+_VALUES: Final[Mapping[str, tuple[str, ...]]] = {
+    "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "target_session_attrs": ("any", "primary", "standby", "read-write", "read-only", "prefer-standby"),
+}
 
 log = structlog.get_logger()
 
@@ -71,13 +65,15 @@ log = structlog.get_logger()
 class Address:
     """Where and as whom to connect: a URL that libpq understands, whether a pooler is in between, a role to take.
 
-    `tls` is how to trust the server where the URL cannot tell asyncpg.
+    `tls` is how to trust the server where the URL cannot tell asyncpg. `certain` says that the URL or a setting tells
+    whether there is a pooler; else `runtime.poolers.settled` asks the server.
     """
 
     url: str = field(repr=False)
     pooled: bool
     role: str | None = None
     tls: ssl.SSLContext | None = None
+    certain: bool = field(default=False, compare=False)
 
 
 def address(url: str, *, pooler: Pooler = "auto", role: str | None = None) -> Address:
@@ -86,46 +82,41 @@ def address(url: str, *, pooler: Pooler = "auto", role: str | None = None) -> Ad
     Raises:
         SettingsError: a file that it names cannot be read.
     """
-    parts = urlsplit(url)
-    parameters = _with_sslmode(parse_qsl(parts.query, keep_blank_values=True))
+    parts = parse(url)
+    parameters = _with_sslmode(list(parts.parameters))
     known = [(name, value) for name, value in parameters if name in _KNOWN_PARAMETERS]
     dropped = sorted({name for name, _ in parameters} - _KNOWN_PARAMETERS)
     if dropped:
         log.info("database parameters without effect were dropped", parameters=dropped)
-    host = parts.hostname or ""
-    found = "-pooler" in host or parts.port == _PGBOUNCER_PORT or ("pgbouncer", "true") in parameters
+    for name, value in known:
+        if name in _VALUES and value not in _VALUES[name]:
+            raise SettingsError(
+                f"The database URL has {name}={value}: set {name} to one of {', '.join(_VALUES[name])}."
+            )
+        if name in _FILES and value != "system" and not os.access(value, os.R_OK):
+            raise SettingsError(f"The database URL has {name}={value}, which is no file that can be read.")
+    pooled = _is_pooler(parts) if pooler == "auto" else pooler == "yes"
     tls = None
     if ("sslrootcert", "system") in known:  # which asyncpg takes for a file; with libpq too it means verify-full
         tls = ssl.create_default_context()
         known = [(name, value) for name, value in known if name not in ("sslrootcert", "sslmode")]
-    for name, value in known:
-        if name in _FILES and not os.access(value, os.R_OK):
-            raise SettingsError(f"The database URL has {name}={value}, which is no file that can be read.")
-    clean = urlunsplit(("postgresql", parts.netloc, parts.path, urlencode(known), ""))
-    return Address(url=clean, pooled=found if pooler == "auto" else pooler == "yes", role=role, tls=tls)
+    return Address(url=parts.written(known), pooled=pooled, role=role, tls=tls, certain=pooled or pooler != "auto")
+
+
+def _is_pooler(url: PostgresURL) -> bool:
+    """Whether a pooler in transaction mode shows in the URL: Neon's, Supabase's, PgBouncer's port, a word on it."""
+    return any(pair in _POOLER_WORDS for pair in url.parameters) or any(
+        "-pooler" in host.name or ".pooler." in host.name or host.port in _POOLER_PORTS for host in url.hosts
+    )
 
 
 def _with_sslmode(parameters: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The parameters with `ssl` called `sslmode`: dropped, it would let the connection be in the clear."""
-    if any(name == "sslmode" for name, _ in parameters):
-        return parameters
-    return [("sslmode", _SSL.get(value, value)) if name == "ssl" else (name, value) for name, value in parameters]
-
-
-def refusal(setting: str, error: BaseException) -> SettingsError:
-    """One sentence of why nobody can log in by the URL of a setting; what the server said may quote it."""
-    reason = next((words for kind, words in _REASONS.items() if isinstance(error, kind)), type(error).__name__)
-    if "Connect call failed" in str(error):  # asyncio's summary of the addresses that a host has
-        reason = _REASONS[ConnectionRefusedError]
-    elif "rejected SSL upgrade" in str(error):
-        reason = "it does not speak TLS"
-    elif any(words in str(error) for words in _WANTS_TLS):
-        reason = "it takes encrypted connections alone: sslmode=require"
-    elif "root certificate file" in str(error):
-        reason = "verify-ca and verify-full need sslrootcert=FILE, or sslrootcert=system"
-    elif isinstance(error, ssl.SSLCertVerificationError):
-        reason = f"its certificate is refused: {error.verify_message.rstrip('.')}"
-    return SettingsError(f"The database of {setting} cannot be used ({reason}): check the URL and that Postgres runs.")
+    """Return the parameters with `ssl` called `sslmode`, in libpq's words: dropped, the connection would be clear."""
+    if not any(name == "sslmode" for name, _ in parameters):
+        parameters = [("sslmode" if name == "ssl" else name, value) for name, value in parameters]
+    return [
+        (name, _SSL.get(value.lower(), value.lower()) if name == "sslmode" else value) for name, value in parameters
+    ]
 
 
 def service_address(settings: Settings, role: Role) -> Address:

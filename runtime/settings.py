@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from runtime import postgres_url
+
 VERSION = "1.0.0"
 
 Pooler: TypeAlias = Literal["auto", "yes", "no"]
@@ -88,6 +90,11 @@ class Settings(BaseSettings):
         except RuntimeError:
             raise ValueError("there is no home directory of that name") from None
 
+    @field_validator(*_SCHEMES, mode="before")
+    @classmethod
+    def _leave_out_what_was_copied_along(cls, value: object, info: ValidationInfo) -> object:
+        return _copied(value, (info.field_name or "").upper()) if isinstance(value, str) else value
+
     @field_validator(*_SCHEMES)
     @classmethod
     def _refuse_what_is_no_url(cls, value: SecretStr | str | None, info: ValidationInfo) -> SecretStr | str | None:
@@ -105,7 +112,9 @@ class Settings(BaseSettings):
 
         Its services have URLs of their own, without a host: it listens on a socket in a private directory alone.
         """
-        return self.database_url is None and not any(urlsplit(url).hostname for url in self.service_urls)
+        return self.database_url is None and all(
+            host.is_socket for url in self.service_urls for host in postgres_url.parse(url).hosts
+        )
 
     @property
     def service_urls(self) -> list[str]:
@@ -114,9 +123,19 @@ class Settings(BaseSettings):
         return [url.get_secret_value() for url in urls if url is not None]
 
 
+def _copied(text: str, name: str) -> str:
+    """Return a URL without the space, the quotes, the `psql` or the `NAME=` that it was pasted with."""
+    text = text.strip().removeprefix(f"{name}=").removeprefix("psql ").strip()
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
+    return text[1:-1].strip() if quoted else text
+
+
 def _is_url(url: str, schemes: tuple[str, ...]) -> bool:
     """Whether it can be read and has one of the schemes, which a driver may follow; a web address has a host."""
     try:
+        if schemes is _POSTGRES:
+            postgres_url.parse(url)
+            return True
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:

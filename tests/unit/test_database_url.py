@@ -120,7 +120,14 @@ def test_asyncpg_gets_the_socket_that_libpq_would_take(given: str) -> None:
 
 @pytest.mark.parametrize(
     ("given", "password"),
-    [("p%40s%2Fs%3A%25", "p@s/s:%"), ("p@ss", "p@ss"), ("p@s@s", "p@s@s"), ("a:b", "a:b"), ("%C3%A9+é", "é+é")],
+    [
+        ("p%40s%2Fs%3A%25", "p@s/s:%"),
+        ("p@ss", "p@ss"),
+        ("p@s@s", "p@s@s"),
+        ("a:b", "a:b"),
+        ("p[ss", "p[ss"),
+        ("%C3%A9+é", "é+é"),
+    ],
 )
 def test_a_password_is_read_to_its_last_letter(given: str, password: str) -> None:
     assert _as_asyncpg_reads(f"postgresql://u:{given}@h/d") == ([("h", 5432)], "u", password, "d")

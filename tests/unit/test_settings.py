@@ -131,7 +131,7 @@ def test_a_tilde_is_the_home_directory(monkeypatch: pytest.MonkeyPatch, tmp_path
         load_settings()
 
 
-@pytest.mark.parametrize("password", ["p#ss", "p/ss", "p?ss", "p[ss"])
+@pytest.mark.parametrize("password", ["p#ss", "p/ss", "p?ss"])
 def test_a_password_that_is_not_escaped_is_told_how(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
     monkeypatch.setenv("DATABASE_URL", f"postgresql://u:{password}@h/d")
     with pytest.raises(SettingsError, match="of a password as %40") as refusal:
@@ -174,7 +174,7 @@ def test_what_was_copied_along_with_a_url_is_no_part_of_it(
 def test_a_postgres_url_that_says_nothing_or_two_things_is_refused(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
     monkeypatch.setenv("DATABASE_URL", wrong)
     with pytest.raises(
-        SettingsError, match="^DATABASE_URL does not fit: it must be a URL.*begins with postgresql://"
+        SettingsError, match=r"^DATABASE_URL does not fit: it must be a URL.*begins with postgresql://"
     ) as told:
         load_settings()
     assert "hunter2" not in str(told.value)

@@ -1,0 +1,116 @@
+"""Why a database cannot be used: one sentence for any error of it, at a start, a migration or an operator's command."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import asyncpg
+
+from runtime.settings import SettingsError
+
+POOLER: Final = "it is behind a pooler in transaction mode: set DATABASE_POOLER=yes"
+
+# Each before what it is a kind of.
+_REASONS: Final[Mapping[type[Exception], str]] = {
+    asyncpg.InvalidPasswordError: "wrong user or password",
+    asyncpg.InvalidAuthorizationSpecificationError: "no such user, or not from here",
+    asyncpg.InvalidCatalogNameError: "no such database",
+    asyncpg.TooManyConnectionsError: "too many connections",
+    asyncpg.DiskFullError: "its disk is full",
+    asyncpg.OutOfMemoryError: "it has no memory left",
+    asyncpg.ReadOnlySQLTransactionError: "it is read-only: a standby, or default_transaction_read_only is on",
+    asyncpg.exceptions.TransactionTimeoutError: "its transaction_timeout ended the work",
+    asyncpg.IdleInTransactionSessionTimeoutError: "idle_in_transaction_session_timeout ended the session",
+    asyncpg.exceptions.IdleSessionTimeoutError: "idle_session_timeout ended the session",
+    asyncpg.QueryCanceledError: "its statement_timeout, or an administrator, ended a statement",
+    asyncpg.LockNotAvailableError: "another session holds a lock for too long",
+    asyncpg.SerializationError: "too many work on the same at once",
+    asyncpg.DeadlockDetectedError: "too many work on the same at once",
+    asyncpg.CannotConnectNowError: "it is starting or shutting down",
+    asyncpg.AdminShutdownError: "it was shut down, or an administrator ended the session",
+    asyncpg.CrashShutdownError: "it crashed and recovers",
+    asyncpg.ProtocolViolationError: POOLER,
+    asyncpg.InvalidSQLStatementNameError: POOLER,
+    asyncpg.DuplicatePreparedStatementError: POOLER,
+    asyncpg.CharacterNotInRepertoireError: "its encoding is not UTF8",
+    asyncpg.UntranslatableCharacterError: "its encoding is not UTF8",
+    asyncpg.DataCorruptedError: "its files are damaged: see its log",
+    asyncpg.IndexCorruptedError: "its files are damaged: see its log",
+    asyncpg.PostgresIOError: "it cannot read or write its files: see its log",
+    asyncpg.exceptions.TargetServerAttributeNotMatched: "none of its servers is of the kind that target_session_attrs "
+    "asks for: a standby, or default_transaction_read_only is on",
+    socket.gaierror: "host not found",
+    ConnectionRefusedError: "nothing listens there",
+    FileNotFoundError: "nothing listens there",
+    TimeoutError: "no answer in time",
+}
+_MESSAGES: Final[Mapping[str, str]] = {
+    "Connect call failed": "nothing listens there",  # asyncio's summary of the addresses that a host has
+    "rejected SSL upgrade": "it does not speak TLS",
+    "SSL required": "it takes encrypted connections alone: sslmode=require",  # PgBouncer's words
+    "connection is insecure": "it takes encrypted connections alone: sslmode=require",  # Neon's
+    "root certificate file": "verify-ca and verify-full need sslrootcert=FILE, or sslrootcert=system",
+    "is not a database of UTF8": "its encoding is not UTF8",
+}
+_CHECKED_AT_LOGIN: Final = "CheckMyDatabase"
+"""The function of Postgres that refuses a login without CONNECT; its message may be in any language."""
+
+
+def refusal(setting: str, error: BaseException) -> SettingsError:
+    """Return one sentence of why the database of a setting cannot be used; what the server said may quote the URL."""
+    return SettingsError(
+        f"The database of {setting} cannot be used ({reason_of(error)}): check the URL and that Postgres runs."
+    )
+
+
+def is_database_error(error: BaseException) -> bool:
+    """Whether an error, or what it came from, is one of Postgres or of the way to it."""
+    ours = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+    return any(isinstance(cause, ours) for cause in _causes(error))
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why, in a few words; an error that no words are known for is named, with its SQLSTATE."""
+    causes = [*_causes(error)]
+    for cause in causes:
+        if lacks_connect(cause):
+            return "the login lacks CONNECT: run ./run migrate, or GRANT CONNECT ON DATABASE to it"
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is refused: {cause.verify_message.rstrip('.')}"
+        for part, words in _MESSAGES.items():
+            if part in str(cause):
+                return words
+    # The last cause first: asyncpg 0.32 wraps what ended a connection into "connection was closed".
+    for cause in reversed(causes):
+        for kind, words in _REASONS.items():
+            if isinstance(cause, kind):
+                return words
+    return _named(next((cause for cause in reversed(causes) if isinstance(cause, asyncpg.PostgresError)), causes[-1]))
+
+
+def lacks_connect(error: BaseException) -> bool:
+    """Whether Postgres refused a login for want of CONNECT on the database."""
+    return (
+        isinstance(error, asyncpg.InsufficientPrivilegeError)
+        and getattr(error, "server_source_function", None) == _CHECKED_AT_LOGIN
+    )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what it was raised from, from the outside in; SQLAlchemy keeps its own in `orig`."""
+    seen: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in seen:
+        seen.append(current)
+        yield current
+        current = getattr(current, "orig", None) or current.__cause__
+
+
+def _named(error: BaseException) -> str:
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__.removesuffix("Error")).lower()
+    state = getattr(error, "sqlstate", None)
+    return f"{words}, SQLSTATE {state}" if state else words
