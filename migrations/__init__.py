@@ -60,9 +60,9 @@ def upgrade(url: str, service_urls: Sequence[str] = (), *, pooler: Pooler = "aut
         raise SettingsError(message) from None
 
 
-def downgrade(url: str) -> None:
-    """Remove the schema and all that is in it."""
-    asyncio.run(_downgrade(address(url)))
+def downgrade(url: str, revision: str = "base") -> None:
+    """Go back to an earlier revision's tables; to none, with all that is in them."""
+    asyncio.run(_downgrade(address(url), revision))
 
 
 async def _upgrade(where: Address, service_urls: Sequence[str]) -> None:
@@ -81,9 +81,9 @@ async def _upgrade(where: Address, service_urls: Sequence[str]) -> None:
         await driver.execute(await catalog(driver, _TABLES))
 
 
-async def _downgrade(where: Address) -> None:
+async def _downgrade(where: Address, revision: str) -> None:
     async with _transaction(where) as connection:
-        await connection.run_sync(lambda sync: command.downgrade(_config(sync), "base"))
+        await connection.run_sync(lambda sync: command.downgrade(_config(sync), revision))
         await connection.exec_driver_sql("COMMENT ON SCHEMA tasklog IS NULL")
 
 
