@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from runtime.database import Database
+from runtime.schema import INSTALLED, read
 
 _NUMBERS: Final = """
     -- Sums over all streams; the lag leaves out parked users, who wait for a person.
@@ -19,8 +20,7 @@ _NUMBERS: Final = """
            coalesce(extract(epoch FROM clock_timestamp()
                     - min(s.unprojected_since) FILTER (WHERE c.parked_until IS NULL)), 0)::float AS lag_seconds,
            count(*) FILTER (WHERE c.parked_until IS NOT NULL) AS parked_users,
-           count(*) FILTER (WHERE c.rebuild) AS users_to_rebuild,
-           obj_description(to_regnamespace('tasklog'), 'pg_namespace') AS schema
+           count(*) FILTER (WHERE c.rebuild) AS users_to_rebuild
     FROM tasklog.streams s LEFT JOIN tasklog.checkpoints c USING (user_id)
 """
 _PARKED: Final = """
@@ -84,7 +84,9 @@ async def status(database: Database, jobs: list[Mapping[str, Any]] | None) -> St
         )
         for row in await database.fetch(_PARKED)
     ]
-    return Status(**numbers, parked=parked, jobs=jobs)
+    installed = read((await database.fetch(INSTALLED))[0]["installed"])
+    schema = installed.digest if installed else "none"
+    return Status(**numbers, schema=schema, parked=parked, jobs=jobs)
 
 
 async def event_count(database: Database, user_id: str | None = None) -> int:

@@ -1,63 +1,86 @@
-"""The database schema: Alembic revisions, then the SQL functions and the rights of each role."""
+"""The database schema: Alembic revisions, then the SQL functions and the rights of each role.
+
+It changes under running services. Each revision is a short transaction that waits for no lock longer than an instant,
+and tries again; what is installed and right is left alone; what services still use keeps its name and its oid.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote, urlsplit
+from typing import Any, Final
 
 import asyncpg
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, NullPool
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from event_log.tables import metadata
-from read_model import tables as read_model
-from runtime.catalog import PLAIN_NAMES, catalog
+from migrations.indexes import build_indexes
+from migrations.install import install, is_installed, set_passwords
+from migrations.locks import ONE_AT_A_TIME, SETTINGS, with_patience
+from runtime import sessions
 from runtime.database_url import Address, address
 from runtime.poolers import settled
-from runtime.refusals import refusal
-from runtime.schema import FUNCTIONS, RIGHTS, schema_version
+from runtime.refusals import causes, is_database_error, reason_of, refusal
+from runtime.schema import INSTALLED, check_database
 from runtime.settings import Pooler, SettingsError
 
-_ONE_AT_A_TIME = 7_461_636_531
-assert read_model.tasks.metadata is metadata  # imported for its tables, which are part of the same schema
-_TABLES = {table.name for table in metadata.tables.values()} | {"task_ids", "alembic_version"}
-_DROP_FUNCTIONS = """
-    -- A function cannot be replaced by one that returns something else.
-    DO $$ DECLARE f regprocedure; BEGIN
-        FOR f IN SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'tasklog'::regnamespace LOOP
-            EXECUTE format('DROP ROUTINE %s', f);
-        END LOOP;
-    END $$
+_DATABASE_URL: Final = "DATABASE_URL"
+_SESSION: Final = {
+    "application_name": "tasklog migrate",
+    "search_path": "pg_catalog, pg_temp",
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+}
+_REVISION: Final = """
+    SELECT version_num FROM tasklog.alembic_version
 """
 
 
-def upgrade(url: str, service_urls: Sequence[str] = (), *, pooler: Pooler = "auto") -> None:
-    """Bring the database at `url` (its owner's) to this version's schema, in one transaction.
+class NewerSchemaError(SettingsError):
+    """The database has the schema of a newer version."""
+
+
+def upgrade(
+    url: str,
+    service_urls: Sequence[str] = (),
+    *,
+    pooler: Pooler = "auto",
+    tell: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Bring the database at `url` (its owner's) to this version's schema, while services run.
 
     `service_urls` are the services' own; where they carry a password, it is set for their role. `pooler` is the
-    setting DATABASE_POOLER.
+    setting DATABASE_POOLER. `tell` is told once whom the migration waits for.
 
     Raises:
-        SettingsError: the database does not answer or refuses.
+        NewerSchemaError: the schema is a newer version's.
+        SettingsError: the database does not answer, refuses, or others hold its tables for too long.
     """
     try:
-        asyncio.run(_upgrade(address(url, pooler=pooler), service_urls))
-    except (asyncpg.InsufficientPrivilegeError, DBAPIError) as error:
-        refused = error.orig.__cause__ if isinstance(error, DBAPIError) and error.orig else error
-        if not isinstance(refused, asyncpg.InsufficientPrivilegeError):
+        asyncio.run(_upgrade(address(url, pooler=pooler), service_urls, tell))
+    except Exception as error:
+        if not is_database_error(error):
             raise
-        message = (
-            f"The login of DATABASE_URL may not migrate ({str(refused).splitlines()[0]}): it must own the database "
-            "and have CREATEROLE, and be granted the tasklog_* roles WITH ADMIN OPTION where another login made them."
+        raise _refusal(error) from None
+
+
+def _refusal(error: BaseException) -> SettingsError:
+    refused = next((cause for cause in causes(error) if isinstance(cause, asyncpg.InsufficientPrivilegeError)), None)
+    if refused is None:
+        return SettingsError(
+            f"The database of {_DATABASE_URL} cannot be migrated ({reason_of(error)}): nothing is half done, mend that "
+            "and run ./run migrate again."
         )
-        raise SettingsError(message) from None
+    return SettingsError(
+        f"The login of {_DATABASE_URL} may not migrate ({str(refused).splitlines()[0]}): it must own the database and "
+        "have CREATEROLE, and be granted the tasklog_* roles WITH ADMIN OPTION where another login made them."
+    )
 
 
 def downgrade(url: str, revision: str = "base") -> None:
@@ -65,56 +88,95 @@ def downgrade(url: str, revision: str = "base") -> None:
     asyncio.run(_downgrade(address(url), revision))
 
 
-async def _upgrade(where: Address, service_urls: Sequence[str]) -> None:
+async def _upgrade(where: Address, service_urls: Sequence[str], tell: Callable[[str], None]) -> None:
+    where = await settled(where, _DATABASE_URL)
+    connection = await _connect(where)
+    try:
+        row = await connection.fetchrow(INSTALLED)
+        check_database(_DATABASE_URL, row["encoding"], row["version"])
+        patiently = partial(with_patience, connection, tell)
+        while (revision := await _next_revision(connection)) is not None:
+            await build_indexes(connection, revision.module)
+            await patiently(lambda: _step(where))
+        if not await is_installed(connection, service_urls):
+            await patiently(lambda: install(connection, service_urls))
+        await connection.execute("SELECT tasklog.mend_task_ids()")
+        await patiently(lambda: set_passwords(connection, service_urls))
+    finally:
+        await connection.close(timeout=5)
+
+
+async def _next_revision(connection: Any) -> Any:
+    """Return the revision to go on with, None at the newest one.
+
+    Raises:
+        NewerSchemaError: the database is at one that this code does not know.
+    """
+    there = await connection.fetchval("SELECT to_regclass('tasklog.alembic_version')") is not None
+    current = await connection.fetchval(_REVISION) if there else None
+    scripts = ScriptDirectory.from_config(_config())
+    known = [script.revision for script in scripts.walk_revisions()]
+    if current is not None and current not in known:
+        raise NewerSchemaError(
+            f"The database has the schema of a newer version of Tasklog (revision {current}, this version knows "
+            f"{known[0]}): migrate with that version."
+        )
+    left = list(scripts.iterate_revisions("head", current or "base"))
+    return left[-1] if left else None
+
+
+async def _step(where: Address) -> None:
+    """Take one revision, in a transaction of its own: no table is held while another is waited for."""
     async with _transaction(where) as connection:
-        await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ONE_AT_A_TIME})")
-        await connection.run_sync(lambda sync: command.upgrade(_config(sync), "head"))
         driver: Any = (await connection.get_raw_connection()).driver_connection
-        await driver.execute(_DROP_FUNCTIONS)
-        for path in (*FUNCTIONS, RIGHTS):
-            await driver.execute(path.read_text())
-        await driver.execute("SELECT tasklog.mend_task_ids()")
-        await driver.execute(f"COMMENT ON SCHEMA tasklog IS '{schema_version()}'")
-        for service_url in service_urls:
-            await _set_password(driver, service_url)
-        await driver.execute(f"SET LOCAL {PLAIN_NAMES}")
-        await driver.execute(await catalog(driver, _TABLES))
+        revision = await _next_revision(driver)
+        if revision is not None:
+            await connection.run_sync(lambda sync: command.upgrade(_config(sync), revision.revision))
 
 
 async def _downgrade(where: Address, revision: str) -> None:
+    where = await settled(where, _DATABASE_URL)
     async with _transaction(where) as connection:
         await connection.run_sync(lambda sync: command.downgrade(_config(sync), revision))
         await connection.exec_driver_sql("COMMENT ON SCHEMA tasklog IS NULL")
+        if revision != "base":
+            await connection.exec_driver_sql("COMMENT ON SEQUENCE tasklog.task_ids IS NULL")
 
 
-async def _set_password(driver: Any, service_url: str) -> None:
-    parts = urlsplit(service_url)
-    if parts.username and parts.username.startswith("tasklog_") and parts.password:
-        role, password = unquote(parts.username), unquote(parts.password)
-        statement = "SELECT format('ALTER ROLE %I PASSWORD %L', $1::text, $2::text)"
-        await driver.execute(await driver.fetchval(statement, role, password))
-
-
-def _config(connection: Connection) -> Config:
+def _config(connection: Connection | None = None) -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.attributes["connection"] = connection
     return config
 
 
+async def _connect(where: Address) -> asyncpg.Connection:
+    """Connect; a pooler takes none of the session's settings, there each transaction has them alone."""
+    try:
+        connection = await asyncpg.connect(
+            where.url,
+            ssl=where.tls,
+            statement_cache_size=0,
+            timeout=10,
+            server_settings=None if where.pooled else _SESSION,
+        )
+    except (OSError, TimeoutError, asyncpg.PostgresError, ValueError) as error:
+        raise refusal(_DATABASE_URL, error) from None
+    if not where.pooled:
+        await sessions.complete(connection)
+    return connection
+
+
 @asynccontextmanager
 async def _transaction(where: Address) -> AsyncIterator[AsyncConnection]:
-    async def connect() -> asyncpg.Connection:
-        try:
-            cached = 0 if where.pooled else 100
-            return await asyncpg.connect(where.url, ssl=where.tls, statement_cache_size=cached, timeout=10)
-        except (OSError, TimeoutError, asyncpg.PostgresError, ValueError) as error:
-            raise refusal("DATABASE_URL", error) from None
-
-    where = await settled(where, "DATABASE_URL")
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect)
+    """Yield a connection as Alembic wants it, in a transaction that has the only right to migrate."""
+    connect = partial(_connect, where)
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
     try:
         async with engine.begin() as connection:
+            await connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED, NOT DEFERRABLE")
+            await connection.exec_driver_sql(SETTINGS)
+            await connection.exec_driver_sql(ONE_AT_A_TIME)
             yield connection
     finally:
         await engine.dispose()

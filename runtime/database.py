@@ -15,7 +15,7 @@ from runtime import sessions
 from runtime.database_url import URL_OF_ROLE, Address, Role, service_address
 from runtime.poolers import settled
 from runtime.refusals import refusal
-from runtime.schema import INSTALLED, schema_version
+from runtime.schema import INSTALLED, check_database, check_schema
 from runtime.settings import Settings, SettingsError
 
 _LOGIN: Final = """
@@ -37,6 +37,8 @@ _UNAVAILABLE: Final = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.LockNotAvailableError,
+    asyncpg.InternalServerError,  # XX000: a migration changed the catalog under the statement
+    asyncpg.exceptions.InvalidCachedStatementError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
@@ -217,9 +219,9 @@ async def _keep(_: object) -> None:
 
 
 async def _check_schema(database: Database, setting: str) -> None:
-    (installed,) = await _asked_at_start(database, INSTALLED, setting)
-    if installed[0] != schema_version():
-        raise SettingsError(_OTHER_SCHEMA)
+    (row,) = await _asked_at_start(database, INSTALLED, setting)
+    check_database(setting, row["encoding"], row["version"])
+    check_schema(row["installed"])
 
 
 async def _asked_at_start(database: Database, query: str, setting: str) -> Sequence[Any]:

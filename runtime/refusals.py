@@ -70,13 +70,13 @@ def refusal(setting: str, error: BaseException) -> SettingsError:
 def is_database_error(error: BaseException) -> bool:
     """Whether an error, or what it came from, is one of Postgres or of the way to it."""
     ours = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-    return any(isinstance(cause, ours) for cause in _causes(error))
+    return any(isinstance(cause, ours) for cause in causes(error))
 
 
 def reason_of(error: BaseException) -> str:
     """Return why, in a few words; an error that no words are known for is named, with its SQLSTATE."""
-    causes = [*_causes(error)]
-    for cause in causes:
+    found = [*causes(error)]
+    for cause in found:
         if lacks_connect(cause):
             return "the login lacks CONNECT: run ./run migrate, or GRANT CONNECT ON DATABASE to it"
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -85,11 +85,11 @@ def reason_of(error: BaseException) -> str:
             if part in str(cause):
                 return words
     # The last cause first: asyncpg 0.32 wraps what ended a connection into "connection was closed".
-    for cause in reversed(causes):
+    for cause in reversed(found):
         for kind, words in _REASONS.items():
             if isinstance(cause, kind):
                 return words
-    return _named(next((cause for cause in reversed(causes) if isinstance(cause, asyncpg.PostgresError)), causes[-1]))
+    return _named(next((cause for cause in reversed(found) if isinstance(cause, asyncpg.PostgresError)), found[-1]))
 
 
 def lacks_connect(error: BaseException) -> bool:
@@ -100,7 +100,7 @@ def lacks_connect(error: BaseException) -> bool:
     )
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException) -> Iterator[BaseException]:
     """Yield an error and what it was raised from, from the outside in; SQLAlchemy keeps its own in `orig`."""
     seen: list[BaseException] = []
     current: BaseException | None = error

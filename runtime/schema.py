@@ -1,13 +1,22 @@
-"""Which database schema this code needs: a digest of the migrations, of the SQL functions and of the rights."""
+"""Which database schema this code needs, and whether an installed one will do.
+
+`./run migrate` writes what it installed into the comment of the sequence `tasklog.task_ids`. Services of release 1.0
+look at the comment of the schema instead, and for one text alone: it stays for as long as the schema serves them.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Final
 
+from runtime.settings import SettingsError
+
 _ROOT: Final = Path(__file__).resolve().parent.parent
+_VERSIONS: Final = _ROOT / "migrations" / "versions"
 
 FUNCTIONS: Final = (
     _ROOT / "event_log" / "functions.sql",
@@ -21,14 +30,94 @@ FUNCTIONS: Final = (
 RIGHTS: Final = _ROOT / "migrations" / "rights.sql"
 """What each role may do, installed last."""
 
-INSTALLED: Final = "SELECT obj_description(to_regnamespace('tasklog'), 'pg_namespace')"
-"""Reads the schema version of a database; null before the first migration."""
+SERVES: Final = "0002"
+"""The oldest revision whose services this schema serves: their functions, columns and rights are all there."""
+
+OF_RELEASE_1_0: Final = "tasklog 99f34e2e15e0"
+"""What services of release 1.0 look for."""
+
+OLDEST_POSTGRES: Final = 15
+
+INSTALLED: Final = """
+    SELECT (SELECT obj_description(oid, 'pg_class') FROM pg_class
+            WHERE relnamespace = to_regnamespace('tasklog') AND relname = 'task_ids') AS installed,
+           getdatabaseencoding()::text AS encoding, current_setting('server_version_num')::integer / 10000 AS version
+"""
+"""Reads what is installed in a database, null before the first migration; its encoding; Postgres's version."""
+
+_WRITTEN: Final = re.compile(r"(?P<digest>tasklog [0-9a-f]+) at (?P<revision>\w+) for (?P<serves>\w+)")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Schema:
+    """An installed schema: `serves` is the oldest revision whose services it serves."""
+
+    digest: str
+    revision: str
+    serves: str
+
+    def written(self) -> str:
+        """Return the comment that holds it."""
+        return f"{self.digest} at {self.revision} for {self.serves}"
+
+
+def read(comment: str | None) -> Schema | None:
+    """Return what a comment says is installed, None where it says nothing."""
+    match = _WRITTEN.fullmatch(comment or "")
+    return None if match is None else Schema(**match.groupdict())
+
+
+def head_revision() -> str:
+    """Return the newest revision that this code knows."""
+    return max(path.stem for path in _VERSIONS.glob("[0-9]*.py")).partition("_")[0]
 
 
 @cache
 def schema_version() -> str:
-    """What `./run migrate` writes into the database and every service looks for at its start."""
+    """Return a digest of the migrations, the SQL functions and the rights of this code."""
     digest = hashlib.sha256()
-    for path in (*sorted((_ROOT / "migrations" / "versions").glob("*.py")), *FUNCTIONS, RIGHTS):
+    for path in (*sorted(_VERSIONS.glob("*.py")), *FUNCTIONS, RIGHTS):
         digest.update(path.read_bytes())
     return f"tasklog {digest.hexdigest()[:12]}"
+
+
+def is_current(comment: str | None) -> bool:
+    """Whether a comment says that exactly this code's schema is installed."""
+    schema = read(comment)
+    return schema is not None and schema.digest == schema_version()
+
+
+def check_database(setting: str, encoding: str, version: int) -> None:
+    """Refuse a database that cannot hold every text, and a Postgres that is too old.
+
+    Raises:
+        SettingsError: naming the setting, and what to do.
+    """
+    if encoding != "UTF8":
+        raise SettingsError(
+            f"The database of {setting} has the encoding {encoding}, which cannot hold every text: create one with "
+            "CREATE DATABASE tasklog ENCODING 'UTF8' TEMPLATE template0."
+        )
+    if version < OLDEST_POSTGRES:
+        raise SettingsError(
+            f"The database of {setting} is a Postgres {version}: Tasklog needs {OLDEST_POSTGRES} or newer."
+        )
+
+
+def check_schema(comment: str | None) -> None:
+    """Refuse a schema that does not serve this code's services; a newer one may.
+
+    Raises:
+        SettingsError: what to do.
+    """
+    installed, ours = read(comment), head_revision()
+    if installed is None or installed.revision < ours:
+        raise SettingsError("The database does not have the schema of this version: run ./run migrate.")
+    if installed.digest == schema_version() or installed.serves <= ours < installed.revision:
+        return
+    if installed.revision > ours:
+        raise SettingsError(
+            f"The database has the schema of a newer version of Tasklog (revision {installed.revision}, this version "
+            f"knows {ours}): start that version, or a newer one."
+        )
+    raise SettingsError("The database does not have the schema of this version: run ./run migrate.")

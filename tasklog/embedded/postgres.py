@@ -95,7 +95,7 @@ class Postgres:
             pause(0.02)
 
     def schema_version(self) -> str | None:
-        """Return the version of the schema in the database `tasklog`, None before the first migration."""
+        """Return what is installed in the database `tasklog`, None before the first migration; see runtime.schema."""
         version: str | None = asyncio.run(self._fetch_value(INSTALLED, "tasklog"))
         return version
 

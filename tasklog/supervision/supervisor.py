@@ -10,7 +10,7 @@ import time
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from runtime.schema import schema_version
+from runtime.schema import is_current
 from runtime.settings import SHORTEST_SECRET, SettingsError
 from tasklog.embedded import service_urls
 from tasklog.embedded.data_dir import lock_holder, locked, make_secret, open_data_dir, socket_dir
@@ -84,7 +84,7 @@ class Supervisor:
             postgres = Postgres(data_dir, sockets)
             self._start(postgres)
             env |= service_urls(postgres)
-            if postgres.schema_version() != schema_version():
+            if not is_current(postgres.schema_version()):
                 env["EMBEDDED_OWNER_URL"] = postgres.url()
         if self._settings.redis_url is None:
             valkey = Valkey(data_dir, sockets)

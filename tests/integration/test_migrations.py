@@ -167,7 +167,11 @@ async def _open(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", ["COMMENT ON SCHEMA tasklog IS 'tasklog 0123456789ab'", "COMMENT ON SCHEMA tasklog IS NULL"]
+    "change",
+    [
+        "COMMENT ON SEQUENCE tasklog.task_ids IS 'tasklog 0123456789ab at 0001 for 0001'",
+        "COMMENT ON SEQUENCE tasklog.task_ids IS NULL",
+    ],
 )
 async def test_an_old_schema_is_one_sentence_at_the_start(
     settings: Settings, owner: asyncpg.Connection, change: str
