@@ -199,7 +199,17 @@ def _kill(server: Postgres) -> None:
     server.process.wait(10)
 
 
+_SHORT: Final = (fail_over_from_killed, fail_over_with_loss, lead_to_replica, be_read_only)
+
 FAILOVER: Final[dict[str, Scenario]] = {
+    "short-fail-over": Scenario(
+        faults=_SHORT,
+        count=len(_SHORT),
+        pause=0.1,
+        weight=0,
+        world=ReplicatedWorld,
+        options=Options(gateways=2, roams=True),
+    ),
     "fail-over": Scenario(
         faults=(fail_over_from_killed, fail_over_from_demoted, fail_over_from_read_only, fail_over_from_frozen),
         count=12,

@@ -210,7 +210,12 @@ def all_are_answered(world: World) -> Iterator[Violation]:
             yield Violation("every request is answered", one.user, str(one))
 
 
+_SHORT: Final = (restart_next, hang_up, terminate_while_frozen, close_log_pipe)
+
 RESTARTS: Final[dict[str, Scenario]] = {
+    "short-ends": Scenario(
+        faults=_SHORT, count=len(_SHORT), pause=0.1, weight=0, world=PipedWorld, check=all_in_flight_are_answered
+    ),
     "rolling-restart": Scenario(
         faults=(restart_next,),
         count=16,

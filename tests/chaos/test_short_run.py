@@ -1,4 +1,4 @@
-"""The short run: the main faults with a fixed seed, in a process of its own, and nothing left of it.
+"""The short runs: the main faults with a fixed seed, in processes of their own, and nothing left of them.
 
 That it heals, not within how many seconds: the machine may do other work. `./run chaos` asks for the seconds, too.
 """
@@ -16,10 +16,21 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="stops processes, and finds them in /proc")
 
 
+@pytest.mark.parametrize(
+    ("scenario", "faults", "seconds"),
+    [
+        ("short", 10, 200),
+        ("short-fail-over", 4, 200),
+        ("short-ends", 4, 200),
+        ("sign-ups", 1, 12),
+        ("heavy-users", 4, 12),
+    ],
+)
 @pytest.mark.timeout(400)
-def test_no_promise_is_broken_by_the_main_faults() -> None:
+def test_no_promise_is_broken_by_the_main_faults(scenario: str, faults: int, seconds: int) -> None:
     """It ends with the last fault: that is after some 20 s, if nothing else runs."""
-    command = [sys.executable, "-m", "tests.chaos", "short", "--seconds", "200", "--seed", "1", "--patience", "6"]
+    arguments = [scenario, "--seconds", f"{seconds}", "--seed", "1", "--patience", "6"]
+    command = [sys.executable, "-m", "tests.chaos", *arguments]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=390, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "short: 10 faults, 0 violations" in run.stdout, run.stdout
+    assert f"{scenario}: {faults} faults, 0 violations" in run.stdout, run.stdout
