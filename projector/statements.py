@@ -1,7 +1,7 @@
 """Every statement of the projector, each written in one place.
 
-A plan is kept, and may have been made while the tables were small. So what a statement is given stands in a condition of
-each table (`= ANY ($1)`), or in a subquery that is asked for each row: then no plan can read a whole table or index.
+A plan is kept, and may have been made while the tables were small. So what a statement is given stands in a condition
+of each table (`= ANY ($1)`), or in a subquery that is asked for each row: then no plan can read a whole table or index.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ CLAIM: Final = """
     -- $1 users with events that are not projected, longest waiting first, locked for this transaction; those that
     -- another projector works on, and those that are parked, are passed over.
     SELECT c.user_id, c.position
-    FROM (SELECT s.user_id FROM tasklog.streams s WHERE s.unprojected_since IS NOT NULL ORDER BY s.unprojected_since) AS s
+    FROM (
+        SELECT s.user_id FROM tasklog.streams s WHERE s.unprojected_since IS NOT NULL ORDER BY s.unprojected_since
+    ) AS s
     CROSS JOIN LATERAL (
         SELECT c.user_id, c.position FROM tasklog.checkpoints c
         WHERE c.user_id = s.user_id AND (c.parked_until IS NULL OR c.parked_until <= now())

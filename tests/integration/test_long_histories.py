@@ -51,7 +51,7 @@ class Counting:
     async def fetch(self, query: str, *args: Any) -> Sequence[Any]:
         async with self._database.pool.acquire() as connection:
             before = await self._count(connection)
-            rows = await connection.fetch(query, *args)
+            rows: list[asyncpg.Record] = await connection.fetch(query, *args)
             self.read += await self._count(connection) - before
         self.returned += len(rows)
         return rows

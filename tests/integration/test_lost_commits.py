@@ -48,7 +48,7 @@ async def types(owner: asyncpg.Connection) -> list[str]:
         (DeleteTask(), CompleteTask(), ToggleTask(), ("Milk", False), "task.reopened"),
     ],
 )
-async def test_no_process_appends_to_a_task_by_an_event_that_was_lost(
+async def test_no_process_appends_to_a_task_by_an_event_that_was_lost(  # noqa: PLR0913, PLR0917 - fixtures and cases
     writer: Database,
     owner: asyncpg.Connection,
     lost: Command,
