@@ -173,7 +173,11 @@ FAULTS: Final = {
 }
 
 TOGGLE_OUTSIDE_THE_LOCK: Final = (
-    ("IF coalesce(current_version, 0) <> event.version - 1 OR task_id = ANY (refused) THEN", "IF false THEN"),
+    ("IF coalesce(current_version, 0) <> event.version - 1 OR current_event <> event.known\n", "IF false AND (false\n"),
+    (
+        "OR task_id = ANY (refused) THEN\n                    outcome := 'conflict'",
+        "OR false) THEN outcome := 'conflict'",
+    ),
     ("append_one(stream, task_id, event.version,", "append_one(stream, task_id, coalesce(current_version, 0) + 1,"),
     ("task_id := nextval('tasklog.task_ids');", "task_id := nextval('tasklog.task_ids'); current_version := 0;"),
 )
