@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import fields
 from hashlib import sha256
+from typing import assert_never
 
-from domain.commands import Command
+from domain.commands import Command, CompleteTask, CreateTask, DeleteTask, EditTask, ReopenTask, ToggleTask
 from domain.decide import CommandError
+from domain.fields import UNSET
 from domain.task import TaskState
 from event_log.append import Fetching, Once, Refused
 from event_log.read import known_tasks, remembered
@@ -17,9 +20,33 @@ class KeyReusedError(CommandError):
 
 
 def once(key: str, task_id: int | None, command: Command, if_match: frozenset[int] | None) -> Once:
-    """What makes a request under `key` the same request: its task, its command and its precondition."""
+    """Return a key with the digest of its request: of the task, the command and the precondition.
+
+    Digests are stored, and compared by services of other releases: the text that is digested is release 1.0's.
+    """
     match = None if if_match is None else sorted(if_match)
-    return Once(key=key, fingerprint=sha256(repr((task_id, command, match)).encode()).digest())
+    text = f"({task_id!r}, {_written(command)}, {match!r})"
+    return Once(key=key, fingerprint=sha256(text.encode()).digest())
+
+
+def _written(command: Command) -> str:
+    """Return a command as release 1.0 wrote it; fields of later releases follow, those that are given."""
+    match command:
+        case CreateTask():
+            name, of_1_0 = "CreateTask", ["title", "description"]
+        case EditTask():
+            name, of_1_0 = "EditTask", ["title", "description", "completed"]
+        case CompleteTask() | ReopenTask() | ToggleTask() | DeleteTask():
+            name, of_1_0 = type(command).__name__, []
+        case _:
+            assert_never(command)
+    later = [field.name for field in fields(command) if getattr(command, field.name) != field.default]
+    names = dict.fromkeys([*of_1_0, *later])
+    return f"{name}({', '.join(f'{field}={_value(getattr(command, field))}' for field in names)})"
+
+
+def _value(value: object) -> str:
+    return "<Unset.UNSET: 'unset'>" if value is UNSET else repr(value)
 
 
 async def repeated(
