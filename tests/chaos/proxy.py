@@ -32,7 +32,10 @@ class _Link:
 
 
 class Proxy:
-    """Passes connections on to a unix socket; `statements` counts what clients asked of a Postgres behind it."""
+    """Passes connections on to a unix socket; `statements` counts what clients asked of a Postgres behind it.
+
+    `held` is how many pieces it does not pass on at the moment.
+    """
 
     def __init__(self, target: str, *, postgres: bool = True) -> None:
         self._target = target
@@ -48,6 +51,7 @@ class Proxy:
         self._action: Callable[[], None] | None = None
         self.port = 0
         self.statements = 0
+        self.held = 0
         self.lost = 0
 
     async def open(self) -> None:
@@ -76,6 +80,16 @@ class Proxy:
         await self.close()
         if self._reserved is not None:
             self._reserved.close()
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._links)
+
+    def lead_to(self, target: str) -> None:
+        """Lead to another server's unix socket from now on; cut what leads to the one before."""
+        self._target = target
+        self.cut()
 
     def cut(self) -> bool:
         """Cut all connections; False if there is none."""
@@ -155,7 +169,9 @@ class Proxy:
     async def _hold(self) -> None:
         if self._delay:
             await asyncio.sleep(self._delay)
+        self.held += 1
         await self._flowing.wait()
+        self.held -= 1
 
     def _count(self) -> None:
         self.statements += 1

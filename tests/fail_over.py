@@ -1,0 +1,89 @@
+"""A primary, its standby and an address that leads to one of them, as a test's service knows its database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import migrations
+from tasklog.embedded.data_dir import open_data_dir, socket_dir
+from tasklog.embedded.postgres import Postgres
+from tests.chaos.background import Background
+from tests.chaos.proxy import Proxy
+from tests.servers import Database, Servers
+from tests.standby import Standby, running_standby
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Two servers; `database` is reached by the address, `primary` and `standby.database` are without it."""
+
+    postgres: Postgres
+    standby: Standby
+    primary: Database
+    database: Database
+    proxy: Proxy
+    background: Background
+
+    def lead_to_standby(self) -> None:
+        """Let the address lead to the standby; connections to the primary are cut."""
+        self.background.call(self.proxy.lead_to, socket_of(self.standby.postgres))
+
+    def lead_to_primary(self) -> None:
+        """Let the address lead to the primary; connections to the standby are cut."""
+        self.background.call(self.proxy.lead_to, socket_of(self.postgres))
+
+    def freeze(self) -> None:
+        """Let the address be silent: connections are taken, and nothing is answered."""
+        self.background.call(self.proxy.freeze)
+
+    def thaw(self) -> None:
+        """Pass on what was held up."""
+        self.background.call(self.proxy.thaw)
+
+    @property
+    def url(self) -> str:
+        """The address for the superuser, in the database `postgres`, as a pooler needs it."""
+        return f"postgresql://postgres@127.0.0.1:{self.proxy.port}/postgres?sslmode=disable"
+
+
+def socket_of(postgres: Postgres) -> str:
+    """The unix socket that a server listens on."""
+    query = parse_qs(urlsplit(postgres.url()).query)
+    return f"{query['host'][0]}/.s.PGSQL.{query['port'][0]}"
+
+
+@contextmanager
+def running_pair(directory: Path) -> Iterator[Pair]:
+    """A migrated primary with a standby, and an address that leads to the primary; two seconds."""
+    data_dir = open_data_dir(directory / "primary")
+    postgres = Postgres(data_dir, socket_dir(data_dir), {"fsync": "off"})
+    background = Background()
+    try:
+        postgres.start()
+        primary = Servers(postgres_url=postgres.url(), redis_url="").database("tasklog")
+        migrations.upgrade(primary.owner, list(primary.service_urls.values()))
+        with running_standby(postgres, directory / "standby") as standby:
+            proxy = Proxy(socket_of(postgres))
+            background.run(proxy.open())
+            yield Pair(
+                postgres=postgres,
+                standby=standby,
+                primary=primary,
+                database=at(proxy.port),
+                proxy=proxy,
+                background=background,
+            )
+            background.run(proxy.end())
+    finally:
+        background.close()
+        postgres.stop(timeout=5)
+
+
+def at(port: int) -> Database:
+    """The database `tasklog` at a port of this machine."""
+    url = f"postgresql://postgres@127.0.0.1:{port}/tasklog?sslmode=disable"
+    return Servers(postgres_url=url, redis_url="").database("tasklog")
