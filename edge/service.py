@@ -25,6 +25,7 @@ from edge.errors import HANDLERS
 from edge.openapi import document, problems
 from edge.overload import Bounded
 from edge.requests import RequestMiddleware, record_of
+from runtime.database import UnavailableError, databases_answer
 from runtime.settings import VERSION
 
 if TYPE_CHECKING:
@@ -161,7 +162,9 @@ async def root(_request: Request) -> Response:
 
 @_common.get("/health", summary="Health", response_class=Response, responses=_described(Health, "It answers"))
 async def health(_request: Request) -> Response:
-    """Whether the service answers; needs no token."""
+    """Whether the service and its database answer; needs no token."""
+    if not await databases_answer():
+        raise UnavailableError
     return json_response(_HEALTH)
 
 

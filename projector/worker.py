@@ -6,7 +6,6 @@ Beside that it shares rebuilds while it is idle, and runs an arq worker for oper
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
@@ -21,6 +20,7 @@ from projector.task_ids import mend_task_ids
 from runtime.database import OPERATORS_SECONDS, Database, UnavailableError, open_database
 from runtime.redis_client import cancelled, open_redis
 from runtime.settings import Settings
+from runtime.stopping import StoppedAtStart, stoppable
 from runtime.wakeup import listen_forever
 
 SWEEP_SECONDS: Final = 1.0
@@ -35,12 +35,13 @@ log = structlog.get_logger()
 
 
 def main(settings: Settings, jobs: Sequence[Job]) -> None:
-    """Run until SIGTERM or SIGINT; a batch under way is finished first. `jobs` are the operational ones.
+    """Run until SIGTERM, SIGINT or SIGHUP; a batch under way is finished first. `jobs` are the operational ones.
 
     Raises:
         SettingsError: the database cannot be used.
     """
-    asyncio.run(_main(settings, jobs))
+    with suppress(StoppedAtStart):
+        asyncio.run(_main(settings, jobs))
 
 
 async def _main(settings: Settings, jobs: Sequence[Job]) -> None:
@@ -50,29 +51,29 @@ async def _main(settings: Settings, jobs: Sequence[Job]) -> None:
         stopping.set()
         woken.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop)
-    async with (
-        open_database(settings, "projector") as database,
-        # Jobs take their time, and no connection that projects; theirs are closed when they were idle for minutes.
-        open_database(settings, "projector", seconds=OPERATORS_SECONDS) as patient,
-        open_redis(settings) as redis,
-    ):
-        log.info("projecting")
-        # Whichever of these ends, ends the process: it is started again rather than left half alive.
-        async with asyncio.TaskGroup() as group:
-            beside = [
-                group.create_task(rebuild_when_idle(database, idle)),
-                group.create_task(forget_keys(database)),
-                group.create_task(wake_forgotten(database)),
-                group.create_task(mend_task_ids(patient)),
-            ]
-            if redis is not None:
-                beside.append(group.create_task(listen_forever(redis, woken)))
-                beside.append(group.create_task(work_forever(settings, patient, jobs)))
-            await project_until(stopping, database, woken, idle)
-            await asyncio.gather(*map(cancelled, beside))
-    log.info("stopped")
+    with stoppable() as signals:
+        async with (
+            open_database(settings, "projector") as database,
+            # Jobs take their time, and no connection that projects; theirs are closed when they were idle for minutes.
+            open_database(settings, "projector", seconds=OPERATORS_SECONDS) as patient,
+            open_redis(settings) as redis,
+        ):
+            log.info("projecting")
+            signals.started(stop)
+            # Whichever of these ends, ends the process: it is started again rather than left half alive.
+            async with asyncio.TaskGroup() as group:
+                beside = [
+                    group.create_task(rebuild_when_idle(database, idle)),
+                    group.create_task(forget_keys(database)),
+                    group.create_task(wake_forgotten(database)),
+                    group.create_task(mend_task_ids(patient)),
+                ]
+                if redis is not None:
+                    beside.append(group.create_task(listen_forever(redis, woken)))
+                    beside.append(group.create_task(work_forever(settings, patient, jobs)))
+                await project_until(stopping, database, woken, idle)
+                await asyncio.gather(*map(cancelled, beside))
+        log.info("stopped")
 
 
 async def rebuild_when_idle(database: Database, idle: asyncio.Event) -> None:

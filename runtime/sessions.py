@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import asyncpg
+
 TRANSACTION: Final[dict[str, str]] = {
     # A cached plan that was made on a small table would scan it when it is large.
     "enable_seqscan": "off",
@@ -37,20 +39,56 @@ _WITH_TRANSACTION_TIMEOUT: Final = 17
 """The first version of Postgres that has it: an older one refuses a login that names it."""
 
 
-async def complete(connection: Any) -> None:
-    """Set what a login cannot, since not every version knows it."""
-    for name, value in _of_version(connection).items():
-        await connection.execute(f"SET {name} = {value}")
+_IS_WRITABLE: Final = "SELECT set_config('transaction_read_only', 'off', true)"
+"""Changes nothing where the server takes writes; else an error, as no query may come before this change.
+
+So one statement, which returns nothing that needs a look, tells a standby and a read-only database.
+"""
 
 
-def begin(connection: Any, shared: dict[str, str], *settings: str) -> str:
-    """Return the statements that begin a transaction; as one message they take one round trip.
+class ReadOnlyServerError(Exception):
+    """The server is a standby, or its database takes no writes: what it holds may be old."""
+
+
+async def settle(connection: Any, *, shared: bool) -> None:
+    """Set what a login cannot, since not every version knows it, and refuse a server that takes no writes.
+
+    Raises:
+        ReadOnlyServerError: it takes none.
+    """
+    own = {} if shared else _of_version(connection)
+    await _run(connection, ";".join([*(f"SET {name} = {value}" for name, value in own.items()), _IS_WRITABLE]))
+
+
+async def begin(connection: Any, shared: dict[str, str], *settings: str) -> None:
+    """Begin a transaction on a server that takes writes; in one round trip.
 
     `shared` is what it has to set because its session is not its own, `settings` are its further ones.
+
+    Raises:
+        ReadOnlyServerError: the server takes none.
     """
     own = TRANSACTION | _of_version(connection) | shared if shared else {}
     parts = [*(f"{name} = {value}" for name, value in own.items()), *settings]
-    return ";".join(["BEGIN ISOLATION LEVEL READ COMMITTED, NOT DEFERRABLE", *(f"SET LOCAL {part}" for part in parts)])
+    parts = [f"SET LOCAL {part}" for part in parts]
+    await _run(connection, ";".join(["BEGIN ISOLATION LEVEL READ COMMITTED, NOT DEFERRABLE", *parts, _IS_WRITABLE]))
+
+
+def check_reported(connection: Any) -> None:
+    """Refuse what was read in a session that has turned read-only: the server reports that with the answer.
+
+    Raises:
+        ReadOnlyServerError: it has.
+    """
+    if connection.get_settings().default_transaction_read_only != "off":
+        raise ReadOnlyServerError
+
+
+async def _run(connection: Any, statements: str) -> None:
+    try:
+        await connection.execute(statements)
+    except asyncpg.ActiveSQLTransactionError:
+        raise ReadOnlyServerError from None
 
 
 def _of_version(connection: Any) -> dict[str, str]:

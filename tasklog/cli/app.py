@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 from contextlib import contextmanager
@@ -180,6 +181,7 @@ def prepare() -> None:
 @contextmanager
 def _service() -> Iterator[Settings]:
     """Set up a service process; its start errors have an exit code of their own, for the supervisor."""
+    _leave_when_told()
     from runtime import logs
     from tasklog.supervision.service import START_ERROR
 
@@ -190,6 +192,13 @@ def _service() -> Iterator[Settings]:
     except SettingsError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(START_ERROR) from None
+
+
+def _leave_when_told() -> None:
+    """End at the first signal, with code 0, until the service takes the signals over: it has nothing to put away."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, lambda *_: os._exit(0))
 
 
 def _serve_app(settings: Settings, create_app: Callable[[Settings], FastAPI]) -> None:

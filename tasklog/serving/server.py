@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, NoReturn
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
 
 import uvicorn
 
+from runtime.stopping import StoppedAtStart, stoppable
 from tasklog.serving.protocol import Protocol, allow_many_connections, sweep_forever
 
 if TYPE_CHECKING:
@@ -37,44 +37,39 @@ async def opened(app: Starlette) -> AsyncIterator[ASGIApp]:
 
 
 def serve(open_app: Callable[[], AbstractAsyncContextManager[ASGIApp]], listener: socket.socket) -> None:
-    """Serve an app until SIGTERM or SIGINT. What its lifespan raises at the start comes out of here."""
-    signal.signal(signal.SIGTERM, _leave)
-    signal.signal(signal.SIGINT, _leave)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    """Serve an app until SIGTERM, SIGINT or SIGHUP. What its lifespan raises at the start comes out of here."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner, suppress(StoppedAtStart):
         runner.run(_serve(open_app, listener))
 
 
 async def _serve(open_app: Callable[[], AbstractAsyncContextManager[ASGIApp]], listener: socket.socket) -> None:
     allow_many_connections()
-    async with open_app() as app:
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                http=Protocol,
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                log_level="warning",
-                access_log=False,
-                server_header=False,
-                # uvicorn's own variable: whose word on where a request comes from is taken.
-                proxy_headers="FORWARDED_ALLOW_IPS" in os.environ,
-                date_header=True,
-                timeout_graceful_shutdown=_GRACE_SECONDS,
-            )
-        )
-        # uvicorn raises a signal that ended it once more, for the handler from before: that must not end us now.
-        signal.signal(signal.SIGTERM, server.handle_exit)
-        signal.signal(signal.SIGINT, server.handle_exit)
-        sweeping = asyncio.create_task(sweep_forever(server.server_state.connections))
-        try:
-            await server.serve(sockets=[listener])
-        finally:
-            sweeping.cancel()
+    with stoppable() as stopping:
+        async with open_app() as app:
+            server = uvicorn.Server(_config(app))
+            sweeping = asyncio.create_task(sweep_forever(server.server_state.connections))
+            stopping.started(lambda: setattr(server, "should_exit", True))
+            try:
+                await server.serve(sockets=[listener])
+            finally:
+                sweeping.cancel()
 
 
-def _leave(*_: object) -> NoReturn:
-    raise SystemExit(0)
+def _config(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=Protocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        # uvicorn's own variable: whose word on where a request comes from is taken.
+        proxy_headers="FORWARDED_ALLOW_IPS" in os.environ,
+        date_header=True,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

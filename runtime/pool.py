@@ -1,0 +1,225 @@
+"""A pool of connections of one role, whatever stands between it and Postgres."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias, cast
+
+import asyncpg
+
+from runtime import sessions
+from runtime.connecting import UNREACHABLE
+from runtime.database_url import Address
+from runtime.sessions import ReadOnlyServerError
+
+_CHUNK: Final = 500
+_WAITING: Final = 1000
+_UNAVAILABLE: Final = (
+    *UNREACHABLE,
+    asyncpg.LockNotAvailableError,
+    asyncpg.InternalServerError,  # XX000: a migration changed the catalog under the statement
+    asyncpg.exceptions.InvalidCachedStatementError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.PostgresSystemError,
+    asyncpg.PostgresIOError,
+)
+_OTHER_SERVER: Final = (TimeoutError, ReadOnlyServerError, asyncpg.ReadOnlySQLTransactionError)
+"""Errors of a server that is silent or takes no writes any more: the other connections to it are no better."""
+_WAY_OUT_SECONDS: Final = 1.0
+"""How long a rollback, or closing a connection, may take before the connection is cut instead."""
+_HEARD_SECONDS: Final = 1.0
+"""How long an answer of the server shows that it answers."""
+_PROBE_SECONDS: Final = 2.0
+
+
+class UnavailableError(Exception):
+    """The database cannot answer now; what was sent may or may not have been committed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """How many connections a service has, and how long it waits for anything: a connection, an answer."""
+
+    connections: int
+    seconds: float
+
+    def on_server(self) -> dict[str, str]:
+        """The server's own time-outs, in ms. It gives up first: what it cancels is known not to have happened.
+
+        A session that holds locks and says nothing, since its process is stopped or cut off, is ended too.
+        """
+        return {
+            "statement_timeout": str(round(self.seconds * 900)),
+            "lock_timeout": str(round(self.seconds * 500)),
+            "idle_in_transaction_session_timeout": str(round(self.seconds * 1000)),
+        }
+
+
+class Database:
+    """A pool of connections of one role. Every fetch is a transaction of its own.
+
+    At most `_WAITING` callers queue for a connection, each at most `limits.seconds`.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, where: Address, limits: Limits, session: dict[str, str]) -> None:
+        self.pool = pool
+        self._pooled = where.pooled
+        self._limits = limits
+        self._shared = session if where.pooled else {}
+        self._users: dict[object, asyncio.Task[Any] | None] = {}
+        self._given_up: set[asyncio.Task[Any] | None] | None = None
+        self._heard_at = float("-inf")
+        self._probe: asyncio.Task[None] | None = None
+
+    async def fetch(self, query: str, *args: Any) -> Sequence[Any]:
+        """Run one statement; its rows, committed.
+
+        Raises:
+            UnavailableError: no connection, a time-out, or the server refuses work.
+        """
+        if self._pooled:
+            async with self.transaction() as connection:
+                return cast(Sequence[Any], await connection.fetch(query, *args))
+        async with self._connection() as connection:
+            rows = await connection.fetch(query, *args)
+            sessions.check_reported(connection)
+            return cast(Sequence[Any], rows)
+
+    @asynccontextmanager
+    async def transaction(self, *settings: str) -> AsyncIterator[Any]:
+        """A connection in a transaction of the service's role, with `settings` (`name = value`) until it ends.
+
+        Raises:
+            UnavailableError: no connection, a time-out, or the server refuses work.
+        """
+        async with self._connection() as connection:
+            await sessions.begin(connection, self._shared, *settings)
+            try:
+                yield connection
+            except BaseException as error:
+                await _roll_back(connection, error)
+                raise
+            await connection.execute("COMMIT")
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Any]:
+        """A connection of the pool, when it is this caller's turn.
+
+        Raises:
+            UnavailableError: too many wait for one, none became free in time, or the server does not do its work.
+        """
+        if self._given_up is not None:
+            raise UnavailableError("the process is ending")
+        waits = len(self._users) >= self._limits.connections
+        if len(self._users) >= self._limits.connections + _WAITING:
+            raise UnavailableError("too many wait for a connection")
+        use, task = object(), asyncio.current_task()
+        self._users[use] = task
+        try:
+            # The time-out costs 20 us, so it is for those alone who may have to wait.
+            connection = await self.pool.acquire(timeout=self._limits.seconds if waits else None)
+            try:
+                yield connection
+            except BaseException as error:
+                await self._give_back(connection, error)
+                raise
+            await self.pool.release(connection)
+            self._heard_at = asyncio.get_running_loop().time()
+        except asyncio.CancelledError:
+            if task is None or task not in (self._given_up or ()) or task.uncancel():
+                raise
+            raise UnavailableError("the process is ending") from None
+        except _UNAVAILABLE as error:
+            raise UnavailableError(type(error).__name__) from error
+        finally:
+            del self._users[use]
+
+    async def _give_back(self, connection: Any, error: BaseException) -> None:
+        """Give a connection back after an error: to be used again, or cut where the server is silent."""
+        if isinstance(error, _OTHER_SERVER):
+            await self.pool.expire_connections()
+        with suppress(asyncpg.InterfaceError):  # it is cut already
+            if isinstance(error, TimeoutError):
+                connection.terminate()
+        with suppress(TimeoutError):
+            await self.pool.release(connection, timeout=_WAY_OUT_SECONDS)
+
+    async def answers(self) -> bool:
+        """Whether the server did what it was asked within the last second, or does so now."""
+        loop = asyncio.get_running_loop()
+        asked = loop.time() - _HEARD_SECONDS
+        if self._heard_at < asked:
+            if self._probe is None or self._probe.done():
+                self._probe = asyncio.create_task(self._ask())
+            await asyncio.wait([self._probe], timeout=_PROBE_SECONDS)
+        return self._heard_at >= asked
+
+    async def _ask(self) -> None:
+        with suppress(UnavailableError, asyncpg.PostgresError):
+            await self.fetch("SELECT 1")
+
+    def give_up(self) -> None:
+        """Ask nothing of the server any more: whoever waits for it gets UnavailableError, now and later."""
+        if self._given_up is None:
+            self._given_up = set(self._users.values())
+            self.pool.terminate()
+            for task in self._given_up:
+                if task is not None:
+                    task.cancel()
+
+    async def close(self) -> None:
+        """Close all connections; cut those whose server does not take part."""
+        if self._probe is not None:
+            self._probe.cancel()
+        with suppress(*_UNAVAILABLE):
+            await asyncio.wait_for(self.pool.close(), _WAY_OUT_SECONDS)
+        self.pool.terminate()
+
+
+async def _roll_back(connection: Any, error: BaseException) -> None:
+    """Roll back, or cut the connection of a server that is silent: it rolls back then."""
+    if isinstance(error, TimeoutError):
+        return
+    with suppress(asyncpg.InterfaceError):  # it is cut already
+        try:
+            if not connection.is_closed():
+                await connection.execute("ROLLBACK", timeout=_WAY_OUT_SECONDS)
+        except asyncio.CancelledError:
+            connection.terminate()
+            raise
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InternalClientError):
+            connection.terminate()
+
+
+Complete: TypeAlias = Callable[[Any, list[Any]], AsyncIterator[list[Any]]]
+"""Fetches what was left out of some rows, by their connection, and gives the rows again in smaller lists."""
+
+
+async def chunks(
+    connection: Any, query: str, *args: object, complete: Complete | None = None
+) -> AsyncIterator[list[Any]]:
+    """The rows of `query`, in a transaction, in lists: memory stays flat.
+
+    A list is about what the kernel buffers, and the next one is under way while some is worked on: both sides work.
+    A list in which a row says what was `left_out` goes through `complete`.
+    """
+    cursor = await connection.cursor(query, *args)
+    coming = asyncio.ensure_future(cursor.fetch(_CHUNK))
+    try:
+        while rows := await coming:
+            coming = asyncio.ensure_future(cursor.fetch(_CHUNK))
+            await asyncio.sleep(0)
+            if complete is None or not any(row["left_out"] for row in rows):
+                yield rows
+                continue
+            await asyncio.wait([coming])  # a connection does one thing at a time
+            async for part in complete(connection, rows):
+                yield part
+    finally:
+        if not coming.done():
+            await asyncio.wait([coming])
