@@ -19,7 +19,7 @@ from command_api import group_commit
 from command_api.group_commit import CommandQueue, CommandQueues, command_queues
 from domain.task import Task
 from event_log.append import APPEND
-from runtime import database as runtime_database
+from runtime import pool as runtime_pool
 from runtime.database import Database, UnavailableError
 from runtime.wakeup import Wake
 from tests.integration.commands import CREATE, run, together
@@ -152,7 +152,7 @@ async def busy(database: Database) -> AsyncIterator[LetGo]:
 async def test_who_waits_for_a_connection_gets_it_and_not_everybody_may_wait(
     reader: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runtime_database, "_WAITING", 3)
+    monkeypatch.setattr(runtime_pool, "_WAITING", 3)
     async with busy(reader) as let_one_go:
         waiting = [asyncio.create_task(reader.fetch("SELECT 1")) for _ in range(3)]
         await asyncio.sleep(0)
