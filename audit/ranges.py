@@ -76,8 +76,7 @@ async def ranges(database: Database, user_id: str | None = None) -> AsyncGenerat
     """All streams, or the one of `user_id`; each range is one moment, and good until the next is asked for."""
     first, last = "", ""
     while last != LAST:
-        async with database.transaction() as connection:
-            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        async with database.transaction(snapshot=True) as connection:
             found = await connection.fetch(STREAMS, first, RANGE_EVENTS, user_id)
             streams = [Stream(**row) for row in found]
             last = streams[-1].user_id if streams and user_id is None else LAST

@@ -91,14 +91,16 @@ class Database:
             return cast(Sequence[Any], rows)
 
     @asynccontextmanager
-    async def transaction(self, *settings: str) -> AsyncIterator[Any]:
+    async def transaction(self, *settings: str, snapshot: bool = False) -> AsyncIterator[Any]:
         """A connection in a transaction of the service's role, with `settings` (`name = value`) until it ends.
+
+        With `snapshot` it only reads, and all its statements see the same moment.
 
         Raises:
             UnavailableError: no connection, a time-out, or the server refuses work.
         """
         async with self._connection() as connection:
-            await sessions.begin(connection, self._shared, *settings)
+            await sessions.begin(connection, self._shared, *settings, snapshot=snapshot)
             try:
                 yield connection
             except BaseException as error:

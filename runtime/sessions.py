@@ -60,18 +60,25 @@ async def settle(connection: Any, *, shared: bool) -> None:
     await _run(connection, ";".join([*(f"SET {name} = {value}" for name, value in own.items()), _IS_WRITABLE]))
 
 
-async def begin(connection: Any, shared: dict[str, str], *settings: str) -> None:
+async def begin(connection: Any, shared: dict[str, str], *settings: str, snapshot: bool = False) -> None:
     """Begin a transaction on a server that takes writes; in one round trip.
 
-    `shared` is what it has to set because its session is not its own, `settings` are its further ones.
+    `shared` is what it has to set because its session is not its own, `settings` are its further ones. With `snapshot`
+    all its statements see the same moment, and it writes nothing.
 
     Raises:
         ReadOnlyServerError: the server takes none.
     """
     own = TRANSACTION | _of_version(connection) | shared if shared else {}
-    parts = [*(f"{name} = {value}" for name, value in own.items()), *settings]
-    parts = [f"SET LOCAL {part}" for part in parts]
-    await _run(connection, ";".join(["BEGIN ISOLATION LEVEL READ COMMITTED, NOT DEFERRABLE", *parts, _IS_WRITABLE]))
+    after = [*settings, "transaction_read_only = on"] if snapshot else settings
+    isolation = "REPEATABLE READ" if snapshot else "READ COMMITTED"
+    statements = [
+        f"BEGIN ISOLATION LEVEL {isolation}, NOT DEFERRABLE",
+        *(f"SET LOCAL {name} = {value}" for name, value in own.items()),
+        _IS_WRITABLE,
+        *(f"SET LOCAL {setting}" for setting in after),
+    ]
+    await _run(connection, ";".join(statements))
 
 
 def check_reported(connection: Any) -> None:
