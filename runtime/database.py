@@ -12,14 +12,14 @@ import asyncpg
 from runtime import sessions
 from runtime.connecting import Connector
 from runtime.database_url import URL_OF_ROLE, Role, service_address
-from runtime.pool import Database, Limits, UnavailableError, chunks
+from runtime.pool import Complete, Database, Limits, UnavailableError, chunks
 from runtime.poolers import settled
 from runtime.refusals import refusal
 from runtime.schema import INSTALLED, check_database, check_schema
 from runtime.sessions import ReadOnlyServerError
 from runtime.settings import Settings, SettingsError
 
-__all__ = ["OPERATORS_SECONDS", "Database", "UnavailableError", "chunks", "open_database"]
+__all__ = ["OPERATORS_SECONDS", "Complete", "Database", "UnavailableError", "chunks", "open_database"]
 
 _LOGIN: Final = """
     -- Whether rights mean nothing to the login, or to the role that was taken after it.

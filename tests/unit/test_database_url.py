@@ -6,8 +6,8 @@ import pytest
 from asyncpg.connect_utils import _parse_connect_dsn_and_args
 from pydantic import SecretStr
 
-from runtime.database import Limits
 from runtime.database_url import Address, address, service_address
+from runtime.pool import Limits
 from runtime.settings import Settings, SettingsError
 
 NEON = "postgres://ann:p%40ss@ep-cool-1.eu-central-1.aws.neon.example/neondb?sslmode=require&channel_binding=require"
