@@ -160,10 +160,10 @@ async def _connect(where: Address) -> asyncpg.Connection:
             timeout=10,
             server_settings=None if where.pooled else _SESSION,
         )
-    except (OSError, TimeoutError, asyncpg.PostgresError, ValueError) as error:
+        if not where.pooled:
+            await sessions.settle(connection, shared=False)
+    except (OSError, TimeoutError, asyncpg.PostgresError, sessions.ReadOnlyServerError, ValueError) as error:
         raise refusal(_DATABASE_URL, error) from None
-    if not where.pooled:
-        await sessions.complete(connection)
     return connection
 
 
