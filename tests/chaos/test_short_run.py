@@ -20,6 +20,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="stops processes
     ("scenario", "faults", "seconds"),
     [
         ("short", 10, 200),
+        ("short-fail-over", 4, 200),
+        ("short-ends", 4, 200),
         ("sign-ups", 1, 12),
         ("heavy-users", 4, 12),
     ],
