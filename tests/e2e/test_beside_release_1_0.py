@@ -1,0 +1,77 @@
+"""Release 1.0 and this code side by side on one database: before, during and after its migration.
+
+Clients are served by both in turn: a write by one, its read by the other. No answer may be wrong or a 500.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.walker import walking
+from tests.releases import Release, releases
+from tests.servers import Database, Servers, eventually
+
+USERS = ("alice", "bob")
+UNPROJECTED = (
+    "SELECT FROM tasklog.streams LEFT JOIN tasklog.checkpoints USING (user_id) WHERE head > coalesce(position, 0)"
+)
+
+
+@pytest.fixture
+def both(servers: Servers, redis_url: str, tmp_path: Path) -> Iterator[tuple[Release, Release]]:
+    """Release 1.0, which has migrated the database, and this code."""
+    database = servers.database(f"tasklog_releases_{os.getpid()}")
+    servers.execute(f"CREATE DATABASE {database.name}")
+    try:
+        with releases(database, redis_url, tmp_path) as (old, new):
+            old.migrate()
+            yield old, new
+    finally:
+        servers.execute(f"DROP DATABASE {database.name} WITH (FORCE)")
+
+
+@pytest.mark.timeout(300)
+def test_release_1_0_and_this_one_serve_the_same_users_while_the_database_is_migrated(
+    both: tuple[Release, Release],
+) -> None:
+    old, new = both
+    old.start()
+    with walking(USERS, old) as walk:
+        walk.on(old)
+        new.migrate()
+        walk.on(old)
+        new.start()
+        walk.on(old, new)
+        walk.on(new)
+        old.stop()
+        old.start()
+        walk.on(old, new)
+        walk.stop()
+        walk.check()
+        for walker in walk.walkers:
+            for side in both:
+                walker.sides = [side]
+                walker.compare_past()
+                walker.repeat_keys()
+    eventually(lambda: old.database.execute(UNPROJECTED) == [])
+    for release in both:
+        release.assert_running()
+    assert verified(new.database) == (0, "")
+
+
+def verified(database: Database) -> tuple[int, str]:
+    """How this code's `verify` ends on a database, and what it says on stderr."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tasklog", "verify"],
+        env={**os.environ, "DATABASE_URL": database.owner},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stderr
