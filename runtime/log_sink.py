@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import os
 import select
 import threading
@@ -33,6 +35,9 @@ class Sink:
         self._turn = threading.Lock()
         self._ready = select.poll()
         self._ready.register(descriptor, select.POLLOUT)
+        self._turn_ends = False
+        """Whether the running event loop will write what was taken."""
+        atexit.register(self.write_out)
 
     def write(self, data: str | bytes) -> int:
         """Take a line, or a part of one, until `flush`."""
@@ -41,7 +46,19 @@ class Sink:
         return len(data)
 
     def flush(self) -> None:
+        """Write what was taken; within an event loop all lines of its turn go out in one write."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.write_out()
+        else:
+            if not self._turn_ends:
+                self._turn_ends = True
+                loop.call_soon(self.write_out)
+
+    def write_out(self) -> None:
         """Write what was taken, or count it as lost."""
+        self._turn_ends = False
         with self._turn:
             lines, self._waiting = self._waiting, bytearray()
             if not lines:
