@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSON, UUID
 
+from event_log.setters import SETTERS
+
 SCHEMA = "tasklog"
 
 metadata = sa.MetaData(schema=SCHEMA)
@@ -54,14 +56,9 @@ events = sa.Table(
     sa.Column("erased_digest", sa.LargeBinary),
     sa.PrimaryKeyConstraint("user_id", "position", name="events_pkey"),
     sa.UniqueConstraint("user_id", "task_id", "version", name="events_task_version_key"),
-    # What a history looks back for: the last event that set a field, however many others a task has had since.
     *(
-        sa.Index(name, "user_id", "task_id", "version", postgresql_where=sa.text(where))
-        for name, where in (
-            ("events_titles", """type = 'task.edited' AND data::text LIKE '%"title":%'"""),
-            ("events_descriptions", """type = 'task.edited' AND data::text LIKE '%"description":%'"""),
-            ("events_completions", "type IN ('task.completed', 'task.reopened')"),
-        )
+        sa.Index(setter.index, "user_id", "task_id", "version", postgresql_where=sa.text(setter.sets))
+        for setter in SETTERS
     ),
 )
 

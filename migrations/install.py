@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from event_log.tables import metadata
 from migrations.locks import ONE_AT_A_TIME, SETTINGS
+from migrations.templates import statements
 from read_model import tables as read_model
 from runtime.catalog import PLAIN_NAMES, catalog, differences
 from runtime.postgres_url import parse
@@ -118,7 +119,7 @@ async def _tried(
     attempt = connection.transaction()
     await attempt.start()
     for path in files:
-        await connection.execute(path.read_text())
+        await connection.execute(statements(path))
     shown = await look(connection)
     await (attempt.commit() if keep else attempt.rollback())
     return shown

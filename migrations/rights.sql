@@ -30,7 +30,7 @@ GRANT EXECUTE ON FUNCTION
     tasklog.events_between(text, bigint, bigint, bigint, integer),
     tasklog.short_list(text, boolean, text, text, bigint, integer, integer),
     tasklog.short_task(text, bigint, integer),
-    tasklog.list_plan(text, boolean, text, text, bigint, integer),
+    tasklog.long_list(text, boolean, text, text, bigint, integer),
     tasklog.bodies(text, bigint[], integer[]),
     tasklog.tasks_at(text, bigint[], bigint),
     tasklog.short_events(text, bigint, bigint, integer),

@@ -10,13 +10,11 @@ from typing import Final, Literal, TypeAlias
 
 import orjson
 
-from domain.task import TITLE_KEY_LENGTH
+from read_model.sorts import SORTS, Key, Place, is_bigint
 
 Status: TypeAlias = Literal["all", "pending", "completed"]
-Sort: TypeAlias = Literal["created", "title"]
 
 _TEXT: Final = re.compile(r"[A-Za-z0-9_-]{1,2048}")
-_BIGINT: Final = 2**63
 
 
 class CursorError(ValueError):
@@ -27,15 +25,19 @@ class CursorError(ValueError):
 class Cursor:
     """The last task of a page: its sort key and id, and the list that it belongs to.
 
-    `key` is the position of the task's first event when sorted by `created`, the title key when by `title`; `as_of` is
-    the position that a list of the past shows.
+    `sort` is one of SORTS; `as_of` is the position that a list of the past shows.
     """
 
-    sort: Sort
+    sort: str
     status: Status
-    key: int | str
+    key: Key
     id: int
     as_of: int | None = None
+
+    @property
+    def place(self) -> Place:
+        """The task's place in the list."""
+        return self.key, self.id
 
 
 def encode(cursor: Cursor) -> str:
@@ -59,7 +61,7 @@ def decode(text: str) -> Cursor:
     except (binascii.Error, orjson.JSONDecodeError):
         raise CursorError from None
     match fields:
-        case [("created" | "title") as sort, ("all" | "pending" | "completed") as status, key, int(number), *as_of]:
+        case [str(sort), ("all" | "pending" | "completed") as status, key, int(number), *as_of] if sort in SORTS:
             cursor = Cursor(sort=sort, status=status, key=key, id=number, as_of=next(iter(as_of), None))
         case _:
             raise CursorError
@@ -70,12 +72,8 @@ def decode(text: str) -> Cursor:
 
 def _fits(cursor: Cursor) -> bool:
     """Whether the database can take the key, the id and the position for what they are."""
-    if not _is_bigint(cursor.id) or not (cursor.as_of is None or _is_bigint(cursor.as_of)):
-        return False
-    if cursor.sort == "created":
-        return _is_bigint(cursor.key)
-    return isinstance(cursor.key, str) and len(cursor.key) <= TITLE_KEY_LENGTH and "\0" not in cursor.key
-
-
-def _is_bigint(value: object) -> bool:
-    return type(value) is int and 0 < value < _BIGINT
+    return (
+        is_bigint(cursor.id)
+        and (cursor.as_of is None or is_bigint(cursor.as_of))
+        and SORTS[cursor.sort].is_key(cursor.key)
+    )

@@ -17,11 +17,11 @@ from domain.task import NoTask, Task, TaskState
 from event_log.append import Fetching
 from event_log.long_texts import left_out, parts, whole, with_data, without_long_texts
 from event_log.read import recorded
-from read_api.cursor import Cursor
-from read_api.queries import Head, TaskBody, TaskPage, TaskQuery, in_list, matches, place, place_of, sort_key
+from read_api.queries import Head, TaskBody, TaskPage, TaskQuery, json_array, place_of
 from read_model.body import task_body
+from read_model.sorts import Place
 
-PLAN: Final = "SELECT * FROM tasklog.list_plan($1, $2, $3, $4, $5, $6)"
+PLAN: Final = "SELECT * FROM tasklog.long_list($1, $2, $3, $4, $5, $6)"
 BODIES: Final = "SELECT * FROM tasklog.bodies($1, $2, $3)"
 TASKS_AT: Final = "SELECT * FROM tasklog.tasks_at($1, $2, $3)"
 TEXTS: Final = "SELECT * FROM tasklog.texts(($1::text[])[1], $2)"
@@ -81,38 +81,35 @@ async def long_list(database: Fetching, user_id: str, query: TaskQuery) -> TaskP
     """
     (row,) = await database.fetch(PLAN, *place_of(user_id, query))
     states = await tasks_at(database, user_id, row["touched"], row["head"]) if row["touched"] else {}
-    changed = [state for state in states.values() if isinstance(state, Task) and matches(query, state)]
+    changed = [state for state in states.values() if isinstance(state, Task) and query.has(state)]
     head = Head(row["head"], row["mark"] or "")
     plan, last = await asyncio.to_thread(_merged, user_id, query, row, changed)
     return TaskPage(
         parts=plan.parts(database),
         head=head,
         total=None if query.limit is None else row["total"] + len(changed),
-        next=None if last is None else Cursor(sort=query.sort, status=query.status, key=last[0], id=last[1]),
+        next=None if last is None else query.cursor(last),
     )
 
 
 def _merged(
     user_id: str, query: TaskQuery, row: Mapping[str, Any], changed: Sequence[Task]
-) -> tuple[Plan, tuple[int | str, int] | None]:
-    """Merge stored and changed tasks; the plan, and the sort key and id of the page's last task if others follow."""
-    keys = row["titles"] if query.sort == "title" else row["positions"]
-    stored = zip(keys or (), row["ids"] or (), row["versions"] or (), row["sizes"] or (), strict=True)
-    items = [(place(key, task_id), key, task_id, version, size) for key, task_id, version, size in stored]
-    for task in changed:
-        key = sort_key(query, task)
-        if in_list(query, place(key, task.id)):
-            items.append((place(key, task.id), key, task.id, task.version, size_of(task)))
+) -> tuple[Plan, Place | None]:
+    """Merge stored and changed tasks; the plan, and the place of the page's last task if others follow."""
+    places = zip(json_array(row["keys"]), row["ids"] or (), strict=True)
+    items = list(zip(places, row["versions"] or (), row["sizes"] or (), strict=True))
+    added = ((query.order.place(task), task.version, size_of(task)) for task in changed)
+    items += [item for item in added if query.is_reached(item[0])]
     if changed:
-        items.sort(key=lambda item: item[0])
+        items.sort(reverse=query.order.descending)
     page = items[: query.limit]
-    last = page[-1][1:3] if query.limit is not None and len(items) > len(page) else None
+    last = page[-1][0] if query.limit is not None and len(items) > len(page) else None
     plan = Plan(
         user_id=user_id,
         until=row["head"],
-        ids=array("q", [item[2] for item in page]),
-        versions=array("q", [item[3] for item in page]),
-        sizes=array("q", [item[4] for item in page]),
+        ids=array("q", [place[1] for place, _, _ in page]),
+        versions=array("q", [version for _, version, _ in page]),
+        sizes=array("q", [size for _, _, size in page]),
     )
     return plan, last
 

@@ -54,8 +54,8 @@ BEGIN
     bytes := 0;
     FOR item IN
         SELECT f.position, b.position AS earlier, b.bytes
-        FROM (SELECT * FROM tasklog.first_uses(owner, positions) ORDER BY position) f
-        CROSS JOIN LATERAL tasklog.state_before(owner, f.task_id, f.version, f.title, f.description, f.completed) b
+        FROM (SELECT * FROM tasklog.overwritten(owner, positions) ORDER BY position) f
+        CROSS JOIN LATERAL tasklog.last_positions(owner, f.task_id, f.version - 1, f.fields) b
     LOOP
         bytes := bytes + coalesce(item.bytes, 0);
         IF bytes > room AND item.position > positions[1] THEN
@@ -81,43 +81,18 @@ BEGIN
 END $$;
 
 -- The tasks of which an event at one of these positions changes or ends what was set before them: the task's first
--- position and version there, and the fields whose earlier value is to be found. An edit's fields are found by text:
--- within a JSON string the quote would be escaped, and an operator of json would fail on text that Postgres cannot hold.
-CREATE OR REPLACE FUNCTION tasklog.first_uses(owner text, positions bigint[])
-RETURNS TABLE (
-    task_id bigint, "position" bigint, version integer, title boolean, description boolean, completed boolean
-) LANGUAGE sql STABLE AS $$
-    SELECT u.* FROM (
-        SELECT e.task_id, min(e.position) AS position, min(e.version) AS version,
-               bool_or(e.type = 'task.deleted'
-                       OR (e.type = 'task.edited' AND e.data::text LIKE '%"title":%')) AS title,
-               bool_or(e.type = 'task.deleted'
-                       OR (e.type = 'task.edited' AND e.data::text LIKE '%"description":%')) AS description,
-               bool_or(e.type = 'task.deleted') AS completed
+-- position and version there, and the fields whose earlier value is to be found.
+CREATE OR REPLACE FUNCTION tasklog.overwritten(owner text, positions bigint[])
+RETURNS TABLE (task_id bigint, "position" bigint, version integer, fields text[]) LANGUAGE sql STABLE AS $$
+    SELECT o.* FROM (
+        SELECT e.task_id, min(e.position) AS position, min(e.version) AS version, array_remove(ARRAY[
+                   -- EACH setter
+                   CASE WHEN bool_or(e.type = 'task.deleted' OR ({setter.shows_before})) THEN '{setter.field}' END,
+                   -- END EACH
+                   NULL], NULL) AS fields
         FROM tasklog.events e WHERE e.user_id = owner AND e.position = ANY (positions) AND e.task_id IS NOT NULL
         GROUP BY e.task_id
-    ) u WHERE u.version > 1 AND (u.title OR u.description OR u.completed)
-$$;
-
--- The events of a task that last set each wanted field before a version, and the one that created it: where they are,
--- and how long. Folded in order of version they give what those fields were. Each has a partial index, so it is found at
--- once however many events lie between; the conditions have to be those of event_log/tables.py.
-CREATE OR REPLACE FUNCTION tasklog.state_before(
-    owner text, of_task bigint, before_version integer, title boolean, description boolean, completed boolean
-) RETURNS TABLE ("position" bigint, bytes integer)
-LANGUAGE sql STABLE ROWS 3 AS $$
-    SELECT e.position, octet_length(e.data::text)
-    FROM tasklog.events e WHERE e.user_id = owner AND e.task_id = of_task AND e.version IN (
-        1,
-        (SELECT e.version FROM tasklog.events e
-         WHERE title AND e.user_id = owner AND e.task_id = of_task AND e.version < before_version
-           AND e.type = 'task.edited' AND e.data::text LIKE '%"title":%' ORDER BY e.version DESC LIMIT 1),
-        (SELECT e.version FROM tasklog.events e
-         WHERE description AND e.user_id = owner AND e.task_id = of_task AND e.version < before_version
-           AND e.type = 'task.edited' AND e.data::text LIKE '%"description":%' ORDER BY e.version DESC LIMIT 1),
-        (SELECT e.version FROM tasklog.events e
-         WHERE completed AND e.user_id = owner AND e.task_id = of_task AND e.version < before_version
-           AND e.type IN ('task.completed', 'task.reopened') ORDER BY e.version DESC LIMIT 1))
+    ) o WHERE o.version > 1 AND o.fields <> '{}'
 $$;
 
 -- The version that a task had at a position of its user's stream, 0 before its first event. By bisection: both count

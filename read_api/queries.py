@@ -15,12 +15,13 @@ import orjson
 from asyncpg import ProgramLimitExceededError as TooLongError
 
 from domain.evolve import HistoryError, evolve
-from domain.task import NoTask, Task, TaskState, title_key
+from domain.task import NoTask, Task, TaskState
 from event_log.codec import UnreadableEventError
 from event_log.read import recorded
-from read_api.cursor import Cursor, Sort, Status
+from read_api.cursor import Cursor, Status
 from read_model.body import task_body
 from read_model.rows import task_of
+from read_model.sorts import SORTS, Place, Sort
 from runtime.database import Database
 
 LISTS: Final = """
@@ -49,13 +50,35 @@ _WANTED: Final[Mapping[Status, bool | None]] = {"all": None, "pending": False, "
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskQuery:
-    """Which of a user's tasks, in which order, as of which position or time; `limit` and `after` for a page."""
+    """Which of a user's tasks, in which order, as of which position or time; `limit` and `after` for a page.
+
+    `sort` is one of SORTS.
+    """
 
     status: Status = "all"
-    sort: Sort = "created"
+    sort: str = "created"
     limit: int | None = None
     after: Cursor | None = None
     as_of: int | datetime | None = None
+
+    @property
+    def order(self) -> Sort:
+        """The sort itself."""
+        return SORTS[self.sort]
+
+    def has(self, task: Task) -> bool:
+        """Whether the task has the status that is asked for."""
+        wanted = _WANTED[self.status]
+        return wanted is None or task.completed is wanted
+
+    def is_reached(self, place: Place) -> bool:
+        """Whether a place is behind the one after which the page begins."""
+        return self.after is None or self.order.is_behind(place, self.after.place)
+
+    def cursor(self, place: Place, as_of: int | None = None) -> Cursor:
+        """Return the cursor of a page that ends with the task at `place`."""
+        key, task_id = place
+        return Cursor(sort=self.sort, status=self.status, key=key, id=task_id, as_of=as_of)
 
 
 class Long(Enum):
@@ -101,14 +124,8 @@ class TaskBody:
     version: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Entry:
-    """A task's place in a list: `place` orders, `key` is what a cursor keeps of it."""
-
-    place: tuple[int | str, int]
-    key: int | str
-    id: int
-    body: str
+_Entry: TypeAlias = tuple[Place, str]
+"""A task's place in a list, and its JSON."""
 
 
 async def lists(database: Database, asked: Sequence[tuple[str, TaskQuery]]) -> list[TaskPage | Long | ListError]:
@@ -136,26 +153,25 @@ async def lists(database: Database, asked: Sequence[tuple[str, TaskQuery]]) -> l
 
 def place_of(user_id: str, query: TaskQuery) -> tuple[object, ...]:
     """Return whose list is asked for and what of it, as the functions of the database take it."""
-    after = query.after
-    key = after.key if after and query.sort == "title" else None
-    number = None if after is None else after.id if query.sort == "title" else after.key
-    return user_id, _WANTED[query.status], query.sort, key, number, query.limit
+    key, task_id = (None, None) if query.after is None else (str(query.after.key), query.after.id)
+    return user_id, _WANTED[query.status], query.sort, key, task_id, query.limit
 
 
 def _page(row: Mapping[str, Any], user_id: str, query: TaskQuery) -> TaskPage:
     if row["body"] is not None:
         return TaskPage(body=row["body"].encode(), head=_head(row))
-    changed = [_entry(user_id, query, task) for task in _changed(row) if matches(query, task)]
-    entries = [_stored(*stored) for stored in json_array(row["page"])]
-    entries += [entry for entry in changed if in_list(query, entry.place)]
-    entries.sort(key=lambda entry: entry.place)
+    changed = [task for task in _changed(row) if query.has(task)]
+    entries: list[_Entry] = [((key, task_id), body) for key, task_id, body in json_array(row["page"])]
+    reached = [(place, task) for task in changed if query.is_reached(place := query.order.place(task))]
+    entries += [(place, task_body(user_id, task).decode()) for place, task in reached]
+    entries.sort(reverse=query.order.descending)
     page = entries[: query.limit]
     last = page[-1] if query.limit is not None and len(entries) > query.limit else None
     return TaskPage(
-        body=b"[" + ",".join([entry.body for entry in page]).encode() + b"]",
+        body=b"[" + ",".join([body for _, body in page]).encode() + b"]",
         head=_head(row),
         total=None if query.limit is None else row["total"] + len(changed),
-        next=None if last is None else Cursor(sort=query.sort, status=query.status, key=last.key, id=last.id),
+        next=None if last is None else query.cursor(last[0]),
     )
 
 
@@ -211,34 +227,3 @@ def _changed(row: Mapping[str, Any]) -> Iterable[Task]:
 def json_array(text: str | None) -> list[Any]:
     """The JSON array of a column, an empty one for NULL."""
     return [] if text is None else list(orjson.loads(text))
-
-
-def matches(query: TaskQuery, task: Task) -> bool:
-    """Whether the task has the status that is asked for."""
-    wanted = _WANTED[query.status]
-    return wanted is None or task.completed is wanted
-
-
-def sort_key(query: TaskQuery, task: Task) -> int | str:
-    """What the list is sorted by, and a cursor keeps."""
-    return title_key(task.title) if query.sort == "title" else task.created_position
-
-
-def place(key: int | str, task_id: int) -> tuple[int | str, int]:
-    """A task's place in a list: places compare as the list is ordered."""
-    return (key, task_id) if isinstance(key, str) else (-key, 0)
-
-
-def in_list(query: TaskQuery, where: tuple[int | str, int]) -> bool:
-    """Whether a place is behind the one at which the list begins."""
-    after = query.after
-    return after is None or where > place(after.key, after.id)
-
-
-def _entry(user_id: str, query: TaskQuery, task: Task) -> _Entry:
-    key = sort_key(query, task)
-    return _Entry(place=place(key, task.id), key=key, id=task.id, body=task_body(user_id, task).decode())
-
-
-def _stored(key: int | str, task_id: int, body: str) -> _Entry:
-    return _Entry(place=place(key, task_id), key=key, id=task_id, body=body)

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
 from edge.problems import ProblemError, invalid
-from read_api.cursor import CursorError, Sort, Status, decode
+from read_api.cursor import CursorError, Status, decode
 from read_api.queries import TaskQuery
+from read_model.sorts import SORTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +25,8 @@ BIGINT_DIGITS: Final = 18
 # A "+" that was not percent-encoded arrives as a space.
 _RFC_3339: Final = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?)([Zz]|[-+ ]\d\d:\d\d)", re.ASCII)
 _STATUSES: Final = get_args(Status)
-_SORTS: Final = get_args(Sort)
+_SORTS: Final = tuple(SORTS)
+_ORDERS: Final = ", or ".join(sort.words for sort in SORTS.values())
 _DEFAULT: Final = TaskQuery()
 
 AS_OF: Final[dict[str, Any]] = {
@@ -43,8 +45,8 @@ LIST_PARAMETERS: Final[tuple[dict[str, Any], ...]] = (
     {
         "name": "sort",
         "in": "query",
-        "description": "Newest first, or by title without regard to case",
-        "schema": {"type": "string", "enum": list(_SORTS), "default": "created"},
+        "description": _ORDERS[0].upper() + _ORDERS[1:],
+        "schema": {"type": "string", "enum": list(_SORTS), "default": _DEFAULT.sort},
     },
     {
         "name": "limit",
@@ -71,7 +73,7 @@ def task_query(parameters: Mapping[str, str]) -> TaskQuery:
     if not parameters:
         return _DEFAULT
     status = cast("Status", one_of("status", parameters.get("status", "all"), _STATUSES))
-    sort = cast("Sort", one_of("sort", parameters.get("sort", "created"), _SORTS))
+    sort = one_of("sort", parameters.get("sort", _DEFAULT.sort), _SORTS)
     length = parameters.get("limit")
     limit = None if length is None else number("limit", length, 1, LIMIT)
     after = _cursor(parameters.get("cursor"))

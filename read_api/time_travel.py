@@ -13,9 +13,8 @@ from domain.task import NoTask, Task, TaskState
 from event_log.append import Fetching
 from event_log.long_texts import with_data, without_long_texts
 from event_log.read import recorded
-from read_api.cursor import Cursor
 from read_api.long_lists import TEXTS, Plan, bodies, size_of
-from read_api.queries import LIST_BYTES, Head, TaskPage, TaskQuery, in_list, matches, place, sort_key
+from read_api.queries import LIST_BYTES, Head, TaskPage, TaskQuery
 from runtime.database import Database
 
 MOMENT: Final = "SELECT * FROM tasklog.moment($1, $2, $3)"
@@ -63,9 +62,9 @@ async def list_tasks_as_of(database: Fetching, user_id: str, query: TaskQuery, p
         UnavailableError: the database cannot answer.
     """
     states = await _fold(database, user_id, position)
-    tasks = [state for state in states.values() if isinstance(state, Task) and matches(query, state)]
-    tasks.sort(key=lambda task: place(sort_key(query, task), task.id))
-    rest = [task for task in tasks if in_list(query, place(sort_key(query, task), task.id))]
+    tasks = [state for state in states.values() if isinstance(state, Task) and query.has(state)]
+    tasks.sort(key=query.order.place, reverse=query.order.descending)
+    rest = [task for task in tasks if query.is_reached(query.order.place(task))]
     page = rest[: query.limit]
     last = page[-1] if len(rest) > len(page) else None
     is_long = sum(map(size_of, page)) > LIST_BYTES
@@ -74,12 +73,8 @@ async def list_tasks_as_of(database: Fetching, user_id: str, query: TaskQuery, p
         parts=_plan(user_id, position, page).parts(database) if is_long else None,
         head=Head(position),
         total=None if query.limit is None else len(tasks),
-        next=None if last is None else _cursor(query, last, position),
+        next=None if last is None else query.cursor(query.order.place(last), position),
     )
-
-
-def _cursor(query: TaskQuery, last: Task, position: int) -> Cursor:
-    return Cursor(sort=query.sort, status=query.status, key=sort_key(query, last), id=last.id, as_of=position)
 
 
 def _plan(user_id: str, position: int, tasks: list[Task]) -> Plan:

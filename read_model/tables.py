@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from event_log.tables import metadata, user_id
+from read_model.sorts import SORTS
 
 tasks = sa.Table(
     "tasks",
@@ -23,8 +24,7 @@ tasks = sa.Table(
     # The task as it is answered, see read_model.body.
     sa.Column("body", sa.Text, nullable=False),
     sa.PrimaryKeyConstraint("user_id", "id", name="tasks_pkey"),
-    sa.Index("tasks_by_creation", "user_id", "created_position"),
-    sa.Index("tasks_by_title", "user_id", "title_key", "id"),
+    *(sa.Index(sort.index, "user_id", *sort.columns) for sort in SORTS.values()),
     postgresql_with={"fillfactor": "80"},
 )
 

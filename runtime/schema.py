@@ -20,12 +20,22 @@ _VERSIONS: Final = _ROOT / "migrations" / "versions"
 
 FUNCTIONS: Final = (
     _ROOT / "event_log" / "functions.sql",
+    _ROOT / "event_log" / "last.sql",
     _ROOT / "event_log" / "erase.sql",
     _ROOT / "read_api" / "functions.sql",
+    _ROOT / "read_api" / "lists.sql",
     _ROOT / "read_api" / "past.sql",
     _ROOT / "read_api" / "long.sql",
 )
 """The SQL functions of the services, in the order in which they are installed."""
+
+_WRITTEN_OUT: Final = (
+    _ROOT / "domain" / "fields.py",
+    _ROOT / "event_log" / "setters.py",
+    _ROOT / "read_model" / "sorts.py",
+    _ROOT / "migrations" / "templates.py",
+)
+"""What the functions are written out for: each field, each sort; and how."""
 
 RIGHTS: Final = _ROOT / "migrations" / "rights.sql"
 """What each role may do, installed last."""
@@ -76,7 +86,7 @@ def head_revision() -> str:
 def schema_version() -> str:
     """Return a digest of the migrations, the SQL functions and the rights of this code."""
     digest = hashlib.sha256()
-    for path in (*sorted(_VERSIONS.glob("*.py")), *FUNCTIONS, RIGHTS):
+    for path in (*sorted(_VERSIONS.glob("*.py")), *FUNCTIONS, *_WRITTEN_OUT, RIGHTS):
         digest.update(path.read_bytes())
     return f"tasklog {digest.hexdigest()[:12]}"
 

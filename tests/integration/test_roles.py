@@ -50,7 +50,7 @@ FUNCTIONS = {
         "events_between",
         "short_list",
         "short_task",
-        "list_plan",
+        "long_list",
         "bodies",
         "tasks_at",
         "short_events",

@@ -32,7 +32,7 @@ READS: dict[str, tuple[Any, ...]] = {
     "events_between": ("alice", None, 0, 100, 100),
     "list_tasks": ("alice", None, "created", None, None, None),
     "short_list": ("alice", None, "created", None, None, None, 100_000),
-    "list_plan": ("alice", None, "created", None, None, None),
+    "long_list": ("alice", None, "created", None, None, None),
     "short_events": ("alice", 0, 100, 100),
     "texts": ("alice", [1, 2, 3]),
 }
@@ -85,7 +85,7 @@ async def test_no_function_of_the_reading_role_shows_anothers_text(
         await catch_up(projector)
     calls = [*READS.items(), *((name, make(mallorys_task)) for name, make in TASK_READS.items())]
     for arguments in LISTS:
-        calls += [("list_tasks", arguments), ("list_plan", arguments), ("short_list", (*arguments, 100_000))]
+        calls += [("list_tasks", arguments), ("long_list", arguments), ("short_list", (*arguments, 100_000))]
     granted = {row[0] for row in await owner.fetch(GRANTED, "tasklog_reader")}
     assert granted == {name for name, _ in calls}, "a function is not covered here"
     for name, arguments in calls:

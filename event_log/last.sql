@@ -1,0 +1,61 @@
+-- What a task is, or was, from a few of its events. migrations/templates.py writes out what stands here for each field.
+
+-- The few events that give what some tasks are, or were at a version: of each task the first, the last that set each
+-- field, and the last of all, in order; see event_log/read.py. Each has an index, so a long history costs no more than a
+-- short one.
+--
+-- `light` is the most bytes of data that a task's events may have: of a task with more, and of all later ones of its
+-- user, nothing but its place `n` comes back. Null sets no limit.
+CREATE OR REPLACE FUNCTION tasklog.last_events(users text[], tasks bigint[], versions integer[], light integer)
+RETURNS TABLE (n integer, task_id bigint, "position" bigint, version integer, event_id uuid, type text,
+               schema_version smallint, data text, recorded_at timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    heavy text[] := '{}';
+    asked record;
+    positions bigint[];
+    bytes bigint;
+BEGIN
+    FOR asked IN
+        SELECT a.user_id, a.task_id, coalesce(a.version, 2147483647) AS version, a.n
+        FROM unnest(users, tasks, versions) WITH ORDINALITY AS a (user_id, task_id, version, n)
+    LOOP
+        n := asked.n;
+        positions := NULL;
+        IF asked.user_id <> ALL (heavy) THEN
+            SELECT array_agg(l.position), sum(l.bytes) INTO positions, bytes
+            FROM tasklog.last_positions(asked.user_id, asked.task_id, asked.version, NULL) l;
+            CONTINUE WHEN positions IS NULL;
+        END IF;
+        IF positions IS NULL OR bytes > light THEN
+            heavy := heavy || asked.user_id;
+            task_id := NULL;
+            RETURN NEXT;
+        ELSE
+            RETURN QUERY
+            SELECT asked.n::integer, e.task_id, e.position, e.version, e.event_id, e.type, e.schema_version,
+                   e.data::text, e.recorded_at
+            FROM tasklog.events e
+            WHERE e.user_id = asked.user_id AND e.position = ANY (positions) ORDER BY e.position;
+        END IF;
+    END LOOP;
+END $$;
+
+-- Where the few events stand that give what a task was at version `up_to`, and how many bytes of data each has: the
+-- first, and the last that set each of the fields `wanted`. Null wants all fields, and the last event of all.
+CREATE OR REPLACE FUNCTION tasklog.last_positions(owner text, of_task bigint, up_to integer, wanted text[])
+RETURNS TABLE ("position" bigint, bytes integer)
+LANGUAGE sql STABLE ROWS 5 AS $$
+    SELECT e.position, octet_length(e.data::text)
+    FROM tasklog.events e WHERE e.user_id = owner AND e.task_id = of_task AND e.version IN (
+        1,
+        -- EACH setter
+        (SELECT e.version FROM tasklog.events e
+         WHERE (wanted IS NULL OR '{setter.field}' = ANY (wanted)) AND e.user_id = owner AND e.task_id = of_task
+           AND e.version <= up_to AND {setter.sets} ORDER BY e.version DESC LIMIT 1),
+        -- END EACH
+        (SELECT e.version FROM tasklog.events e
+         WHERE wanted IS NULL AND e.user_id = owner AND e.task_id = of_task AND e.version <= up_to
+         ORDER BY e.version DESC LIMIT 1))
+$$;

@@ -1,0 +1,34 @@
+"""The text of the SQL functions: what they say for each sort or each field stands there once, and is repeated here.
+
+    -- EACH sort
+    IF sort = '{sort.name}' THEN ... ORDER BY {sort.order} ... END IF;
+    -- END EACH
+
+is written for each of the SORTS, with its attributes in the braces; `-- EACH setter` for each of the SETTERS.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from event_log.setters import SETTERS
+from read_model.sorts import SORTS
+
+_EACH: Final = re.compile(r"^ *-- EACH (\w+)\n(.*?)^ *-- END EACH\n", re.DOTALL | re.MULTILINE)
+_ITEMS: Final[Mapping[str, Iterable[object]]] = {"sort": SORTS.values(), "setter": SETTERS}
+
+
+def statements(path: Path) -> str:
+    """Return the statements of an SQL file, ready to be run."""
+    return _EACH.sub(lambda block: _repeated(block[1], block[2]), path.read_text())
+
+
+def _repeated(name: str, text: str) -> str:
+    return "".join(_filled(name, item, text) for item in _ITEMS[name])
+
+
+def _filled(name: str, item: object, text: str) -> str:
+    return re.sub(rf"\{{{name}\.(\w+)\}}", lambda place: str(getattr(item, place[1])), text)

@@ -1,0 +1,140 @@
+-- The read side's functions for lists of tasks. migrations/templates.py writes out what stands here for each sort.
+
+-- A user's list of tasks; see read_api/queries.py. Those whose `completed` is `wanted`, all where that is null. A page
+-- begins behind a place: the sort key of a task, as text, and its id.
+--
+-- Without a tail and without a page, `body` is the whole answer. Else there are the parts that are to be merged:
+-- `page` [[sort key, id, body]] of tasks that the tail does not touch, one more than asked for; `touched`, the rows
+-- that it does; `tail`, the events that are not projected yet; `total`, the number of untouched tasks. `mark` is of the
+-- event at the head, see tasklog.head_mark.
+--
+-- A list of more than `room` bytes `is_long`: there is nothing but the head. Sizes are known without reading a text.
+-- Null sets no limit.
+CREATE OR REPLACE FUNCTION tasklog.short_list(
+    owner text, wanted boolean, sort text, after_key text, after_id bigint, page_size integer, room integer
+) RETURNS TABLE (
+    head bigint, mark text, body text, page json, touched json, tail json, total bigint, is_long boolean
+) LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    most_rows CONSTANT integer := room / 100; -- no task's JSON is shorter
+    short CONSTANT integer := 4096;
+    projected bigint;
+    touched_ids bigint[] := '{}';
+    bytes bigint;
+    longest integer;
+    rows bigint;
+BEGIN
+    is_long := false;
+    SELECT s.head, tasklog.head_mark(s.hash, c.mended_at), coalesce(c.position, 0) INTO head, mark, projected
+    FROM tasklog.streams s LEFT JOIN tasklog.checkpoints c USING (user_id) WHERE s.user_id = owner;
+    head := coalesce(head, 0);
+    IF head > projected THEN
+        SELECT coalesce(sum(tasklog.most_bytes(e.data)), 0),
+               coalesce(array_agg(DISTINCT e.task_id) FILTER (WHERE e.task_id IS NOT NULL), '{}')
+        INTO bytes, touched_ids FROM tasklog.events e WHERE e.user_id = owner AND e.position > projected;
+        bytes := bytes + (SELECT coalesce(sum(octet_length(t.body)), 0) FROM tasklog.tasks t
+                          WHERE t.user_id = owner AND t.id = ANY (touched_ids));
+        IF bytes > room THEN
+            is_long := true;
+            RETURN NEXT;
+            RETURN;
+        END IF;
+        SELECT json_agg(e ORDER BY e.position) INTO tail FROM tasklog.tail(owner, projected) e;
+        SELECT json_agg(t) INTO touched FROM tasklog.tasks t WHERE t.user_id = owner AND t.id = ANY (touched_ids);
+    ELSIF page_size IS NULL AND after_id IS NULL THEN
+        -- Long rows are left out at first: a list of them is not to be made only to be thrown away.
+        -- EACH sort
+        IF sort = '{sort.name}' THEN
+            SELECT '[' || coalesce(string_agg(t.body, ',') FILTER (WHERE octet_length(t.body) <= short), '') || ']',
+                   count(*), sum(octet_length(t.body)), max(octet_length(t.body)) INTO body, rows, bytes, longest
+            FROM (SELECT t.body FROM tasklog.tasks t
+                  WHERE t.user_id = owner AND (wanted IS NULL OR t.completed = wanted)
+                  ORDER BY {sort.order} LIMIT most_rows) t;
+        END IF;
+        -- END EACH
+        is_long := coalesce(rows = most_rows OR bytes > room, false);
+        IF is_long THEN
+            body := NULL;
+        ELSIF longest > short THEN
+            -- EACH sort
+            IF sort = '{sort.name}' THEN
+                SELECT '[' || string_agg(t.body, ',' ORDER BY {sort.order}) || ']' INTO body FROM tasklog.tasks t
+                WHERE t.user_id = owner AND (wanted IS NULL OR t.completed = wanted);
+            END IF;
+            -- END EACH
+        END IF;
+        RETURN NEXT;
+        RETURN;
+    END IF;
+    -- EACH sort
+    IF sort = '{sort.name}' THEN
+        SELECT count(*), coalesce(sum(octet_length(t.body)), 0) INTO rows, bytes FROM (
+            SELECT t.body FROM tasklog.tasks t
+            WHERE t.user_id = owner AND (wanted IS NULL OR t.completed = wanted) AND t.id <> ALL (touched_ids)
+              AND {sort.behind}
+            ORDER BY {sort.order} LIMIT least(page_size + 1, most_rows)) t;
+        is_long := coalesce(rows = most_rows OR bytes > room, false);
+        IF NOT is_long THEN
+            SELECT json_agg(json_build_array(p.{sort.column}, p.id, p.body)) INTO page FROM (
+                SELECT t.{sort.column}, t.id, t.body FROM tasklog.tasks t
+                WHERE t.user_id = owner AND (wanted IS NULL OR t.completed = wanted) AND t.id <> ALL (touched_ids)
+                  AND {sort.behind}
+                ORDER BY {sort.order} LIMIT page_size + 1) p;
+        END IF;
+    END IF;
+    -- END EACH
+    IF is_long THEN
+        touched := NULL;
+        tail := NULL;
+    ELSIF page_size IS NOT NULL THEN
+        SELECT count(*) INTO total FROM tasklog.tasks t
+        WHERE t.user_id = owner AND (wanted IS NULL OR t.completed = wanted) AND t.id <> ALL (touched_ids);
+    END IF;
+    RETURN NEXT;
+END $$;
+
+-- The same without a limit, for services of 1.0, which know two sorts: for 'created' a page begins behind the position
+-- `after_id`. To be dropped a release later.
+CREATE OR REPLACE FUNCTION tasklog.list_tasks(
+    owner text, wanted boolean, sort text, after_key text, after_id bigint, page_size integer
+) RETURNS TABLE (head bigint, mark text, body text, page json, touched json, tail json, total bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN QUERY SELECT l.head, l.mark, l.body, l.page, l.touched, l.tail, l.total
+    FROM tasklog.short_list(owner, wanted, sort, CASE sort WHEN 'title' THEN after_key ELSE after_id::text END,
+                            after_id, page_size, NULL) l;
+END $$;
+
+-- What a long list is made of: the head, the tasks that unprojected events change, and in order of their place the id,
+-- version, size in bytes and sort key of the others. A page has one more of them than asked for, `total` counts all.
+CREATE OR REPLACE FUNCTION tasklog.long_list(
+    owner text, wanted boolean, sort text, after_key text, after_id bigint, page_size integer
+) RETURNS TABLE (
+    head bigint, mark text, touched bigint[], total bigint, ids bigint[], versions integer[], sizes integer[], keys json
+) LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    projected bigint;
+BEGIN
+    SELECT s.head, tasklog.head_mark(s.hash, c.mended_at), coalesce(c.position, 0) INTO head, mark, projected
+    FROM tasklog.streams s LEFT JOIN tasklog.checkpoints c USING (user_id) WHERE s.user_id = owner;
+    head := coalesce(head, 0);
+    SELECT coalesce(array_agg(DISTINCT e.task_id) FILTER (WHERE e.task_id IS NOT NULL), '{}') INTO touched
+    FROM tasklog.events e WHERE e.user_id = owner AND e.position > projected;
+    -- EACH sort
+    IF sort = '{sort.name}' THEN
+        SELECT array_agg(p.id), array_agg(p.version), array_agg(p.size), json_agg(p.{sort.column})
+        INTO ids, versions, sizes, keys FROM (
+            SELECT t.id, t.version, octet_length(t.body) AS size, t.{sort.column} FROM tasklog.tasks t
+            WHERE t.user_id = owner AND (wanted IS NULL OR t.completed = wanted) AND t.id <> ALL (touched)
+              AND {sort.behind}
+            ORDER BY {sort.order} LIMIT page_size + 1) p;
+    END IF;
+    -- END EACH
+    IF page_size IS NOT NULL THEN
+        SELECT count(*) INTO total FROM tasklog.tasks t
+        WHERE t.user_id = owner AND (wanted IS NULL OR t.completed = wanted) AND t.id <> ALL (touched);
+    END IF;
+    RETURN NEXT;
+END $$;

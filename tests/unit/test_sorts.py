@@ -1,0 +1,49 @@
+"""A sort stands in one place; what the SQL functions say of each sort and each field is written out from there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from migrations.templates import statements
+from read_model.sorts import SORTS
+from runtime.schema import FUNCTIONS
+from tests.model import LISTS
+
+
+def test_the_plain_model_of_the_tests_knows_every_sort() -> None:
+    assert {sort for _, sort in LISTS} == set(SORTS)
+
+
+def test_what_is_said_of_each_sort_is_written_out_for_every_one(tmp_path: Path) -> None:
+    file = tmp_path / "some.sql"
+    file.write_text(
+        "SELECT '{}' {sort.name};\n"
+        "    -- EACH sort\n"
+        "    {sort.name}: {sort.order} | {sort.behind};\n"
+        "    -- END EACH\n"
+        "END\n"
+    )
+    assert statements(file).splitlines() == [
+        "SELECT '{}' {sort.name};",
+        "    created: t.created_position DESC | t.created_position < coalesce(after_key::bigint, 9223372036854775807);",
+        "    title: t.title_key, t.id | (t.title_key, t.id) > (coalesce(after_key::text, ''), coalesce(after_id, 0));",
+        "END",
+    ]
+
+
+def test_what_is_said_of_each_field_is_written_out_for_every_one_and_the_completion(tmp_path: Path) -> None:
+    file = tmp_path / "some.sql"
+    file.write_text("-- EACH setter\n{setter.field} {setter.sets}\n-- END EACH\n")
+    assert statements(file).splitlines() == [
+        """title type = 'task.edited' AND data::text LIKE '%"title":%'""",
+        """description type = 'task.edited' AND data::text LIKE '%"description":%'""",
+        "completed type IN ('task.completed', 'task.reopened')",
+    ]
+
+
+@pytest.mark.parametrize("file", FUNCTIONS, ids=lambda file: "/".join(file.parts[-2:]))
+def test_nothing_is_left_to_be_written_out(file: Path) -> None:
+    text = statements(file)
+    assert not [word for word in ("EACH", "{sort", "{setter") if word in text]
