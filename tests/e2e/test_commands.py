@@ -7,70 +7,16 @@ drawn where there is no terminal.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.e2e.shell import Shell
 from tests.ledger import connections
-from tests.servers import Database, RunningService, Servers, eventually, eventually_async
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shell:
-    """Where commands are run."""
-
-    directory: Path
-    database: Database
-    redis_url: str
-
-    def start(
-        self, *command: object, database: Database | None = None, stdout: Any = subprocess.PIPE, **env: str
-    ) -> subprocess.Popen[str]:
-        settings = {
-            "DATABASE_URL": (database or self.database).owner,
-            "REDIS_URL": self.redis_url,
-            "DATA_DIR": str(self.directory / "data"),
-        }
-        return subprocess.Popen(
-            [sys.executable, "-m", "tasklog", *map(str, command)],
-            env={**os.environ, **settings, **env},
-            stdout=stdout,
-            stderr=subprocess.PIPE,
-            text=True,
-            stdin=subprocess.DEVNULL,
-        )
-
-    def run(self, *command: object, **options: Any) -> subprocess.CompletedProcess[str]:
-        with self.start(*command, **options) as process:
-            output, errors = process.communicate()
-        return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
-
-    def json(self, *command: object, code: int = 0, database: Database | None = None) -> Any:
-        """The one JSON document on stdout; nothing on stderr unless it failed."""
-        done = self.run(*command, "--json", database=database)
-        assert done.returncode == code, done.stderr
-        return json.loads(done.stdout)
-
-
-@pytest.fixture
-def shell(service: RunningService, redis_url: str, tmp_path: Path) -> Shell:
-    """A shell beside a running service in which alice has two tasks, and bob one."""
-    shell = Shell(directory=tmp_path, database=service.database, redis_url=redis_url)
-    alice, bob = service.client("alice"), service.client("bob")
-    milk = alice.post("/api/alice/tasks", json={"title": "Milk"}).json()["id"]
-    alice.post("/api/alice/tasks", json={"title": "Bread"})
-    alice.put(f"/api/alice/tasks/{milk}", json={"title": "Oat milk"})
-    alice.patch(f"/api/alice/tasks/{milk}/complete")
-    bob.post("/api/bob/tasks", json={"title": "Cheese"})
-    eventually(lambda: shell.json("status")["lag_events"] == 0)
-    return shell
+from tests.servers import RunningService, Servers, eventually, eventually_async
 
 
 def test_status_tells_the_ledger_in_numbers(shell: Shell) -> None:

@@ -261,6 +261,26 @@ async def test_only_the_last_jobs_are_kept(redis: Redis) -> None:
     assert [int(state.id) for state in await job_states(redis)] == [*range(29, 9, -1)]
 
 
+async def test_the_last_verification_of_the_whole_ledger_is_kept_however_many_jobs_came_after_it(redis: Redis) -> None:
+    for n in range(30):
+        arguments = {} if n < 3 else {"user_id": "ann"}
+        state = JobState(
+            id=str(n), name="verify", arguments=arguments, state="done", queued_at=f"2026-01-01T00:00:{n:02}Z"
+        )
+        await state.write(redis)
+    await forget_old(redis)
+    assert [int(state.id) for state in await job_states(redis)] == [*range(29, 9, -1), 2]
+
+
+@pytest.mark.parametrize("stored", ["{", "[]", '{"id":"1"}', '{"id":"1","name":"x","queued_at":"soon"}'])
+async def test_a_state_that_cannot_be_read_is_not_shown_and_is_forgotten(redis: Redis, stored: str) -> None:
+    await JobState(id="2", name="x").write(redis)
+    await cast(Awaitable[int], redis.hset(STATES, "1", stored))
+    assert [state.id for state in await job_states(redis)] == ["2"]
+    await forget_old(redis)
+    assert await cast(Awaitable[list[bytes]], redis.hkeys(STATES)) == [b"2"]
+
+
 async def test_a_job_that_a_projector_does_not_know_holds_up_nothing(
     settings: Settings, redis: Redis, ledger: Database
 ) -> None:
