@@ -34,15 +34,7 @@ async def verify_job(
     report = await verify(database, user_id=user_id, anchors=known, progress=progress)
     for fault in report.faults:
         log.error("the ledger has a fault", **asdict(fault))
-    return {
-        "streams": report.streams,
-        "events": report.events,
-        "tasks": report.tasks,
-        "behind": report.behind,
-        "anchors": report.anchors,
-        "fault_count": len(report.faults),
-        "faults": [asdict(fault) for fault in report.faults[:_SHOWN_FAULTS]],
-    }
+    return report.summary()
 
 
 async def rebuild_job(database: Database, progress: Meter, *, user_id: str | None = None) -> Mapping[str, Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, TypeAlias
 
 from event_log.chain import Fault
 
@@ -13,6 +13,9 @@ Anchors: TypeAlias = Mapping[str, Mapping[int, str]]
 
 Progress: TypeAlias = Callable[[int], None]
 """Is told how many more events are done."""
+
+
+_SHOWN_FAULTS: Final = 20
 
 
 @dataclass(kw_only=True, slots=True)
@@ -29,6 +32,18 @@ class Report:
     behind: int = 0
     anchors: int | None = None
     faults: list[Fault] = field(default_factory=list)
+
+    def summary(self) -> Mapping[str, Any]:
+        """Return what is kept of it as a job's result: the numbers, and the first faults."""
+        return {
+            "streams": self.streams,
+            "events": self.events,
+            "tasks": self.tasks,
+            "behind": self.behind,
+            "anchors": self.anchors,
+            "fault_count": len(self.faults),
+            "faults": [asdict(fault) for fault in self.faults[:_SHOWN_FAULTS]],
+        }
 
 
 def gone(anchors: Anchors, seen: set[str]) -> list[Fault]:

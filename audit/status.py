@@ -1,13 +1,19 @@
-"""Status: how large the ledger is, how far the projection is behind it, who is parked, which jobs run."""
+"""Status: which version runs, how large the ledger is, how far the projection is behind it, and what needs somebody."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
+from audit.standing import schema_faults
+from audit.verifications import Verification, faults_found, last_verification
+from event_log.chain import Fault
+from projector.job_states import JobState
+from projector.rebuild import faults as rebuild_faults
 from runtime.database import Database
-from runtime.schema import INSTALLED, read
+from runtime.schema import INSTALLED, read, schema_version
+from runtime.settings import VERSION
 
 _NUMBERS: Final = """
     -- Sums over all streams; the lag leaves out parked users, who wait for a person.
@@ -52,9 +58,34 @@ class Parked:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Status:
-    """The ledger in numbers; `lag_seconds` is how long the stream that waits longest was not worked on."""
+class FaultOfRebuild:
+    """A user whose events the last rebuild could not replay, from `position` on."""
 
+    user_id: str
+    position: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Heard:
+    """What is read from Redis: the last jobs and the running projectors, newest first."""
+
+    jobs: list[JobState]
+    projectors: list[Mapping[str, object]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Status:
+    """What an operator has to know.
+
+    `lag_seconds` is how long the stream that waits longest was not worked on. `verification` is the last one of the
+    whole ledger, `faults_found` what it and later ones of single users found. What only Redis knows is None where it
+    does not answer.
+    """
+
+    version: str
+    schema: str
+    schema_state: str
     streams: int
     events: int
     tasks_about: int
@@ -62,19 +93,52 @@ class Status:
     lag_seconds: float
     parked_users: int
     users_to_rebuild: int
-    schema: str
     parked: list[Parked]
-    jobs: list[Mapping[str, Any]] | None
+    rebuild_faults: list[FaultOfRebuild]
+    schema_faults: list[Fault]
+    redis: bool
+    verification: Verification | None
+    faults_found: list[Fault] | None
+    projectors: list[Mapping[str, object]] | None
+    jobs: list[JobState] | None
+
+    @property
+    def needs_somebody(self) -> bool:
+        """Whether somebody has to act: users are parked, or there are faults."""
+        return bool(self.parked_users or self.rebuild_faults or self.schema_faults or self.faults_found)
 
 
-async def status(database: Database, jobs: list[Mapping[str, Any]] | None) -> Status:
-    """Read the status; `jobs` are what is known of the last jobs, None where Redis does not answer.
+async def status(database: Database, heard: Heard | None) -> Status:
+    """Read the status; `heard` is what Redis knows, None where it does not answer.
 
     Raises:
         UnavailableError: the database went away.
     """
     (numbers,) = await database.fetch(_NUMBERS)
-    parked = [
+    installed = read((await database.fetch(INSTALLED))[0]["installed"])
+    schema = installed.digest if installed else "none"
+    return Status(
+        **numbers,
+        version=VERSION,
+        schema=schema,
+        # A database that is opened has no older one.
+        schema_state="current" if schema == schema_version() else "newer",
+        parked=await _parked(database),
+        rebuild_faults=[
+            FaultOfRebuild(user_id=user, position=position, reason=reason)
+            for user, (position, reason) in (await rebuild_faults(database)).items()
+        ],
+        schema_faults=await schema_faults(database),
+        redis=heard is not None,
+        verification=None if heard is None else last_verification(heard.jobs),
+        faults_found=None if heard is None else faults_found(heard.jobs),
+        projectors=None if heard is None else heard.projectors,
+        jobs=None if heard is None else heard.jobs,
+    )
+
+
+async def _parked(database: Database) -> list[Parked]:
+    return [
         Parked(
             user_id=row["user_id"],
             position=row["position"],
@@ -84,9 +148,6 @@ async def status(database: Database, jobs: list[Mapping[str, Any]] | None) -> St
         )
         for row in await database.fetch(_PARKED)
     ]
-    installed = read((await database.fetch(INSTALLED))[0]["installed"])
-    schema = installed.digest if installed else "none"
-    return Status(**numbers, schema=schema, parked=parked, jobs=jobs)
 
 
 async def event_count(database: Database, user_id: str | None = None) -> int:

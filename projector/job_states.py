@@ -1,4 +1,4 @@
-"""What operational jobs are doing and how the last ones ended: a hash in Redis that may be lost at any time.
+"""The states of operational jobs, running and ended: a hash in Redis that may be lost at any time.
 
 Nothing in it is anybody's text: names of jobs, users' ids, paths, numbers, and the reasons of faults.
 """
@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, cast
 
 import orjson
+from pydantic import TypeAdapter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -43,11 +44,20 @@ class JobState:
     result: Mapping[str, Any] | None = None
     error: str | None = None
 
+    @property
+    def of_all_users(self) -> bool:
+        """Whether the job was for the whole ledger."""
+        return self.arguments.get("user_id") is None
+
     async def write(self, redis: Redis) -> None:
         """Make it what `status` shows; while Redis is away, nobody sees it."""
         self.updated_at = _now()
         with suppress(RedisError, OSError):
             await cast(Awaitable[int], redis.hset(STATES, self.id, orjson.dumps(asdict(self)).decode()))
+
+
+_STORED: Final = TypeAdapter(JobState)
+"""Reads a state, and passes over what only another version knows."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -63,25 +73,50 @@ class Meter:
 
 
 async def job_states(redis: Redis) -> list[JobState]:
-    """The last jobs, newest first. One that is said to run, but was not heard of for long, was interrupted.
+    """Return the last jobs, newest first. A running job that was silent for long is shown as interrupted.
+
+    A state that cannot be read, as another version may have written it, is left out.
 
     Raises:
         RedisError, OSError: Redis is away.
     """
-    stored = await cast(Awaitable[Mapping[bytes, bytes]], redis.hgetall(STATES))
-    states = sorted((JobState(**orjson.loads(value)) for value in stored.values()), key=lambda state: state.queued_at)
+    read = map(_read, (await _stored(redis)).values())
+    states = sorted((state for state in read if state is not None), key=lambda state: _time(state.queued_at))
     for state in states:
-        age = datetime.now(UTC) - datetime.fromisoformat(state.updated_at)
+        age = datetime.now(UTC) - _time(state.updated_at)
         if state.state == "running" and age.total_seconds() > _SILENT_SECONDS:
             state.state = "interrupted"
     return states[::-1]
 
 
 async def forget_old(redis: Redis) -> None:
-    """Keep only the last jobs."""
+    """Keep the last jobs, and of each name the last one that was done for all users and for one."""
     with suppress(RedisError, OSError):
-        if old := [state.id for state in (await job_states(redis))[_KEPT:]]:
+        states = await job_states(redis)
+        done = {(state.name, state.of_all_users): state.id for state in reversed(states) if state.state == "done"}
+        kept = {*done.values(), *(state.id for state in states[:_KEPT])}
+        known = {state.id for state in states}
+        unreadable = {key.decode() for key, value in (await _stored(redis)).items() if _read(value) is None}
+        if old := (known - kept) | unreadable:
             await cast(Awaitable[int], redis.hdel(STATES, *old))
+
+
+async def _stored(redis: Redis) -> Mapping[bytes, bytes]:
+    return await cast(Awaitable[Mapping[bytes, bytes]], redis.hgetall(STATES))
+
+
+def _read(stored: bytes) -> JobState | None:
+    """Return a stored state, None for one that this version cannot read."""
+    try:
+        state = _STORED.validate_json(stored)
+        zones = {_time(state.queued_at).tzinfo, _time(state.updated_at).tzinfo}
+    except ValueError:
+        return None
+    return None if None in zones else state
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from projector.catch_up import catch_up
+from projector.heartbeat import beat_forever
 from projector.jobs import Job, work_forever
 from projector.rebuild import Rebuilt, rebuild_batch
 from projector.statements import FORGET_KEYS, WAKE_FORGOTTEN
@@ -69,6 +70,7 @@ async def _main(settings: Settings, jobs: Sequence[Job]) -> None:
                     group.create_task(mend_task_ids(patient)),
                 ]
                 if redis is not None:
+                    beside.append(group.create_task(beat_forever(redis)))
                     beside.append(group.create_task(listen_forever(redis, woken)))
                     beside.append(group.create_task(work_forever(settings, patient, jobs)))
                 await project_until(stopping, database, woken, idle)

@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tasklog.cli.conventions import EXIT_CODES, Background, ExitCode, Json, OptionalUser, fail, progress, show, tell
-from tasklog.cli.servers import enqueue, on_database, operator_settings
-from tasklog.cli.wording import count, history_text, report_text, status_text, tasks_text
+from tasklog.cli.servers import enqueue, on_database, on_redis, operator_settings
+from tasklog.cli.status_text import status_text
+from tasklog.cli.wording import count, history_text, report_text, tasks_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
+    from redis.asyncio import Redis
+
     from audit.report import Anchors, Report
+    from audit.status import Heard
     from runtime.database import Database
     from runtime.settings import Settings
 
@@ -35,13 +38,15 @@ User = Annotated[str, typer.Argument(help="Whose ledger.", show_default=False)]
 
 @app.command(epilog=EXIT_CODES)
 def status(*, json: Json = False) -> None:
-    """Show how large the ledger is, how far the projection is behind it, who is parked, and the last jobs."""
+    """Show which version runs, how large the ledger is, what is behind, and what needs somebody (exit code 3)."""
     from audit.status import status as read_status
 
     with operator_settings() as settings:
-        jobs = _jobs(settings)
-        found = on_database("projector", lambda database: read_status(database, jobs), settings)
+        heard = _heard(settings)
+        found = on_database("projector", lambda database: read_status(database, heard), settings)
     show(asdict(found), as_json=json, text=lambda: status_text(found))
+    if found.needs_somebody:
+        raise typer.Exit(ExitCode.FAULTS)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -136,6 +141,7 @@ def verify(
                 enqueue(settings, "verify", {"user_id": user, "anchors": _absolute(anchors)}, as_json=json)
                 return
             report = _verify(settings, user, known)
+            _record(settings, report, user, time.monotonic() - began)
     value = {**asdict(report), "seconds": round(time.monotonic() - began, 3)}
     show(value, as_json=json, text=lambda: report_text(value))
     if report.faults:
@@ -189,23 +195,22 @@ def _append(path: Path, lines: bytes) -> None:
             raise
 
 
-def _jobs(settings: Settings) -> list[Mapping[str, Any]] | None:
-    """The last jobs; None where Redis does not answer."""
-    import asyncio
-
-    from redis.exceptions import RedisError
-
+def _heard(settings: Settings) -> Heard | None:
+    """Return the last jobs and the running projectors, None where Redis does not answer."""
+    from audit.status import Heard
+    from projector.heartbeat import running_projectors
     from projector.job_states import job_states
-    from runtime.redis_client import open_redis
 
-    async def read() -> list[Mapping[str, Any]] | None:
-        async with open_redis(settings) as redis:
-            return None if redis is None else [asdict(state) for state in await job_states(redis)]
+    async def work(redis: Redis) -> Heard:
+        return Heard(jobs=await job_states(redis), projectors=await running_projectors(redis))
 
-    try:
-        return asyncio.run(read())
-    except (RedisError, OSError):
-        return None
+    return on_redis(work, settings)
+
+
+def _record(settings: Settings, report: Report, user: str | None, seconds: float) -> None:
+    from audit.verifications import record
+
+    on_redis(lambda redis: record(redis, report, user, seconds), settings)
 
 
 def _verify(settings: Settings, user: str | None, anchors: Anchors | None) -> Report:

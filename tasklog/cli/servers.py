@@ -15,6 +15,8 @@ from tasklog.cli.conventions import fail, interruptible, show
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
 
+    from redis.asyncio import Redis
+
     from runtime.database import Database
     from runtime.database_url import Role
     from runtime.settings import Settings
@@ -60,6 +62,22 @@ def on_database(role: Role, work: Callable[[Database], Awaitable[T]], settings: 
         fail(f"The ledger has no stream of {error}.")
     except UnavailableError as error:
         fail(f"The database went away ({error}): nothing is half done, try again.")
+
+
+def on_redis(work: Callable[[Redis], Awaitable[T]], settings: Settings) -> T | None:
+    """Do something with Redis, and return its result; None where there is no Redis, or it does not answer."""
+    from redis.exceptions import RedisError
+
+    from runtime.redis_client import open_redis
+
+    async def run() -> T | None:
+        async with open_redis(settings) as redis:
+            return None if redis is None else await work(redis)
+
+    try:
+        return asyncio.run(run())
+    except (RedisError, OSError):
+        return None
 
 
 def enqueue(settings: Settings, name: str, arguments: Mapping[str, Any], *, as_json: bool) -> None:

@@ -7,40 +7,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from audit.status import Status
-
-
-def status_text(status: Status) -> str:
-    """The status, a line a fact."""
-    return "\n".join(_status_lines(status))
-
-
-def _status_lines(status: Status) -> Iterator[str]:
-    yield f"Ledger:     {count(status.events, 'event')} in {count(status.streams, 'stream')}; schema {status.schema}"
-    yield f"Projection: {count(status.lag_events, 'event')} behind, the oldest for {status.lag_seconds:.1f} s"
-    yield f"Rebuild:    {count(status.users_to_rebuild, 'user')} to go"
-    yield f"Parked:     {count(status.parked_users, 'user')}"
-    for parked in status.parked:
-        yield f"  {parked.user_id}: {parked.error} (tried {parked.attempts} times, next {parked.next_attempt})"
-    if status.jobs is None:
-        yield "Jobs:       Redis does not answer"
-        return
-    yield f"Jobs:       {len(status.jobs)} lately"
-    for job in status.jobs:
-        yield f"  {_job_line(job)}"
-
-
-def _job_line(job: Mapping[str, Any]) -> str:
-    share = f"{job['done']:,}" if job["total"] is None else f"{job['done']:,} of {job['total']:,}"
-    line = f"{job['queued_at']} {job['name']} {job['state']}, {share} events"
-    if job["rate"]:
-        line += f", {job['rate']:,.0f}/s"
-    result = job["result"] or {}
-    if "fault_count" in result:
-        line += f", {count(result['fault_count'], 'fault')}"
-        line += "".join(f"\n    {fault_text(fault)}" for fault in result["faults"])
-    return line + (f", {job['error']}" if job["error"] else "")
-
 
 def fault_text(fault: Mapping[str, Any]) -> str:
     """A fault in one line."""

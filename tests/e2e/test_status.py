@@ -77,8 +77,7 @@ def test_status_says_which_version_runs_and_whether_a_projector_lives(shell: She
     ("change", "said"),
     [
         (
-            "UPDATE tasklog.checkpoints SET parked_until = now() + interval '1 hour', error = 'unreadable'"
-            " WHERE user_id = 'alice'",
+            "UPDATE tasklog.checkpoints SET parked_until = now() + '1 h', error = 'unreadable' WHERE user_id = 'alice'",
             "alice: unreadable",
         ),
         (
