@@ -6,7 +6,7 @@ from typing import Final
 
 from domain.task import Task
 from event_log.read import Known, TaskKey
-from runtime.ageing import Ageing
+from runtime.cache import ExpiringCache
 
 _LONGEST_DESCRIPTION: Final = 2000
 
@@ -20,7 +20,7 @@ class KnownStates:
     """
 
     def __init__(self, limit: int = 10_000, seconds: float = 600) -> None:
-        self._kept: Ageing[TaskKey, Known] = Ageing(limit, seconds)
+        self._kept: ExpiringCache[TaskKey, Known] = ExpiringCache(limit, seconds)
 
     def get(self, key: TaskKey) -> Known | None:
         """The state that was kept last, if any."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, TypeAlias
 
 from read_api.queries import TaskPage, TaskQuery
-from runtime.ageing import Ageing
+from runtime.cache import ExpiringCache
 
 KEPT_BYTES: Final = 16 * 1024 * 1024
 """How much is kept of rendered lists, all together."""
@@ -20,7 +20,7 @@ class KeptPages:
     """Rendered lists by user and query: the least recently used go first, for want of room or after ten minutes."""
 
     def __init__(self, limit: int = KEPT_BYTES, seconds: float = KEPT_SECONDS) -> None:
-        self._kept: Ageing[PageKey, TaskPage] = Ageing(limit, seconds)
+        self._kept: ExpiringCache[PageKey, TaskPage] = ExpiringCache(limit, seconds)
         self._largest = limit // 8
 
     def get(self, key: PageKey) -> TaskPage | None:

@@ -54,7 +54,7 @@ async def test_a_page_is_forgotten_after_its_time_though_nothing_else_is_kept() 
 
 async def test_who_is_asked_for_in_time_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr("runtime.ageing.time.monotonic", lambda: now)
+    monkeypatch.setattr("runtime.cache.time.monotonic", lambda: now)
     kept = KeptPages()
     kept.keep(("asked for", QUERY), page(1))
     kept.keep(("forgotten", QUERY), page(1))

@@ -1,4 +1,4 @@
-"""A bounded memory that ages."""
+"""A cache with a size limit and a time to live, least recently used entries first to go."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class _Kept(NamedTuple, Generic[V]):
     since: float
 
 
-class Ageing(Generic[K, V]):
-    """What was kept or touched longest ago is forgotten first: for want of room, or `seconds` later.
+class ExpiringCache(Generic[K, V]):
+    """A cache that drops the least recently kept or touched entry when it is over `limit`, or older than `seconds`.
 
-    The weights of all that is kept are at most `limit`.
+    `limit` is the sum of the weights of all entries, in whatever unit the caller weighs them.
     """
 
     def __init__(self, limit: int, seconds: float) -> None:
@@ -31,18 +31,18 @@ class Ageing(Generic[K, V]):
         self._forgetting: asyncio.TimerHandle | None = None
 
     def get(self, key: K) -> V | None:
-        """The value that was kept last, if any."""
+        """Return the cached value, or None."""
         kept = self._kept.get(key)
         return None if kept is None else kept.value
 
     def touch(self, key: K) -> None:
-        """Let what is kept be as young as if it were kept now."""
+        """Start the entry's time to live anew."""
         if (kept := self._kept.get(key)) is not None:
             self._kept[key] = kept._replace(since=time.monotonic())
             self._kept.move_to_end(key)
 
     def keep(self, key: K, value: V, weight: int = 1) -> None:
-        """Remember `value` in place of an older one."""
+        """Cache `value`, in place of an older one of this key."""
         self.forget(key)
         self._kept[key] = _Kept(value, weight, time.monotonic())
         self._weight += weight
@@ -52,7 +52,7 @@ class Ageing(Generic[K, V]):
             self._forget_old()
 
     def forget(self, key: K) -> None:
-        """Do not remember any value."""
+        """Remove the entry, if there is one."""
         if (kept := self._kept.pop(key, None)) is not None:
             self._weight -= kept.weight
 
@@ -61,7 +61,7 @@ class Ageing(Generic[K, V]):
         self._weight -= kept.weight
 
     def _forget_old(self) -> None:
-        """Forget what is too old, and come back when the oldest of the rest will be."""
+        """Remove expired entries, and schedule the next removal for when the oldest of the rest expires."""
         now = time.monotonic()
         while self._kept and (age := now - next(iter(self._kept.values())).since) >= self._seconds:
             self._forget_first()
