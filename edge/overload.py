@@ -1,4 +1,4 @@
-"""How much a process takes on at once, in requests and in bytes. Whatever comes beyond that is told to come again."""
+"""Load shedding: above a number of requests and of body bytes in progress, a process answers 503."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 IN_PROGRESS: Final = 4000
-"""Above what waits in good order (2,000 commands, 1,000 reads for a connection), and below what fills the memory."""
+"""Requests in progress. More than the queues hold (2,000 commands, 1,000 reads), and less than fills the memory."""
 BODY_BYTES: Final = 64 * 1024 * 1024
-"""What the bodies of all requests may have, those on their way and those that are worked on."""
+"""Bytes of all request bodies together, those still arriving and those of requests in progress."""
 SMALL: Final = 16 * 1024
-"""So much of a body is taken in any case."""
+"""Bytes of each body that are accepted even over BODY_BYTES."""
 
 _DETAIL: Final = "The service has too much to do at the moment, try again"
 _HEADERS: Final = {"Retry-After": "1"}
 
 
-class Bounded:
-    """A layer within CORS and the log line, as plain ASGI.
+class LoadShedding:
+    """An ASGI middleware, inside CORS and the log line.
 
-    A request whose body is still on its way is not worked on: however many people send slowly, and however much,
-    nobody else with an ordinary task is refused.
+    A request does not count as in progress while its body arrives. So many slow or large uploads do not make the
+    service refuse others' ordinary requests.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -39,7 +39,7 @@ class Bounded:
             return
         received = 0
 
-        async def bounded() -> Message:
+        async def receive_counted() -> Message:
             nonlocal received
             self._in_progress -= 1
             try:
@@ -55,7 +55,7 @@ class Bounded:
 
         self._in_progress += 1
         try:
-            await self.app(scope, bounded, send)
+            await self.app(scope, receive_counted, send)
         finally:
             self._in_progress -= 1
             self._bytes -= received

@@ -23,7 +23,7 @@ from edge.answers import is_small, send_in_its_room
 from edge.cors import Cors
 from edge.errors import HANDLERS
 from edge.openapi import document, problems
-from edge.overload import Bounded
+from edge.overload import LoadShedding
 from edge.requests import RequestMiddleware, record_of
 from runtime.database import UnavailableError, databases_answer
 from runtime.settings import VERSION
@@ -124,7 +124,7 @@ def service(
     router = Router(plain, redirect_slashes=False, lifespan=lifespan)
     answered = ExceptionMiddleware(router, handlers={**HANDLERS, **(handlers or {})})
     localhost = settings.environment == "development"
-    cors = Cors(Bounded(answered), origins=settings.cors_origins, localhost=localhost)
+    cors = Cors(LoadShedding(answered), origins=settings.cors_origins, localhost=localhost)
     app.middleware_stack = RequestMiddleware(cors)
     return app
 
