@@ -13,11 +13,11 @@ from read_api.etags import entity_tag, is_known
 from read_api.kept_pages import KeptPages, PageKey
 from read_api.long_lists import long_list, task_at
 from read_api.queries import Head, Long, TaskBody, TaskPage, TaskQuery, get_tasks, heads, lists
-from read_api.together import Together
+from read_api.coalescer import Coalescer
 from read_api.turns import Turns
 from runtime.database import Database
 
-LISTS_TOGETHER: Final = 10
+LISTS_AT_ONCE: Final = 10
 """How many lists one statement reads at most: they may be long."""
 
 _PLAIN: Final = TaskQuery()
@@ -30,9 +30,9 @@ class Reader:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._heads = Together(self._fetch_heads)
-        self._tasks = Together(self._fetch_tasks)
-        self._lists = Together(self._fetch_lists, at_most=LISTS_TOGETHER)
+        self._heads = Coalescer(self._fetch_heads)
+        self._tasks = Coalescer(self._fetch_tasks)
+        self._lists = Coalescer(self._fetch_lists, at_most=LISTS_AT_ONCE)
         self._kept = KeptPages()
         self.turns = Turns(database)
 

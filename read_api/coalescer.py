@@ -1,4 +1,4 @@
-"""Answer those who ask at the same time by one statement."""
+"""Coalesce reads: requests that arrive at the same time are answered by one statement."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 _AT_ONCE: Final = 2
-"""How many fetches are under way at a time."""
+"""The most fetches in progress at a time."""
 
 
-class Together(Generic[K, V]):
-    """Collects keys while a fetch is under way; the next fetch is for all of them.
+class Coalescer(Generic[K, V]):
+    """A coalescer: it collects keys while a fetch is in progress, and fetches all of them with the next one.
 
-    A fetch begins after each of its askers asked, so what it sees is never older than the question.
+    A fetch begins after every request that it answers, so no answer is older than its request.
     """
 
     def __init__(self, fetch: Callable[[Sequence[K]], Awaitable[Sequence[V]]], *, at_most: int = 500) -> None:
-        """`fetch` gives a value for each of up to `at_most` keys, in their order."""
+        """Take `fetch`, which returns a value for each of up to `at_most` keys, in their order."""
         self._fetch = fetch
         self._at_most = at_most
         self._free = _AT_ONCE
@@ -28,7 +28,7 @@ class Together(Generic[K, V]):
         self._running: set[asyncio.Task[None]] = set()
 
     async def get(self, key: K) -> V:
-        """The value of `key`; raises what the fetch raised."""
+        """Return the value of `key`; raise what the fetch raised."""
         future: asyncio.Future[V] = asyncio.get_running_loop().create_future()
         self._asked.append((key, future))
         if self._free:
@@ -44,7 +44,7 @@ class Together(Generic[K, V]):
                 asked, self._asked = self._asked[: self._at_most], self._asked[self._at_most :]
                 try:
                     values = await self._fetch([key for key, _ in asked])
-                except Exception as error:  # noqa: BLE001 - each asker gets it
+                except Exception as error:  # noqa: BLE001 - every waiting request gets it
                     for _, future in asked:
                         if not future.done():
                             future.set_exception(error)
