@@ -18,7 +18,7 @@ from domain.task import Task, TaskState
 from edge.bodies import json_body
 from edge.openapi import Task as TaskObject
 from edge.openapi import problems, reference, task_route
-from edge.owner import EdgeState, owner, path_task_id
+from edge.authorization import EdgeState, authorized_user, path_task_id
 from edge.requests import record_of
 from edge.service import ReadyRoute, json_response
 from read_model.body import task_body, task_tag
@@ -66,7 +66,7 @@ def _answer(description: str, headers: dict[str, Any]) -> dict[str, Any]:
 )
 async def create_task(request: Request) -> Response:
     """A pending task begins; its id and place come in the answer."""
-    user_id = await owner(request)
+    user_id = await authorized_user(request)
     body = await json_body(request, CreateTaskBody)
     task = await _execute(request, user_id, None, body.command())
     location = f"/api/{quote(user_id, safe='')}/tasks/{task.id}"
@@ -85,7 +85,7 @@ async def create_task(request: Request) -> Response:
 )
 async def edit_task(request: Request) -> Response:
     """Absent fields are kept, a null description clears it; what changes nothing leaves no trace in the history."""
-    user_id = await owner(request)
+    user_id = await authorized_user(request)
     task_id = path_task_id(request)
     body = await json_body(request, EditTaskBody)
     return _task(user_id, await _execute(request, user_id, task_id, body.command()))
@@ -103,7 +103,7 @@ async def edit_task(request: Request) -> Response:
 )
 async def complete_task(request: Request) -> Response:
     """Without a body or with an empty one the task is toggled; `completed` sets it."""
-    user_id = await owner(request)
+    user_id = await authorized_user(request)
     task_id = path_task_id(request)
     body = await json_body(request, CompletionBody, absent=TOGGLE)
     return _task(user_id, await _execute(request, user_id, task_id, body.command()))
@@ -121,7 +121,7 @@ async def complete_task(request: Request) -> Response:
 )
 async def delete_task(request: Request) -> Response:
     """The task is gone for good; its history stays. A second time it is not found. A body is not read."""
-    user_id = await owner(request)
+    user_id = await authorized_user(request)
     await _carry_out(request, user_id, path_task_id(request), DeleteTask())
     return json_response(_DELETED)
 

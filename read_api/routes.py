@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from edge.openapi import Task as TaskObject
 from edge.openapi import problems, task_route
-from edge.owner import EdgeState, owner, path_task_id, task_not_found
+from edge.authorization import EdgeState, authorized_user, path_task_id, task_not_found
 from edge.problems import invalid
 from edge.service import ReadyRoute, json_response
 from read_api.compression import json_answer, json_in_parts
@@ -100,7 +100,7 @@ def _reading(*path: str, parameters: tuple[dict[str, Any], ...] = ()) -> dict[st
 )
 async def read_tasks(request: Request) -> Response:
     """All tasks of the user that match, or a page of them; every acknowledged write is in it."""
-    user_id = await owner(request)
+    user_id = await authorized_user(request)
     query = task_query(request.query_params)
     if query.as_of is not None:
         return await _past_tasks(request, user_id, query, query.as_of)
@@ -140,7 +140,7 @@ async def _past_tasks(request: Request, user_id: str, query: TaskQuery, when: in
 )
 async def read_task(request: Request) -> Response:
     """One task of the user, as it is after every acknowledged write."""
-    user_id = await owner(request)
+    user_id = await authorized_user(request)
     task_id, when = path_task_id(request), as_of(request.query_params)
     headers = {"Cache-Control": _CACHING}
     if when is None:
@@ -171,7 +171,7 @@ async def read_task(request: Request) -> Response:
 )
 async def read_task_history(request: Request) -> Response:
     """What happened to a task of the user, also to one that was deleted."""
-    user_id = await owner(request)
+    user_id = await authorized_user(request)
     query = history_query(request.query_params, path_task_id(request))
     page = await history(_reader(request).turns.of(user_id), user_id, query)
     if page is None:
@@ -192,7 +192,7 @@ async def read_task_history(request: Request) -> Response:
 )
 async def read_history(request: Request) -> Response:
     """All that happened to the user's tasks, hash-chained: with it, anybody can check that nothing was changed."""
-    user_id = await owner(request)
+    user_id = await authorized_user(request)
     query = history_query(request.query_params)
     page = await history(_reader(request).turns.of(user_id), user_id, query)
     assert page is not None

@@ -1,6 +1,6 @@
 """Every method on every path, with the own and with another's user id, task and token: nobody reaches another's tasks.
 
-Seen to fail: with the comparison of path and token left out of edge/owner.py.
+Seen to fail: with the comparison of path and token left out of edge/authorization.py.
 """
 
 from __future__ import annotations

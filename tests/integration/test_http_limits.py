@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from edge import overload
-from edge.owner import owner
+from edge.authorization import authorized_user
 from edge.requests import BODY_LIMIT
 from edge.service import ReadyRoute, service
 from runtime.settings import Settings
@@ -45,7 +45,7 @@ async def echo(request: Request) -> Response:
 
 async def whose(request: Request) -> Response:
     await request.body()
-    return Response(await owner(request))
+    return Response(await authorized_user(request))
 
 
 async def large(_request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Who asks, and whether the path is theirs: checked first in every task route."""
+"""Authorization, checked first in every task route: the token is good, and the path is of its user."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 
 _BIGINT_DIGITS: Final = 19
 _BIGINT: Final = 2**63
-_ECHO: Final = 40
+_SHOWN_CHARACTERS: Final = 40
 
 
 class EdgeState(TypedDict):
-    """What the lifespan of each service opens for the edge."""
+    """State that the lifespan of each service opens for the edge."""
 
     verifier: TokenVerifier
     limiter: RateLimiter | None
 
 
-async def owner(request: Request) -> str:
-    """The id of the user whose token it is and whose path it is.
+async def authorized_user(request: Request) -> str:
+    """Return the id of the token's user, after checking that the path is of the same user.
 
     Raises:
-        tokens.verifier.Unauthorized: there is no good token (401).
-        tokens.verifier.KeysUnavailable: it cannot be told now (503).
+        tokens.verifier.Unauthorized: the token is missing or not valid (401).
+        tokens.verifier.KeysUnavailable: the keys that tokens are checked with cannot be fetched now (503).
         ProblemError: the path is another user's (403), or the user has made too many requests (429).
     """
     state = cast("EdgeState", request.scope["state"])
@@ -48,10 +48,10 @@ async def owner(request: Request) -> str:
 
 
 def path_task_id(request: Request) -> int:
-    """The task id of the path, a number that the database can hold.
+    """Return the task id in the path, a number that the database can hold.
 
     Raises:
-        ProblemError: it is not a number (422), or one that no task has (404).
+        ProblemError: it is not a number (422), or it is out of the range of task ids (404).
     """
     text: str = request.path_params["task_id"]
     if not (text.isascii() and text.isdigit()):
@@ -62,7 +62,7 @@ def path_task_id(request: Request) -> int:
 
 
 def task_not_found(request: Request) -> ProblemError:
-    """The 404 about the path's task; an endless id is cut."""
+    """Return the 404 for the task in the path; its `detail` cuts a long id after 40 characters."""
     text: str = request.path_params["task_id"]
-    shown = text if len(text) <= _ECHO else text[:_ECHO] + "…"
+    shown = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
     return ProblemError(404, f"Task {shown} not found")
