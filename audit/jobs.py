@@ -16,7 +16,7 @@ from audit.status import event_count
 from audit.verify import verify
 from projector.job_states import Meter
 from projector.jobs import Job
-from projector.rebuild import faults, left, mark, rebuild
+from projector.rebuild import faults, left, request_rebuild, rebuild
 from runtime.database import Database
 
 _SHOWN_FAULTS: Final = 20
@@ -39,7 +39,7 @@ async def verify_job(
 
 async def rebuild_job(database: Database, progress: Meter, *, user_id: str | None = None) -> Mapping[str, Any]:
     """Mark, then share the work with every projector that is idle until nobody is marked any more."""
-    users = await mark(database, user_id)
+    users = await request_rebuild(database, user_id)
     _, progress.total = await left(database)
     while True:
         await rebuild(database)

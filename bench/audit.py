@@ -33,7 +33,7 @@ from audit.export_file import verify_file
 from audit.import_ import import_
 from audit.verify import verify
 from event_log.chain import GENESIS
-from projector.rebuild import mark, rebuild
+from projector.rebuild import request_rebuild, rebuild
 from read_api.history import HistoryQuery, history
 from runtime.database import Database, open_database
 from runtime.settings import Settings
@@ -183,9 +183,9 @@ async def _measure(settings: Settings, path: Path, events: int) -> None:
         await owner.fetch("UPDATE tasklog.streams SET unprojected_since = NULL")
         plain = await _timed(lambda: _copy_out(owner))
         figures.show("plain COPY events TO", plain)
-        await mark(projector)
+        await request_rebuild(projector)
         figures.show("rebuild, from empty", await _timed(lambda: rebuild(projector)), plain)
-        await mark(projector)
+        await request_rebuild(projector)
         figures.show("rebuild, all is right", await _timed(lambda: rebuild(projector)), plain)
         figures.show("verify", await _timed(lambda: verify(projector)), plain)
         with path.with_suffix(".again").open("wb") as out:

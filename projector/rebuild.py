@@ -65,8 +65,8 @@ class Rebuilt:
         return max(1, min(_MOST_USERS, self.users * _EVENTS // max(self.events, 1))) if self.users else _FIRST_USERS
 
 
-async def mark(database: Database, user_id: str | None = None) -> int:
-    """Mark one user, or all, to be rebuilt; how many. A checkpoint that was lost begins anew.
+async def request_rebuild(database: Database, user_id: str | None = None) -> int:
+    """Request a rebuild of one user, or of all; return how many users. Create the checkpoints that are missing.
 
     Raises:
         NoStreamError: the user has no stream.

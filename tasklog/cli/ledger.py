@@ -136,9 +136,9 @@ async def _rebuild(database: Database, user: str | None) -> tuple[int, Rebuilt, 
     import asyncio
 
     from audit.status import events_behind
-    from projector.rebuild import Rebuilt, faults, left, mark, rebuild
+    from projector.rebuild import Rebuilt, faults, left, request_rebuild, rebuild
 
-    users = await mark(database, user)
+    users = await request_rebuild(database, user)
     _, total = await left(database)
     done = Rebuilt()
     with progress("rebuild", total) as advance:

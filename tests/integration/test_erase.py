@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from audit.verify import verify
 from domain.events import TaskDeleted, TaskEdited
 from projector.catch_up import catch_up
-from projector.rebuild import mark, rebuild
+from projector.rebuild import request_rebuild, rebuild
 from read_api.history import HistoryQuery, history
 from read_api.queries import TaskQuery
 from runtime.database import Database, open_database
@@ -101,7 +101,7 @@ async def test_whoever_was_erased_has_no_tasks_neither_by_the_projection_nor_by_
     await erase(eraser, "erin")
     assert (await list_tasks(reader, "erin", TaskQuery())).body == b"[]"
     before = await tasks_copy(owner)
-    await mark(projector)
+    await request_rebuild(projector)
     assert (await rebuild(projector)).failed == {}
     await catch_up(projector)
     assert await tasks_copy(owner) == before
@@ -157,7 +157,7 @@ async def test_erasures_while_commands_run_and_the_projector_works_lose_and_leav
     async def project() -> None:
         while not done.is_set():
             await catch_up(projector)
-            await mark(projector, "erin")
+            await request_rebuild(projector, "erin")
             await rebuild(projector)
 
     async def erase_often() -> list[int | None]:
@@ -194,7 +194,7 @@ async def test_an_erasure_and_a_mark_for_a_rebuild_never_wait_for_each_other(
     await owner.execute("UPDATE tasklog.checkpoints SET position = 0 WHERE user_id = 'erin'")
     async with connections(database.owner, 1) as (holder,), holder.transaction():
         await holder.execute("SELECT FROM tasklog.checkpoints WHERE user_id = 'zoe' FOR UPDATE")
-        marking = asyncio.create_task(mark(projector))
+        marking = asyncio.create_task(request_rebuild(projector))
         await eventually_async(lambda: waiting_for_locks(owner, 1))
         erasing = asyncio.create_task(erase(eraser, "erin"))
         await eventually_async(lambda: waiting_for_locks(owner, 2))

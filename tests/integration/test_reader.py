@@ -13,7 +13,7 @@ import pytest
 
 from domain.events import TaskCreated
 from projector.catch_up import catch_up
-from projector.rebuild import mark, rebuild
+from projector.rebuild import request_rebuild, rebuild
 from read_api.history import HistoryQuery, history
 from read_api.queries import TaskQuery
 from read_api.reader import Reader
@@ -86,7 +86,7 @@ async def test_what_was_read_of_damaged_rows_is_not_shown_after_they_are_mended(
     assert page is not None
     assert b"Mould" in page.body
     for wrong in (True, False):
-        await mark(projector)
+        await request_rebuild(projector)
         await rebuild(projector)
         after, page = await reads.list("alice", TaskQuery(), before)
         assert page is None or b"Milk" in page.body

@@ -15,7 +15,7 @@ from audit.verify import verify
 from event_log.read import NoStreamError
 from projector import rebuild as rebuilding
 from projector.catch_up import catch_up
-from projector.rebuild import faults, left, mark, rebuild
+from projector.rebuild import faults, left, request_rebuild, rebuild
 from runtime.database import Database
 from tests.ledger import Life, lived, tasks_copy
 
@@ -48,7 +48,7 @@ async def test_a_rebuild_mends_whatever_was_done_to_the_projection(
 ) -> None:
     right = await tasks_copy(owner)
     await owner.execute(DAMAGE[name])
-    await mark(projector)
+    await request_rebuild(projector)
     done = await rebuild(projector)
     assert done.failed == {}
     await catch_up(projector)
@@ -63,7 +63,7 @@ async def test_a_right_table_is_not_touched_at_all(
 ) -> None:
     rows = "SELECT ctid::text, xmin::text FROM tasklog.tasks ORDER BY user_id, id"
     before = await owner.fetch(rows)
-    assert await mark(projector) == USERS
+    assert await request_rebuild(projector) == USERS
     done = await rebuild(projector)
     assert (done.users, done.written, done.removed) == (USERS, 0, 0)
     assert done.events == await owner.fetchval("SELECT sum(head) FROM tasklog.streams")
@@ -73,20 +73,20 @@ async def test_a_right_table_is_not_touched_at_all(
 async def test_one_user_alone_can_be_rebuilt(lives: list[Life], projector: Database, owner: asyncpg.Connection) -> None:
     right = await tasks_copy(owner)
     await owner.execute("UPDATE tasklog.tasks SET title = 'Forged'")
-    assert await mark(projector, "user-3") == 1
+    assert await request_rebuild(projector, "user-3") == 1
     assert (await rebuild(projector)).users == 1
     assert await owner.fetchval("SELECT count(*) FROM tasklog.tasks WHERE user_id = 'user-3' AND title = 'Forged'") == 0
     assert (await verify(projector, user_id="user-3")).faults == []
     assert await tasks_copy(owner) != right
     with pytest.raises(NoStreamError):
-        await mark(projector, "who")
+        await request_rebuild(projector, "who")
 
 
 async def test_more_users_than_are_marked_at_once_are_all_marked(
     lives: list[Life], projector: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rebuilding, "_MARKED_AT_ONCE", 5)
-    assert await mark(projector) == USERS
+    assert await request_rebuild(projector) == USERS
     assert (await left(projector))[0] == USERS
 
 
@@ -96,7 +96,7 @@ async def test_who_cannot_be_replayed_keeps_the_rows_and_everybody_else_is_rebui
     third = "WHERE user_id = 'user-2' AND position = 3"
     await owner.execute(f"UPDATE tasklog.events SET type = type || '?' {third}")
     await owner.execute("UPDATE tasklog.tasks SET title = 'Forged'")
-    await mark(projector)
+    await request_rebuild(projector)
     done = await rebuild(projector)
     assert {user: position for user, (position, _) in done.failed.items()} == {"user-2": 3}
     forged = await owner.fetch("SELECT DISTINCT user_id FROM tasklog.tasks WHERE title = 'Forged'")
@@ -106,7 +106,7 @@ async def test_who_cannot_be_replayed_keeps_the_rows_and_everybody_else_is_rebui
     assert await faults(projector, "user-3") == {}
 
     await owner.execute(f"UPDATE tasklog.events SET type = rtrim(type, '?') {third}")
-    await mark(projector)
+    await request_rebuild(projector)
     await rebuild(projector)
     assert await faults(projector) == {}
 
@@ -116,7 +116,7 @@ async def test_whose_rows_the_database_refuses_is_given_up_and_everybody_else_is
 ) -> None:
     await owner.execute("TRUNCATE tasklog.tasks")
     await owner.execute("ALTER TABLE tasklog.tasks ADD CONSTRAINT no CHECK (user_id <> 'user-2')")
-    await mark(projector)
+    await request_rebuild(projector)
     done = await rebuild(projector)
     assert done.failed == {"user-2": (25, "CheckViolationError")} == await faults(projector)
     users = await owner.fetchval("SELECT count(DISTINCT user_id) FROM tasklog.tasks")

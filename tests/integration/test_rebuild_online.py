@@ -19,7 +19,7 @@ from audit.verify import verify
 from domain.events import TaskEdited
 from projector.catch_up import catch_up
 from projector.job_states import Meter
-from projector.rebuild import faults, left, mark, rebuild, rebuild_batch
+from projector.rebuild import faults, left, request_rebuild, rebuild, rebuild_batch
 from projector.statements import LEFT_TO_REBUILD
 from projector.worker import project_until, rebuild_when_idle
 from read_api.queries import TaskQuery
@@ -88,7 +88,7 @@ async def test_killed_at_any_statement_it_leaves_the_table_right_and_can_start_a
     right = await tasks_copy(owner)
     await owner.execute("DELETE FROM tasklog.tasks WHERE user_id = 'user-1'")
     damaged = await tasks_copy(owner)
-    await mark(projector)
+    await request_rebuild(projector)
     for statement in range(100):
         async with opened((settings, "projector")) as (victim,):
             with _killed_after(statement) as counted, suppress(_KilledError, UnavailableError):
@@ -129,7 +129,7 @@ async def test_several_processes_share_a_rebuild_and_each_user_is_done_once(
     right = await tasks_copy(owner)
     await owner.execute("TRUNCATE tasklog.tasks")
     async with opened(*[(settings, "projector")] * 4) as workers:
-        await mark(workers[0])
+        await request_rebuild(workers[0])
 
         all_of_them = asyncio.Barrier(len(workers))
 
@@ -174,7 +174,7 @@ async def test_who_was_refused_is_not_given_up_once_somebody_else_came_through_n
     right = await tasks_copy(owner)
     await owner.execute("TRUNCATE tasklog.tasks")
     await owner.execute("ALTER TABLE tasklog.tasks ADD CONSTRAINT no CHECK (user_id <> 'user-0')")
-    await mark(projector)
+    await request_rebuild(projector)
     async with opened((settings, "projector")) as (other,):
 
         async def come_through() -> None:
@@ -213,7 +213,7 @@ async def test_readers_never_see_anything_but_the_whole_truth_while_all_is_rebui
     async def rebuild_often() -> None:
         async with opened((settings, "projector")) as (other,):
             for _ in range(8):
-                await mark(other)
+                await request_rebuild(other)
                 while (await left(other))[0]:
                     await rebuild(other)
                     await asyncio.sleep(0)
@@ -259,7 +259,7 @@ async def test_idle_projectors_rebuild_whoever_is_marked_and_go_on_projecting(
         asyncio.create_task(project_until(stopping, projector, woken, idle)),
         asyncio.create_task(rebuild_when_idle(projector, idle)),
     ]
-    await mark(projector)
+    await request_rebuild(projector)
     await eventually_async(lambda: _is(owner, right))
     task = await created(writer, "user-1", "While idle")
     await appended(writer, of("user-1", TaskEdited(title="Seen"), task=task, expected=1))
@@ -286,7 +286,7 @@ async def test_who_enrols_all_and_the_projector_that_enrols_who_is_new_never_wai
         await created(writer, user)
     async with connections(database.owner, 1) as (holder,), holder.transaction():
         await holder.execute("INSERT INTO tasklog.checkpoints (user_id, position) VALUES ('user-39', 0)")
-        marking = asyncio.create_task(mark(projector))
+        marking = asyncio.create_task(request_rebuild(projector))
         await eventually_async(lambda: waiting_for_locks(owner, 1))
         enrolling = asyncio.create_task(catch_up(projector))
         await eventually_async(lambda: waiting_for_locks(owner, 2))

@@ -10,7 +10,7 @@ import pytest
 from audit.verify import verify
 from projector import worker
 from projector.catch_up import catch_up
-from projector.rebuild import mark, rebuild
+from projector.rebuild import request_rebuild, rebuild
 from runtime.database import Database
 from tests.integration.tampering import Tampering, three_streams
 from tests.ledger import created
@@ -111,7 +111,7 @@ async def test_a_row_of_a_user_at_either_end_of_all_names_is_seen_and_removed_by
         user,
     )
     assert [fault.user_id for fault in (await verify(ledger)).faults] == [user]
-    await mark(ledger)
+    await request_rebuild(ledger)
     await rebuild(ledger)
     assert [fault.reason for fault in (await verify(ledger)).faults] == []
 
@@ -135,7 +135,7 @@ async def test_a_checkpoint_without_a_stream_is_seen_and_mended_by_rebuild(
 ) -> None:
     await owner.execute("INSERT INTO tasklog.checkpoints (user_id, position) VALUES ('new', 5)")
     assert [(fault.user_id, fault.position) for fault in (await verify(ledger)).faults] == [("new", 1)]
-    await mark(ledger)
+    await request_rebuild(ledger)
     await rebuild(ledger)
     assert (await verify(ledger)).faults == []
 

@@ -16,7 +16,7 @@ from audit.verify import verify
 from domain.events import TaskCompleted
 from event_log.codec import STREAM_ERASED
 from projector.catch_up import catch_up
-from projector.rebuild import mark, rebuild
+from projector.rebuild import request_rebuild, rebuild
 from read_api.history import HistoryQuery, history
 from read_api.queries import TaskBody, TaskQuery, get_tasks
 from read_api.time_travel import list_tasks_as_of
@@ -79,7 +79,7 @@ async def test_it_is_replayed_verified_and_rebuilt_and_never_rewritten(
     assert (report.events, report.tasks, report.faults) == (2, 1, [])
     before = await tasks_copy(owner)
     await owner.execute("TRUNCATE tasklog.tasks")
-    await mark(projector)
+    await request_rebuild(projector)
     assert (await rebuild(projector)).failed == {}
     assert await tasks_copy(owner) == before
     assert await owner.fetch("SELECT e::text FROM tasklog.events e ORDER BY position") == stored
