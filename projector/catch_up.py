@@ -19,7 +19,7 @@ from domain.evolve import HistoryError, evolve
 from domain.task import DeletedTask, NoTask, Task, TaskState
 from event_log.codec import UnreadableEventError
 from event_log.read import TaskKey, recorded
-from projector.statements import ADVANCE, CLAIM, ENROL, PARK, PUT, REMOVE, TOUCHED, UNMARK, UNPROJECTED, WHOLE_ROWS
+from projector.statements import ADVANCE, CLAIM, ENROL, PARK, PUT, REMOVE, TOUCHED, CLEAR_UNPROJECTED, UNPROJECTED, WHOLE_ROWS
 from read_model.rows import Row, row_of, task_of
 from runtime.database import Database
 
@@ -111,7 +111,7 @@ async def project_batch(database: Database, users: int = USERS) -> tuple[int, in
         # Not its message, which quotes values.
         raise RefusedError([*claimed], f"{type(error).__name__} ({error.sqlstate})") from error
     # Of its own, as one statement: an append that finds a head held by it passes the user over.
-    await database.fetch(UNMARK, [*batch.reached], [*batch.reached.values()])
+    await database.fetch(CLEAR_UNPROJECTED, [*batch.reached], [*batch.reached.values()])
     return len(claimed), batch.events, batch.is_full
 
 

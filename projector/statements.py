@@ -132,7 +132,7 @@ PARK: Final = """
     WHERE user_id = $1
 """
 
-UNMARK: Final = """
+CLEAR_UNPROJECTED: Final = """
     -- Users $1 reached positions $2: who is at the head has no work left. A head that an append holds is passed
     -- over and looked at again, so that the two never wait for each other.
     WITH locked AS (

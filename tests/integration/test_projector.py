@@ -18,7 +18,7 @@ from domain.events import TaskCompleted, TaskCreated
 from projector import catch_up as projection
 from projector import worker
 from projector.catch_up import catch_up
-from projector.statements import ENROL, UNMARK
+from projector.statements import ENROL, CLEAR_UNPROJECTED
 from projector.worker import project_until
 from runtime.database import Database, UnavailableError, open_database
 from runtime.settings import Settings
@@ -177,7 +177,7 @@ async def test_a_mark_that_is_cleared_late_is_kept_for_a_checkpoint_that_went_ba
     await catch_up(projector)
     await owner.execute("UPDATE tasklog.streams SET unprojected_since = now()")
     await owner.execute("TRUNCATE tasklog.tasks; UPDATE tasklog.checkpoints SET position = 0")
-    await projector.fetch(UNMARK, [life.user], [life.events])
+    await projector.fetch(CLEAR_UNPROJECTED, [life.user], [life.events])
     assert await owner.fetchval(MARKED) == 1
     assert await catch_up(projector) == 5
     await assert_projected(owner, [life])
