@@ -16,7 +16,7 @@ from audit.status import event_count
 from audit.verify import verify
 from projector.job_states import Meter
 from projector.jobs import Job
-from projector.rebuild import faults, left, request_rebuild, rebuild
+from projector.rebuild import faults, left, rebuild, request_rebuild
 from runtime.database import Database
 
 _SHOWN_FAULTS: Final = 20

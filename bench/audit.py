@@ -33,7 +33,7 @@ from audit.export_file import verify_file
 from audit.import_ import import_
 from audit.verify import verify
 from event_log.chain import GENESIS
-from projector.rebuild import request_rebuild, rebuild
+from projector.rebuild import rebuild, request_rebuild
 from read_api.history import HistoryQuery, history
 from runtime.database import Database, open_database
 from runtime.settings import Settings

@@ -110,7 +110,7 @@ class CommandQueue:
         if late or self._commands >= _WAITING:
             raise UnavailableError("too many commands are waiting")
         waiting = _Waiting(request=request, result=loop.create_future(), deadline=loop.time() + _PATIENCE)
-        key = request.once and (request.user_id, request.once.key)
+        key = request.idempotency_key and (request.user_id, request.idempotency_key.key)
         if key in self._keys:
             raise InFlightError
         if key:

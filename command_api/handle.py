@@ -18,7 +18,7 @@ from domain.events import Recorded, TaskEvent
 from domain.evolve import HistoryError, fold
 from domain.fields import Changes, Fields, given
 from domain.task import TaskState
-from event_log.append import Append, Fetching, Once, Refused, append
+from event_log.append import Append, Fetching, IdempotencyKey, Refused, append
 from event_log.codec import UnreadableEventError
 from event_log.read import NOTHING_KNOWN, Known, TaskKey, known_tasks
 
@@ -29,8 +29,8 @@ _NO_TIME: Final = datetime.min.replace(tzinfo=UTC)
 class CommandRequest:
     """A command for one task of a user, or for a new one.
 
-    `if_match` holds the versions that the task may have. `once` makes the command happen once. `reload` is set once
-    what was known of the task proved old.
+    `if_match` holds the versions that the task may have. With an `idempotency_key` the command is carried out only
+    once. `reload` is True after the cached state of the task proved old.
     """
 
     user_id: str
@@ -38,7 +38,7 @@ class CommandRequest:
     command: Command
     request_id: str
     if_match: frozenset[int] | None = None
-    once: Once | None = None
+    idempotency_key: IdempotencyKey | None = None
     reload: bool = False
 
     @property
@@ -131,8 +131,8 @@ async def _load(
     try:
         read = await known_tasks(database, [(key, None) for key in missing], light) if missing else []
         # After the tasks: a command whose effect shows in them shows here.
-        once = [(request.user_id, request.once) for request in requests if request.once]
-        answers = await repeated(database, once, light)
+        keys = [(item.user_id, item.idempotency_key) for item in requests if item.idempotency_key]
+        answers = await repeated(database, keys, light)
     except (HistoryError, UnreadableEventError) as error:
         raise LoadError from error
     for key, found in zip(missing, read, strict=True):
@@ -162,7 +162,10 @@ def plan(requests: Sequence[CommandRequest], loaded: Loaded) -> list[Plan]:
 
 
 def _decide(request: CommandRequest, task: Known, loaded: Loaded) -> Plan:
-    if request.once and (outcome := loaded.answers.get((request.user_id, request.once.key))) is not None:
+    if (
+        request.idempotency_key
+        and (outcome := loaded.answers.get((request.user_id, request.idempotency_key.key))) is not None
+    ):
         return outcome if isinstance(outcome, Refused) else Repeated(outcome=outcome)
     try:
         events = decide(request.command, task.state)
@@ -170,7 +173,7 @@ def _decide(request: CommandRequest, task: Known, loaded: Loaded) -> Plan:
         return error
     if request.if_match is not None and task.state.version not in request.if_match:
         return StaleError()
-    appended = _append(request, task, events) if events or request.once is not None else None
+    appended = _append(request, task, events) if events or request.idempotency_key is not None else None
     return Decision(expected_version=task.state.version, events=events, append=appended)
 
 
@@ -179,11 +182,11 @@ def _append(request: CommandRequest, task: Known, events: tuple[TaskEvent, ...])
         user_id=request.user_id,
         task_id=request.task_id,
         expected_version=task.state.version,
-        known=task.event_id,
+        last_event_id=task.event_id,
         events=events,
         actor=request.user_id,
         request_id=request.request_id,
-        once=request.once,
+        idempotency_key=request.idempotency_key,
     )
 
 

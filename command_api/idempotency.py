@@ -11,7 +11,7 @@ from domain.commands import Command, CompleteTask, CreateTask, DeleteTask, EditT
 from domain.decide import CommandError
 from domain.fields import UNSET
 from domain.task import TaskState
-from event_log.append import Fetching, Once, Refused
+from event_log.append import Fetching, IdempotencyKey, Refused
 from event_log.read import known_tasks, remembered
 
 
@@ -19,14 +19,14 @@ class KeyReusedError(CommandError):
     """The key came with another request before."""
 
 
-def once(key: str, task_id: int | None, command: Command, if_match: frozenset[int] | None) -> Once:
+def key_with_digest(key: str, task_id: int | None, command: Command, if_match: frozenset[int] | None) -> IdempotencyKey:
     """Return a key with the digest of its request: of the task, the command and the precondition.
 
     Digests are stored, and compared by services of other releases: the text that is digested is release 1.0's.
     """
     match = None if if_match is None else sorted(if_match)
     text = f"({task_id!r}, {_written(command)}, {match!r})"
-    return Once(key=key, fingerprint=sha256(text.encode()).digest())
+    return IdempotencyKey(key=key, fingerprint=sha256(text.encode()).digest())
 
 
 def _written(command: Command) -> str:
@@ -50,13 +50,13 @@ def _value(value: object) -> str:
 
 
 async def repeated(
-    database: Fetching, asked: Iterable[tuple[str, Once]], light: int | None = None
+    database: Fetching, asked: Iterable[tuple[str, IdempotencyKey]], light: int | None = None
 ) -> dict[tuple[str, str], TaskState | CommandError | Refused]:
     """Return the answers to those of (user id, once) that were carried out before, by user and key.
 
     An answer is the task as it was after the command; HEAVY where that has more than `light` bytes of data.
     """
-    fingerprints = {(user_id, once.key): once.fingerprint for user_id, once in asked}
+    fingerprints = {(user_id, key.key): key.fingerprint for user_id, key in asked}
     if not fingerprints:
         return {}
     found = await remembered(database, list(fingerprints))

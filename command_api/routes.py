@@ -10,15 +10,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from command_api.handle import CommandRequest
-from command_api.idempotency import once
+from command_api.idempotency import key_with_digest
 from command_api.preconditions import idempotency_key, if_match
 from command_api.schemas import TOGGLE, CompletionBody, CreateTaskBody, EditTaskBody, TaskDeleted
 from domain.commands import DeleteTask
 from domain.task import Task, TaskState
+from edge.authorization import EdgeState, authorized_user, path_task_id
 from edge.bodies import json_body
 from edge.openapi import Task as TaskObject
 from edge.openapi import problems, reference, task_route
-from edge.authorization import EdgeState, authorized_user, path_task_id
 from edge.requests import record_of
 from edge.service import ReadyRoute, json_response
 from read_model.body import task_body, task_tag
@@ -144,7 +144,7 @@ async def _carry_out(request: Request, user_id: str, task_id: int | None, comman
             command=command,
             request_id=record_of(request).request_id,
             if_match=versions,
-            once=None if key is None else once(key, task_id, command, versions),
+            idempotency_key=None if key is None else key_with_digest(key, task_id, command, versions),
         )
     )
 

@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from domain.decide import TaskNotFoundError
 from domain.evolve import HistoryError
-from edge.openapi import allowed_methods
 from edge.authorization import task_not_found
+from edge.openapi import allowed_methods
 from edge.problems import ProblemError, problem
 from edge.requests import record_of
 from event_log.codec import UnreadableEventError

@@ -16,21 +16,21 @@ from event_log.codec import canonical_json, encode
 
 _NONCE: Final = 16
 _RANDOM: Final = _NONCE + 10
-"""Random bytes for an event: asked for once a batch, as each question is a call of the system."""
+"""Random bytes an event. A batch asks for all of its bytes at once, as each request is a system call."""
 
 APPEND: Final = "SELECT * FROM tasklog.append_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
 
 
 class Fetching(Protocol):
-    """What reads and appends need of a database: run one statement, return its rows."""
+    """The part of a database that reads and appends use."""
 
     async def fetch(self, query: str, *args: Any) -> Sequence[Any]:
-        """The rows of `query`, committed when it returns."""
+        """Return the rows of `query`, committed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Once:
-    """Makes a command happen once: the key that its user gave it, and a digest of the request that it came with."""
+class IdempotencyKey:
+    """A key under which a user's command is carried out only once, and a digest of its request."""
 
     key: str
     fingerprint: bytes
@@ -38,12 +38,12 @@ class Once:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Append:
-    """The events that one command led to: all of them are appended, or none.
+    """The events of one command: all of them are appended, or none.
 
     `task_id` is None for a new task, whose id the ledger gives. `expected_version` is the version that the events were
-    decided on, `known` the id of the event at that version, or None to check the number alone. `actor` and
-    `request_id` say who did it and by which request. With `once` there may be no events: it is remembered all the same
-    that the command was carried out.
+    decided on, `last_event_id` the id of the event at that version, or None to check the number alone. `actor` and
+    `request_id` say who did it and by which request. An append with an `idempotency_key` may have no events: the
+    ledger then records only that the command was carried out.
     """
 
     user_id: str
@@ -52,30 +52,30 @@ class Append:
     events: tuple[TaskEvent, ...]
     actor: str
     request_id: str
-    once: Once | None = None
-    known: UUID | None = None
+    idempotency_key: IdempotencyKey | None = None
+    last_event_id: UUID | None = None
 
 
 class Refused(Enum):
     """Why nothing was appended for a command."""
 
     CONFLICT = "conflict"
-    """The task is not at the expected version: decide anew on its newer events."""
+    """The task is not at the expected version: load its newer events and decide again."""
     BUSY = "busy"
     """Another transaction holds the user's stream: try again, or wait for it."""
     REPEATED = "repeated"
     """A command with this key was carried out: answer as it was answered, see `remembered`."""
     HEAVY = "heavy"
-    """The task is too large for a batch with commands of other users: nothing was tried."""
+    """The task is too large for a batch with other users' commands: the command was not tried."""
 
 
 async def append(
     database: Fetching, appends: Sequence[Append], *, wait: bool = False
 ) -> list[tuple[Recorded, ...] | Refused]:
-    """Append in one round trip; for each of `appends`, in order, its recorded events or why there are none.
+    """Append in one round trip; return for each of `appends`, in order, its recorded events or why it was refused.
 
-    What is returned as recorded is committed. Without `wait`, a stream that another transaction holds is not waited
-    for, so nobody's append is delayed by another user's.
+    Recorded events are committed. Without `wait`, an append to a stream that another transaction holds is refused as
+    BUSY, so no user waits for another.
     """
     random = io.BytesIO(os.urandom(_RANDOM * sum(len(command.events) for command in appends)))
     rows = [row for n, command in enumerate(appends) for row in _rows(n, command, random)]
@@ -103,16 +103,30 @@ async def append(
 
 
 def _rows(n: int, command: Append, random: io.BytesIO) -> list[tuple[Any, ...]]:
-    before = (n, command.user_id, command.task_id)
-    behind = (command.once.key, command.once.fingerprint) if command.once else (None, None)
+    first_columns = (n, command.user_id, command.task_id)
+    last_columns = (
+        (command.idempotency_key.key, command.idempotency_key.fingerprint) if command.idempotency_key else (None, None)
+    )
     rows: list[tuple[Any, ...]] = []
     for version, event in enumerate(command.events, start=command.expected_version + 1):
         name, schema_version, data = encode(event)
         nonce, event_id = random.read(_NONCE).hex(), _event_id(random.read(_RANDOM - _NONCE))
         metadata = canonical_json({"actor": command.actor, "nonce": nonce, "request_id": command.request_id})
-        rows.append((*before, version, command.known, event_id, name, schema_version, data, metadata, *behind))
+        rows.append(
+            (
+                *first_columns,
+                version,
+                command.last_event_id,
+                event_id,
+                name,
+                schema_version,
+                data,
+                metadata,
+                *last_columns,
+            )
+        )
     nothing = (None,) * 5
-    return rows or [(*before, command.expected_version + 1, command.known, *nothing, *behind)]
+    return rows or [(*first_columns, command.expected_version + 1, command.last_event_id, *nothing, *last_columns)]
 
 
 def _event_id(random: bytes) -> UUID:

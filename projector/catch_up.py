@@ -19,7 +19,18 @@ from domain.evolve import HistoryError, evolve
 from domain.task import DeletedTask, NoTask, Task, TaskState
 from event_log.codec import UnreadableEventError
 from event_log.read import TaskKey, recorded
-from projector.statements import ADVANCE, CLAIM, ENROL, PARK, PUT, REMOVE, TOUCHED, CLEAR_UNPROJECTED, UNPROJECTED, WHOLE_ROWS
+from projector.statements import (
+    ADVANCE,
+    CLAIM,
+    CLEAR_UNPROJECTED,
+    ENROL,
+    PARK,
+    PUT,
+    REMOVE,
+    TOUCHED,
+    UNPROJECTED,
+    WHOLE_ROWS,
+)
 from read_model.rows import Row, row_of, task_of
 from runtime.database import Database
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
+from read_api.coalescer import Coalescer
 from read_api.etags import entity_tag, is_known
 from read_api.kept_pages import KeptPages, PageKey
 from read_api.long_lists import long_list, task_at
 from read_api.queries import Head, Long, TaskBody, TaskPage, TaskQuery, get_tasks, heads, lists
-from read_api.coalescer import Coalescer
 from read_api.turns import Turns
 from runtime.database import Database
 

@@ -9,9 +9,9 @@ from fastapi.routing import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from edge.authorization import EdgeState, authorized_user, path_task_id, task_not_found
 from edge.openapi import Task as TaskObject
 from edge.openapi import problems, task_route
-from edge.authorization import EdgeState, authorized_user, path_task_id, task_not_found
 from edge.problems import invalid
 from edge.service import ReadyRoute, json_response
 from read_api.compression import json_answer, json_in_parts

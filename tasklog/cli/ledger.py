@@ -136,7 +136,7 @@ async def _rebuild(database: Database, user: str | None) -> tuple[int, Rebuilt, 
     import asyncio
 
     from audit.status import events_behind
-    from projector.rebuild import Rebuilt, faults, left, request_rebuild, rebuild
+    from projector.rebuild import Rebuilt, faults, left, rebuild, request_rebuild
 
     users = await request_rebuild(database, user)
     _, total = await left(database)

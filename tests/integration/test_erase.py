@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from audit.verify import verify
 from domain.events import TaskDeleted, TaskEdited
 from projector.catch_up import catch_up
-from projector.rebuild import request_rebuild, rebuild
+from projector.rebuild import rebuild, request_rebuild
 from read_api.history import HistoryQuery, history
 from read_api.queries import TaskQuery
 from runtime.database import Database, open_database

@@ -10,7 +10,7 @@ import pytest
 
 from command_api.group_commit import CommandQueues, command_queues
 from command_api.handle import CommandRequest
-from command_api.idempotency import once
+from command_api.idempotency import key_with_digest
 from domain.commands import Command, EditTask, ToggleTask
 from domain.task import Task
 from runtime.database import Database
@@ -69,7 +69,11 @@ async def counting(writer: Database, owner: asyncpg.Connection) -> Counting:
 
 def keyed(task: int, command: Command, key: str) -> CommandRequest:
     return CommandRequest(
-        user_id="alice", task_id=task, command=command, request_id="r", once=once(key, task, command, None)
+        user_id="alice",
+        task_id=task,
+        command=command,
+        request_id="r",
+        idempotency_key=key_with_digest(key, task, command, None),
     )
 
 

@@ -18,7 +18,7 @@ from domain.events import TaskCompleted, TaskCreated
 from projector import catch_up as projection
 from projector import worker
 from projector.catch_up import catch_up
-from projector.statements import ENROL, CLEAR_UNPROJECTED
+from projector.statements import CLEAR_UNPROJECTED, ENROL
 from projector.worker import project_until
 from runtime.database import Database, UnavailableError, open_database
 from runtime.settings import Settings

@@ -13,7 +13,7 @@ import pytest
 
 from domain.events import TaskCreated
 from projector.catch_up import catch_up
-from projector.rebuild import request_rebuild, rebuild
+from projector.rebuild import rebuild, request_rebuild
 from read_api.history import HistoryQuery, history
 from read_api.queries import TaskQuery
 from read_api.reader import Reader

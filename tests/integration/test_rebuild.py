@@ -15,7 +15,7 @@ from audit.verify import verify
 from event_log.read import NoStreamError
 from projector import rebuild as rebuilding
 from projector.catch_up import catch_up
-from projector.rebuild import faults, left, request_rebuild, rebuild
+from projector.rebuild import faults, left, rebuild, request_rebuild
 from runtime.database import Database
 from tests.ledger import Life, lived, tasks_copy
 

@@ -13,7 +13,7 @@ import pytest
 
 from command_api.group_commit import command_queues
 from command_api.handle import CommandRequest
-from command_api.idempotency import KeyReusedError, once
+from command_api.idempotency import KeyReusedError, key_with_digest
 from domain.commands import Command, EditTask, ToggleTask
 from domain.task import Task
 from event_log.append import APPEND
@@ -39,8 +39,8 @@ class Paused:
 
 
 def request(user: str, task: int | None, command: Command, key: str | None = None) -> CommandRequest:
-    remembered = None if key is None else once(key, task, command, None)
-    return CommandRequest(user_id=user, task_id=task, command=command, request_id="r", once=remembered)
+    remembered = None if key is None else key_with_digest(key, task, command, None)
+    return CommandRequest(user_id=user, task_id=task, command=command, request_id="r", idempotency_key=remembered)
 
 
 @pytest.mark.parametrize("elsewhere", [ToggleTask(), EditTask(title="Oat")], ids=["the same", "another request"])

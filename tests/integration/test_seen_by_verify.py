@@ -10,7 +10,7 @@ import pytest
 from audit.verify import verify
 from projector import worker
 from projector.catch_up import catch_up
-from projector.rebuild import request_rebuild, rebuild
+from projector.rebuild import rebuild, request_rebuild
 from runtime.database import Database
 from tests.integration.tampering import Tampering, three_streams
 from tests.ledger import created

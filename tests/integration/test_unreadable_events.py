@@ -17,7 +17,7 @@ from command_api.handle import CommandRequest
 from domain.commands import ToggleTask
 from domain.evolve import HistoryError
 from domain.task import Task
-from event_log.append import Once
+from event_log.append import IdempotencyKey
 from event_log.codec import UnreadableEventError
 from read_api.queries import TaskQuery
 from read_api.reader import Reader
@@ -48,12 +48,14 @@ async def test_who_asks_together_with_a_damaged_user_is_answered(
     assert (await reads.list("alice", TaskQuery()))[1] is not None
 
 
-@pytest.mark.parametrize("once", [None, Once(key="k", fingerprint=b"f" * 32)], ids=["a command", "a repeated command"])
+@pytest.mark.parametrize(
+    "once", [None, IdempotencyKey(key="k", fingerprint=b"f" * 32)], ids=["a command", "a repeated command"]
+)
 async def test_who_writes_together_with_a_damaged_user_is_answered(
-    queue: CommandQueues, owner: asyncpg.Connection, once: Once | None
+    queue: CommandQueues, owner: asyncpg.Connection, once: IdempotencyKey | None
 ) -> None:
     def create(user: str) -> CommandRequest:
-        return CommandRequest(user_id=user, task_id=None, command=CREATE, request_id="r", once=once)
+        return CommandRequest(user_id=user, task_id=None, command=CREATE, request_id="r", idempotency_key=once)
 
     made = await queue.execute(create("mallory"))
     assert isinstance(made, Task)

@@ -16,7 +16,7 @@ from audit.verify import verify
 from domain.events import TaskCompleted
 from event_log.codec import STREAM_ERASED
 from projector.catch_up import catch_up
-from projector.rebuild import request_rebuild, rebuild
+from projector.rebuild import rebuild, request_rebuild
 from read_api.history import HistoryQuery, history
 from read_api.queries import TaskBody, TaskQuery, get_tasks
 from read_api.time_travel import list_tasks_as_of

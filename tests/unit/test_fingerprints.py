@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from command_api.idempotency import once
+from command_api.idempotency import key_with_digest
 from domain.commands import Command, CompleteTask, CreateTask, DeleteTask, EditTask, ReopenTask, ToggleTask
 from domain.fields import UNSET, Unset
 
@@ -69,19 +69,19 @@ class EditTaskOfLater(EditTask):
 def test_a_request_has_the_digest_that_release_1_0_gave_it(
     task_id: int | None, command: Command, if_match: frozenset[int] | None, expected: str
 ) -> None:
-    assert once("K", task_id, command, if_match).fingerprint.hex() == expected
+    assert key_with_digest("K", task_id, command, if_match).fingerprint.hex() == expected
 
 
 def test_a_field_of_a_later_release_changes_no_digest_while_it_is_not_given() -> None:
-    created = once("K", None, CreateTaskOfLater(title="Milk"), None)
+    created = key_with_digest("K", None, CreateTaskOfLater(title="Milk"), None)
     assert created.fingerprint.hex() == OF_RELEASE_1_0[0][3]
-    edited = once("K", 7, EditTaskOfLater(title="Oat"), None)
+    edited = key_with_digest("K", 7, EditTaskOfLater(title="Oat"), None)
     assert edited.fingerprint.hex() == OF_RELEASE_1_0[4][3]
 
 
 def test_a_field_of_a_later_release_that_is_given_makes_another_request() -> None:
     digests = {
-        once("K", 7, command, None).fingerprint
+        key_with_digest("K", 7, command, None).fingerprint
         for command in (
             EditTaskOfLater(title="Oat"),
             EditTaskOfLater(title="Oat", due=None),
