@@ -14,7 +14,7 @@ import jwt
 import pytest
 
 from tests.e2e.all_in_one import RUN, StartRun
-from tests.servers import Database
+from tests.servers import Database, eventually
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
 
@@ -26,6 +26,18 @@ def test_run_prints_where_it_listens_and_how_to_call_it_once_it_answers(start_ru
     assert f"{url}/docs" in run.printed()
     assert "./run token alice" in run.printed()
     assert run.env["DATA_DIR"] in run.printed()
+
+
+def test_nothing_is_printed_after_the_greeting_until_something_happens(start_run: StartRun) -> None:
+    """The projector has said that it projects, and the start's own look at /health has left its line, if any."""
+    run = start_run()
+    url = run.wait_until_ready()
+    httpx.get(f"{url}/health?marker")
+    eventually(lambda: "Ctrl-C stops everything." in run.printed())
+    before, after = run.printed().split("Ctrl-C stops everything.\n")
+    assert '"projecting"' in before
+    assert '"projecting"' not in after
+    assert [line for line in after.splitlines() if "marker" not in line and "/health" not in line] == []
 
 
 def test_a_warm_start_takes_less_than_five_seconds(start_run: StartRun) -> None:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from typing import Any
 
 import pytest
+from runtime.version import VERSION
+from typer.main import get_command
 
-from runtime.settings import VERSION
+from tasklog.cli.app import app
 from tests.e2e.all_in_one import RUN
+
+GROUP: Any = get_command(app)
+COMMANDS: dict[str, Any] = {name: command for name, command in GROUP.commands.items() if not command.hidden}
 
 
 def test_help_names_every_command() -> None:
@@ -30,6 +37,22 @@ def test_a_number_that_nothing_can_have_is_wrong_usage(option: tuple[str, str], 
     )
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_help_lists_the_commands_in_groups() -> None:
+    answer = subprocess.run([sys.executable, "-m", "tasklog", "help"], capture_output=True, text=True, check=True)
+    groups = ["Start", "Look", "Check and mend", "Move data", "Run services apart"]
+    places = [answer.stdout.index(f"─ {group} ─") for group in groups]
+    assert places == sorted(places)
+    for command, group in [("serve", 0), ("token", 0), ("status", 1), ("verify", 2), ("export", 3), ("projector", 4)]:
+        line = answer.stdout.index(f"│ {command} ")
+        assert places[group] < line < [*places[1:], len(answer.stdout)][group]
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_the_help_of_a_command_is_one_plain_sentence(command: Any) -> None:
+    assert re.fullmatch(r"[A-Z][^.]*[^.]\.", command.help), command.help
+    assert len(command.help) <= 110
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,73 @@
+"""Where the commands write: to the file that was named, as it was named, to a pipe, or on a terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+from pathlib import Path
+
+import pytest
+
+from runtime.settings import Settings
+from tasklog.serving.listener import listen
+from tasklog.supervision.greeting import greeting
+from tests.e2e.shell import Shell
+from tests.servers import Database
+
+
+@pytest.fixture
+def empty(database: Database, redis_url: str, tmp_path: Path) -> Shell:
+    """A shell on a database without a service."""
+    return Shell(directory=tmp_path, database=database, redis_url=redis_url)
+
+
+def test_an_export_into_a_pipe_or_a_file_of_the_shell_needs_no_option(empty: Shell) -> None:
+    piped = empty.run("export")
+    assert (piped.returncode, piped.stderr) == (0, "")
+    assert piped.stdout.startswith('{"end":true,"user_id":null,"events":0,')
+    file = empty.directory / "redirected.jsonl"
+    with file.open("wb") as stdout:
+        assert empty.run("export", stdout=stdout).returncode == 0
+    assert empty.run("verify", "--file", file).returncode == 0
+
+
+def test_an_export_on_a_terminal_says_where_it_can_go_and_writes_nothing(empty: Shell) -> None:
+    ours, theirs = pty.openpty()
+    try:
+        done = empty.run("export", stdout=theirs)
+        assert (done.returncode, done.stderr) == (
+            2,
+            "An export is not for a terminal: name a file with --out FILE, or send it into a pipe.\n",
+        )
+        os.set_blocking(ours, False)
+        with pytest.raises(BlockingIOError):
+            os.read(ours, 1)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_an_export_in_the_background_or_with_json_needs_a_file(empty: Shell) -> None:
+    for option in ("--json", "--background"):
+        done = empty.run("export", option)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "--out FILE" in done.stderr
+
+
+def test_messages_name_a_file_as_it_was_given(empty: Shell) -> None:
+    given = os.path.relpath(empty.directory / "some.jsonl", Path.cwd())
+    assert empty.run("export", "--out", given).stdout == f"Wrote 0 events to {given}.\n"
+    again = empty.run("export", "--out", given)
+    assert (again.returncode, again.stderr) == (1, f"{given} cannot be written: File exists.\n")
+    anchors = os.path.relpath(empty.directory / "none" / "anchors", Path.cwd())
+    empty.database.execute("INSERT INTO tasklog.streams VALUES ('ann', 1, sha256(''), now(), NULL)")
+    done = empty.run("anchor", "--out", anchors)
+    assert (done.returncode, done.stderr) == (1, f"{anchors} cannot be written: No such file or directory.\n")
+
+
+def test_the_greeting_names_the_data_as_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATA_DIR", "some/data")
+    with listen("127.0.0.1", 0) as listener:
+        said = greeting(Settings(_env_file=None), listener)
+    assert "The data is in some/data." in said
+    assert "$(DATA_DIR=some/data ./run token alice)" in said
