@@ -13,7 +13,7 @@ from projector.job_states import JobState
 from projector.rebuild import faults as rebuild_faults
 from runtime.database import Database
 from runtime.schema import INSTALLED, read, schema_version
-from runtime.settings import VERSION
+from runtime.version import VERSION
 
 _NUMBERS: Final = """
     -- Sums over all streams; the lag leaves out parked users, who wait for a person.

@@ -26,7 +26,7 @@ from edge.openapi import document, problems
 from edge.overload import LoadShedding
 from edge.requests import RequestMiddleware, record_of
 from runtime.database import UnavailableError, databases_answer
-from runtime.settings import VERSION
+from runtime.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

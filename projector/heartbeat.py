@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from runtime.settings import VERSION
+from runtime.version import VERSION
 
 _BEATS: Final = "tasklog:projectors"
 _BEAT_SECONDS: Final = 5.0

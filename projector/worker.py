@@ -6,7 +6,7 @@ Beside that it shares rebuilds while it is idle, and runs an arq worker for oper
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -35,17 +35,19 @@ RETRY_SECONDS: Final = 10.0
 log = structlog.get_logger()
 
 
-def main(settings: Settings, jobs: Sequence[Job]) -> None:
-    """Run until SIGTERM, SIGINT or SIGHUP; a batch under way is finished first. `jobs` are the operational ones.
+def main(settings: Settings, jobs: Sequence[Job], ready: Callable[[], None] = lambda: None) -> None:
+    """Run until SIGTERM, SIGINT or SIGHUP; a batch under way is finished first.
+
+    `jobs` are the operational ones, `ready` is called when it projects.
 
     Raises:
         SettingsError: the database cannot be used.
     """
     with suppress(StoppedAtStart):
-        asyncio.run(_main(settings, jobs))
+        asyncio.run(_main(settings, jobs, ready))
 
 
-async def _main(settings: Settings, jobs: Sequence[Job]) -> None:
+async def _main(settings: Settings, jobs: Sequence[Job], ready: Callable[[], None] = lambda: None) -> None:
     stopping, woken, idle = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     def stop() -> None:
@@ -60,6 +62,7 @@ async def _main(settings: Settings, jobs: Sequence[Job]) -> None:
             open_redis(settings) as redis,
         ):
             log.info("projecting")
+            asyncio.get_running_loop().call_soon(ready)  # after the line above
             signals.started(stop)
             # Whichever of these ends, ends the process: it is started again rather than left half alive.
             async with asyncio.TaskGroup() as group:

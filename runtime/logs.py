@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line on stdout, ours and those of the libraries alike.
+"""Logs on stdout, ours and those of the libraries alike: a JSON object a line, or on a terminal a readable line.
 
 No line shows what users wrote: an error is its types and stack frames, without its message, because the
 messages of drivers and validators quote values.
@@ -27,16 +27,20 @@ _LEVELS: Final = logging.getLevelNamesMapping()
 _NOISY: Final = ("httpx", "httpcore", "asyncio", "arq")
 
 
-def configure(level: str) -> None:
-    """Log at `level` (debug, info, warning, error) and above, from now on and in the whole process."""
+def configure(level: str, form: str = "auto") -> None:
+    """Log at `level` (debug, info, warning, error) and above, from now on and in the whole process.
+
+    `form` is json, text, or auto: text on a terminal, else JSON.
+    """
+    render = _line if form == "text" or (form == "auto" and _on_a_terminal()) else _json
     shared: list[Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
         _error_frames,
     ]
-    sink = Sink(descriptor_of(sys.stdout), _lost_lines)
+    sink = Sink(descriptor_of(sys.stdout), lambda lines: render(None, "", _lost_lines(lines)))
     structlog.configure(
-        processors=[*shared, _render_bytes],
+        processors=[*shared, render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.BytesLoggerFactory(cast("BinaryIO", sink)),
         cache_logger_on_first_use=True,
@@ -45,17 +49,24 @@ def configure(level: str) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _render_text],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                lambda *event: render(*event).decode(),
+            ],
         )
     )
     logging.basicConfig(handlers=[handler], level=_LEVELS[level.upper()], force=True)
     _route_libraries()
 
 
-def _lost_lines(lines: int) -> bytes:
-    """Return the line that tells how many lines before it could not be written: log closed, full or not read."""
+def _on_a_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def _lost_lines(lines: int) -> MutableMapping[str, object]:
+    """Return the event that tells how many lines before it could not be written: log closed, full or not read."""
     at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-    return orjson.dumps({"lines": lines, "event": "log lines were lost", "level": "warning", "at": at})
+    return {"lines": lines, "event": "log lines were lost", "level": "warning", "at": at}
 
 
 def _route_libraries() -> None:
@@ -93,12 +104,24 @@ def _frames(error: BaseException, depth: int = 0) -> Iterator[str]:
             yield from _frames(other, depth + 1)
 
 
-def _render_bytes(_logger: object, _method: str, event: MutableMapping[str, object]) -> bytes:
+def _json(_logger: object, _method: str, event: MutableMapping[str, object]) -> bytes:
     try:
         return orjson.dumps(event, default=repr)
     except orjson.JSONEncodeError:  # a lone surrogate, say
         return json.dumps(event, default=repr).encode()
 
 
-def _render_text(logger: object, method: str, event: MutableMapping[str, object]) -> str:
-    return _render_bytes(logger, method, event).decode()
+def _line(_logger: object, _method: str, event: MutableMapping[str, object]) -> bytes:
+    """Render an event as a line for people: time, level, what happened, its fields, and the type of an error."""
+    known = ("at", "level", "event", "traceback")
+    at, level, what, frames = (event.get(name) for name in known)
+    if isinstance(frames, list):
+        event["error"] = frames[0]
+    fields = [f"{name}={_readable(value)}" for name, value in event.items() if name not in known]
+    return " ".join([str(at)[11:19], f"{level!s:7}", _readable(what), *fields]).encode()
+
+
+def _readable(value: object) -> str:
+    """Return a text on one line, which moves no cursor and forges no line."""
+    text = str(value)
+    return text if text.isprintable() else ascii(text)

@@ -12,8 +12,6 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from runtime import postgres_url
 
-VERSION = "1.0.0"
-
 Pooler: TypeAlias = Literal["auto", "yes", "no"]
 """Whether a pooler is between us and Postgres; `auto` tells by the URL."""
 
@@ -50,6 +48,7 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ("http://localhost:3000",)
     data_dir: Path = Path(".data")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "text"] = "auto"
 
     database_url: SecretStr | None = None
     command_database_url: SecretStr | None = None

@@ -207,7 +207,7 @@ def running_service(database: Database, redis_url: str, log: Path, **env: str) -
     with ExitStack() as stack:
         output = stack.enter_context(log.open("wb"))
         listener = stack.enter_context(listen("127.0.0.1", 0))
-        gateway = Service("gateway", env=inherited | settings, listener=listener, output=output)
+        gateway = Service("gateway", env=inherited | settings, inherited=listener, output=output)
         projector = Service("projector", env=inherited | settings, output=output)
         for process in (projector, gateway):
             stack.callback(process.stop, timeout=5)

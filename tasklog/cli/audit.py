@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tasklog.cli.conventions import EXIT_CODES, Background, ExitCode, Json, OptionalUser, fail, progress, show, tell
+from tasklog.cli.conventions import (
+    EXIT_CODES,
+    Background,
+    ExitCode,
+    Json,
+    OptionalUser,
+    Panel,
+    fail,
+    progress,
+    show,
+    tell,
+)
 from tasklog.cli.servers import enqueue, on_database, on_redis, operator_settings
 from tasklog.cli.status_text import status_text
 from tasklog.cli.wording import count, history_text, report_text, tasks_text
@@ -31,14 +42,14 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 _MOST = 10**18 - 1
-"""The largest number that is looked for, as over HTTP: the database can hold it, and count on from it."""
+"""The largest number that is accepted, as over HTTP; the database can hold it and count on from it."""
 
-User = Annotated[str, typer.Argument(help="Whose ledger.", show_default=False)]
+User = Annotated[str, typer.Argument(help="The user.", show_default=False)]
 
 
-@app.command(epilog=EXIT_CODES)
+@app.command(epilog=EXIT_CODES, rich_help_panel=Panel.LOOK)
 def status(*, json: Json = False) -> None:
-    """Show which version runs, how large the ledger is, what is behind, and what needs somebody (exit code 3)."""
+    """Show versions, size, lag and jobs, and what somebody has to look after (exit code 3)."""
     from audit.status import status as read_status
 
     with operator_settings() as settings:
@@ -49,16 +60,16 @@ def status(*, json: Json = False) -> None:
         raise typer.Exit(ExitCode.FAULTS)
 
 
-@app.command(epilog=EXIT_CODES)
+@app.command(epilog=EXIT_CODES, rich_help_panel=Panel.LOOK)
 def history(
     user: User,
     *,
-    task: Annotated[int | None, typer.Option(max=_MOST, help="Only this task's events; it may be deleted.")] = None,
-    after: Annotated[int, typer.Option(min=0, max=_MOST, help="The position behind which to begin.")] = 0,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many events at most.")] = 100,
+    task: Annotated[int | None, typer.Option(max=_MOST, help="Show only this task, which may be deleted.")] = None,
+    after: Annotated[int, typer.Option(min=0, max=_MOST, help="Begin after this position.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="The largest number of events to show.")] = 100,
     json: Json = False,
 ) -> None:
-    """Show what happened: who changed what, from what to what, when and by which request."""
+    """Show a user's events: who changed what, and when."""
     import orjson
 
     from event_log.read import NoStreamError
@@ -81,14 +92,14 @@ def history(
     show(value, as_json=json, text=lambda: history_text(value))
 
 
-@app.command(epilog=EXIT_CODES)
+@app.command(epilog=EXIT_CODES, rich_help_panel=Panel.LOOK)
 def replay(
     user: User,
     *,
-    as_of: Annotated[str | None, typer.Option(help="A position, or an RFC 3339 time with its zone.")] = None,
+    as_of: Annotated[str | None, typer.Option(help="A position, or a time such as 2026-01-31T12:00:00Z.")] = None,
     json: Json = False,
 ) -> None:
-    """Show a user's tasks as they are by the ledger alone, now or at any earlier moment."""
+    """Show a user's tasks as the ledger has them, now or at an earlier moment."""
     import orjson
 
     from domain.evolve import HistoryError
@@ -119,18 +130,18 @@ def replay(
     show(value, as_json=json, text=lambda: tasks_text(user, head.position, tasks))
 
 
-@app.command(epilog=EXIT_CODES)
+@app.command(epilog=EXIT_CODES, rich_help_panel=Panel.MEND)
 def verify(
     user: OptionalUser = None,
     *,
-    anchors: Annotated[Path | None, typer.Option(help="Heads that were kept elsewhere, see anchor.")] = None,
-    file: Annotated[Path | None, typer.Option(help="Check this export instead, without any database.")] = None,
+    anchors: Annotated[Path | None, typer.Option(help="A file that ./run anchor wrote.")] = None,
+    file: Annotated[Path | None, typer.Option(help="Check this export, without a database.")] = None,
     background: Background = False,
     json: Json = False,
 ) -> None:
-    """Prove that nothing was changed, removed, inserted or reordered, and that the tasks are what the events say."""
+    """Check that no event was changed, removed, inserted or moved, and that the tasks fit the events."""
     if file is not None and (user is not None or background):
-        fail("--file is checked here and whole: it takes neither a user nor --background.", ExitCode.USAGE)
+        fail("--file checks a whole file at once: leave out the user and --background.", ExitCode.USAGE)
     began = time.monotonic()
     known = _anchors(anchors)
     if file is not None:
@@ -148,26 +159,24 @@ def verify(
         raise typer.Exit(ExitCode.FAULTS)
 
 
-@app.command(epilog=EXIT_CODES)
+@app.command(epilog=EXIT_CODES, rich_help_panel=Panel.MEND)
 def anchor(
     *,
-    out: Annotated[
-        str, typer.Option(help="The file to append to, or - for stdout; keep it where nobody can change it.")
-    ],
+    out: Annotated[str, typer.Option(help="The file to append to, or - for stdout.")],
     json: Json = False,
 ) -> None:
-    """Append the head of every stream to a file, against which a cut or wholly rewritten stream shows later."""
+    """Append the hash of every stream's last event to a file, to keep elsewhere for verify --anchors."""
     from audit.anchor import anchor as write_anchors
 
     if out == "-" and json:
-        fail("--out - leaves no place for --json.", ExitCode.USAGE)
+        fail("--out - and --json both need stdout: name a file, or leave out --json.", ExitCode.USAGE)
     lines = BytesIO()
     with operator_settings() as settings:
         streams = on_database("projector", lambda database: write_anchors(database, lines), settings)
     if out == "-":
         tell(lines.getvalue().decode(), nl=False)
         return
-    path = Path(out).absolute()
+    path = Path(out)
     if streams:
         try:
             _append(path, lines.getvalue())

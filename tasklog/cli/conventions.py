@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from contextlib import contextmanager
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -17,15 +17,27 @@ if TYPE_CHECKING:
 
     from rich.progress import Task
 
-OptionalUser = Annotated[str | None, typer.Argument(help="One user; all without it.", show_default=False)]
-Json = Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON document, for machines.")]
-Background = Annotated[bool, typer.Option("--background", metavar="", help="Let a projector do it; see status.")]
+OptionalUser = Annotated[str | None, typer.Argument(help="One user; without it, all users.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON document.")]
+Background = Annotated[
+    bool, typer.Option("--background", metavar="", help="Let a projector do it; ./run status shows how far it is.")
+]
 
 EXIT_CODES = "Exit codes: 0 fine, 1 it could not start or finish, 2 wrong usage, 3 faults were found."
 
 
+class Panel(StrEnum):
+    """The groups of commands in `./run help`."""
+
+    START = "Start"
+    LOOK = "Look"
+    MEND = "Check and mend"
+    MOVE = "Move and erase data"
+    APART = "Run services apart"
+
+
 class ExitCode(IntEnum):
-    """How a command of an operator ends; 0 is success."""
+    """The exit code of an operator's command; 0 is success."""
 
     FAILED = 1
     """It could not start, or not finish: the database is away, a file cannot be read, there is no such stream."""
@@ -41,14 +53,14 @@ def fail(message: str, code: ExitCode = ExitCode.FAILED) -> NoReturn:
 
 
 def tell(text: str, *, nl: bool = True) -> None:
-    """Print to stdout; where that cannot be written the command has failed, quietly if nobody reads it any more."""
+    """Print to stdout. If that fails, so does the command: without a word if the reader of a pipe is gone."""
     with stdout_errors():
         typer.echo(text, nl=nl)
 
 
 @contextmanager
 def stdout_errors() -> Iterator[None]:
-    """Take an error of writing to stdout for the command's end."""
+    """End the command if stdout cannot be written."""
     try:
         yield
     except OSError as error:
@@ -61,9 +73,9 @@ def stdout_errors() -> Iterator[None]:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let Ctrl-C be an error of what is done here, say an export, which takes its file along; elsewhere it ends all.
+    """Raise KeyboardInterrupt on Ctrl-C here, so that an export removes its file; elsewhere Ctrl-C ends the process.
 
-    An error of whatever Python does at the moment is a traceback in some places, and lost in others: within imports.
+    Raised during an import, the error would be a traceback, or lost.
     """
     if signal.getsignal(signal.SIGINT) is not signal.SIG_DFL:
         yield
@@ -84,7 +96,7 @@ def show(value: object, *, as_json: bool, text: Callable[[], str]) -> None:
 
 @contextmanager
 def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """Show on a terminal how far something is, how fast and for how long still; nothing elsewhere."""
+    """Show a progress bar on a terminal, and nothing elsewhere."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return

@@ -31,7 +31,7 @@ class Checked(StrEnum):
 
 @app.command(hidden=True)
 def healthcheck(what: Annotated[Checked, typer.Argument(help="What to check.")]) -> None:
-    """End with 0 if the service works, else with 1 and the reason."""
+    """Check that a service works; exit with 1 and the reason if not."""
     settings = load_settings()
     if what is Checked.API:
         _check_api(settings.api_port)

@@ -19,6 +19,7 @@ from tasklog.cli.conventions import (
     ExitCode,
     Json,
     OptionalUser,
+    Panel,
     fail,
     progress,
     show,
@@ -36,37 +37,36 @@ app = typer.Typer()
 _LOOK_SECONDS = 0.2
 
 
-@app.command(epilog=EXIT_CODES)
+@app.command(epilog=EXIT_CODES, rich_help_panel=Panel.MEND)
 def rebuild(user: OptionalUser = None, *, background: Background = False, json: Json = False) -> None:
-    """Compare every task with a replay of the ledger and mend what differs, while everything runs."""
+    """Compare every task with its events and mend what differs, while everything runs."""
     with operator_settings() as settings:
         if background:
             enqueue(settings, "rebuild", {"user_id": user}, as_json=json)
             return
         users, done, behind = on_database("projector", lambda database: _rebuild(database, user), settings)
     failed = [{"user_id": user, "position": at, "reason": reason} for user, (at, reason) in done.failed.items()]
-    shared = max(0, users - done.users)  # who was marked before this command is done here too
+    shared = max(0, users - done.users)  # users who were marked before this command count here too
     value = {**asdict(done), "users": users, "failed": failed, "shared": shared, "behind": behind}
     lines = [fault_text(fault) for fault in failed]
     lines.append(f"Rebuilt {count(users, 'user')}, {shared:,} of them by other processes.")
-    lines.append(f"Here {count(done.written, 'task')} differed and were written, {done.removed:,} were removed.")
+    lines.append(f"Wrote {count(done.written, 'task')} that differed and removed {done.removed:,}, in this process.")
     lines += behind_lines(behind)
     show(value, as_json=json, text=lambda: "\n".join(lines))
     if failed:
         raise typer.Exit(ExitCode.FAULTS)
 
 
-@app.command(epilog=EXIT_CODES)
+@app.command(epilog=EXIT_CODES, rich_help_panel=Panel.MOVE)
 def export(
     user: OptionalUser = None,
     *,
-    out: Annotated[str, typer.Option(help="A new file, or - for stdout.")],
+    out: Annotated[str | None, typer.Option(help="A new file, or - for stdout, as without it in a pipe.")] = None,
     background: Background = False,
     json: Json = False,
 ) -> None:
-    """Write the ledger, or one user's, as JSON Lines that `verify --file` proves without any database."""
-    if out == "-" and (json or background):
-        fail("--out - leaves no place for --json, and no projector can write there.", ExitCode.USAGE)
+    """Write all events, or one user's, as JSON Lines that verify --file can check without a database."""
+    out = _destination(out, needs_file=json or background)
     with operator_settings() as settings:
         if background:
             enqueue(settings, "export", {"user_id": user, "out": str(Path(out).resolve())}, as_json=json)
@@ -78,16 +78,18 @@ def export(
         try:
             events = on_database("projector", lambda database: _export(database, user, out), settings)
         except OSError as error:
-            fail(f"{Path(out).absolute()} cannot be written: {error.strerror}.")
-    value = {"out": str(Path(out).absolute()), "events": events}
+            fail(f"{out} cannot be written: {error.strerror}.")
+    value = {"out": out, "events": events}
     show(value, as_json=json, text=lambda: f"Wrote {count(events, 'event')} to {value['out']}.")
 
 
-@app.command(name="import", epilog=EXIT_CODES)
+@app.command(name="import", epilog=EXIT_CODES, rich_help_panel=Panel.MOVE)
 def import_(
-    file: Annotated[Path, typer.Argument(help="An export.", show_default=False)], *, json: Json = False
+    file: Annotated[Path, typer.Argument(help="A file that ./run export wrote.", show_default=False)],
+    *,
+    json: Json = False,
 ) -> None:
-    """Read an export into an empty ledger; it is checked like `verify --file` on the way, and refused as a whole."""
+    """Read an export into an empty ledger, all of it, or nothing if it does not verify."""
     from audit.export_file import total_events
     from audit.export_line import ExportError
     from audit.import_ import LedgerNotEmptyError
@@ -101,38 +103,47 @@ def import_(
         try:
             events = on_database("owner", work, settings)
         except LedgerNotEmptyError:
-            fail("The ledger is not empty: import goes into a database that was just migrated.")
+            fail("The ledger is not empty: import into a new database, after ./run migrate.")
         except ExportError as error:
             fail(f"Nothing was imported from {file}: {error}.", ExitCode.FAULTS)
         except OSError as error:
             fail(f"{file} cannot be read: {error.strerror}.")
     value = {"file": str(file), "events": events}
-    show(value, as_json=json, text=lambda: f"Imported {count(events, 'event')}; the projector makes tasks of them.")
+    show(value, as_json=json, text=lambda: f"Imported {count(events, 'event')}; the projector turns them into tasks.")
 
 
-@app.command(epilog=EXIT_CODES)
+@app.command(epilog=EXIT_CODES, rich_help_panel=Panel.MOVE)
 def erase(
-    user: Annotated[str, typer.Argument(help="Whose text is erased.", show_default=False)],
+    user: Annotated[str, typer.Argument(help="The user to erase.", show_default=False)],
     *,
     yes: Annotated[bool, typer.Option("--yes", metavar="", help="Do not ask.")] = False,
     json: Json = False,
 ) -> None:
-    """Erase everything a person wrote, for good (GDPR, article 17); that it was done stays in the ledger."""
+    """Erase a user's text for good (GDPR, article 17) from a ledger that still verifies."""
     if not yes:
         if not sys.stdin.isatty():
-            fail("Erasing cannot be undone: say --yes where nobody can be asked.", ExitCode.USAGE)
-        typer.confirm(f"Erase all text of {user}, for good?", abort=True, err=True)
+            fail("Erasing cannot be undone: add --yes to do it without being asked.", ExitCode.USAGE)
+        typer.confirm(f"Erase all text of {user} for good?", abort=True, err=True)
     with operator_settings() as settings:
         request = f"erase-{uuid4()}"
         position = on_database("eraser", lambda database: _erase(database, user, request), settings)
         vacuumed = on_database("owner", _vacuum, settings)
     value = {"user_id": user, "position": position, "request_id": request, "vacuumed": vacuumed}
-    kept = "" if vacuumed else " Have the owner of the tables VACUUM them soon."
+    kept = "" if vacuumed else " Let the owner of the tables run VACUUM on them soon."
     show(value, as_json=json, text=lambda: f"The text of {user} is erased; position {position} records it.{kept}")
 
 
+def _destination(out: str | None, *, needs_file: bool) -> str:
+    """Return where an export goes: the given file, or - for stdout, which is no terminal."""
+    if needs_file and out in (None, "-"):
+        fail("With --json or --background, an export needs a file: give --out FILE.", ExitCode.USAGE)
+    if out is None and sys.stdout.isatty():
+        fail("An export is not for a terminal: name a file with --out FILE, or send it into a pipe.", ExitCode.USAGE)
+    return "-" if out is None else out
+
+
 async def _rebuild(database: Database, user: str | None) -> tuple[int, Rebuilt, int]:
-    """Mark, and share the work with idle projectors until it is done; how many events they have to project still."""
+    """Mark users and rebuild them, together with idle projectors; return how many, the result, and events behind."""
     import asyncio
 
     from audit.status import events_behind
@@ -167,7 +178,7 @@ async def _erase(database: Database, user: str, request: str) -> int:
 
 
 def _login() -> str:
-    """Who runs the command: a name, or the number of a user who has none, as in a container."""
+    """Return the name of the login that runs the command, or its number where it has no name, as in a container."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # the latter from Python 3.13 on

@@ -1,4 +1,4 @@
-"""Brings a database to the schema of this version: the given one, or the embedded one."""
+"""Gives a database the schema of this version: that of DATABASE_URL, or the embedded one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def migrate(settings: Settings) -> None:
-    """Bring the database to this version's schema."""
+    """Give the database this version's schema."""
     if settings.database_url is not None:
         url = settings.database_url.get_secret_value()
         upgrade(url, settings.service_urls, pooler=settings.database_pooler, tell=_tell)
@@ -50,7 +50,7 @@ def _tell(text: str) -> None:
 
 
 async def _check_services(settings: Settings) -> None:
-    """Refuse once and here what every service would refuse at its start: its login, another schema."""
+    """Refuse here, once, a login or a schema that every service would refuse at its start."""
     for role in URL_OF_ROLE:
         async with open_database(settings, role):
             pass

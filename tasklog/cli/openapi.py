@@ -14,7 +14,7 @@ from runtime.settings import Settings
 
 
 def generate() -> bytes:
-    """The document as it should be committed: JSON, indented, the same for the same routes."""
+    """Return the document to commit: indented JSON, always the same for the same routes."""
     settings = Settings(_env_file=None)
     reads = read_api.app.create_app(settings).openapi()
     commands = command_api.app.create_app(settings).openapi()
@@ -23,12 +23,12 @@ def generate() -> bytes:
 
 
 def write() -> None:
-    """Bring the committed file up to date."""
+    """Write the committed file anew."""
     FILE.write_bytes(generate())
 
 
 def _merged(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
-    """Both, key by key, all the way down; where both say something about one thing, `right` has the word."""
+    """Return both merged, key by key, at every level; where both have a value, that of `right`."""
     merged = dict(left)
     for key, value in right.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)

@@ -1,4 +1,4 @@
-"""The Postgres and Redis that a command of an operator works on: those given, else those of DATA_DIR."""
+"""The Postgres and Redis of an operator's command: those of the settings, else the embedded ones in DATA_DIR."""
 # ruff: noqa: PLC0415 - as in tasklog/cli/app.py
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ T = TypeVar("T")
 
 @contextmanager
 def operator_settings() -> Iterator[Settings]:
-    """Yield the settings with the servers to work on: those given, else those of DATA_DIR.
+    """Yield the settings with the servers to use: those of the settings, else the embedded ones in DATA_DIR.
 
-    The embedded Postgres is the one that runs, else it runs as long as this context. Redis is left out where none runs.
+    If no embedded Postgres is running, one runs until this context ends. Redis is left out if none is running.
     """
     _log_to_stderr()
     settings = load_settings()
     with ExitStack() as stack:
-        found: dict[str, object] = {"allow_superuser": True}  # which is asked of services: strangers reach those alone
+        found: dict[str, object] = {"allow_superuser": True}  # only services, which strangers reach, have to refuse one
         if settings.database_url is None and settings.projector_database_url is None:
             if settings.service_urls:
                 raise SettingsError("DATABASE_URL is not set: set it, as the services' own URLs are not enough here.")
@@ -44,7 +44,7 @@ def operator_settings() -> Iterator[Settings]:
 
 
 def on_database(role: Role, work: Callable[[Database], Awaitable[T]], settings: Settings) -> T:
-    """Do something with the database in a role; that it went away, or has no stream of a user, ends the command."""
+    """Run `work` on the database in a role; end the command if the database goes away or a user has no stream."""
     from event_log.read import NoStreamError
     from runtime.database import OPERATORS_SECONDS, UnavailableError, open_database
 
@@ -65,7 +65,7 @@ def on_database(role: Role, work: Callable[[Database], Awaitable[T]], settings: 
 
 
 def on_redis(work: Callable[[Redis], Awaitable[T]], settings: Settings) -> T | None:
-    """Do something with Redis, and return its result; None where there is no Redis, or it does not answer."""
+    """Run `work` on Redis and return its result, None where there is no Redis or it does not answer."""
     from redis.exceptions import RedisError
 
     from runtime.redis_client import open_redis
@@ -81,11 +81,11 @@ def on_redis(work: Callable[[Redis], Awaitable[T]], settings: Settings) -> T | N
 
 
 def enqueue(settings: Settings, name: str, arguments: Mapping[str, Any], *, as_json: bool) -> None:
-    """Hand a job over to the projectors, and print its id."""
+    """Queue a job for the projectors and print its id."""
     from projector.jobs import QueueError, enqueue
 
     if settings.redis_url is None:
-        fail("There is no Redis to hand the job over: set REDIS_URL, or start ./run.")
+        fail("A job in the background needs Redis: set REDIS_URL, or start ./run.")
     try:
         job = asyncio.run(enqueue(settings.redis_url.get_secret_value(), name, arguments))
     except QueueError as error:
@@ -121,12 +121,12 @@ def _embedded_redis(settings: Settings) -> object:
 
 
 def _log_to_stderr() -> None:
-    """Keep stdout for results."""
+    """Log to stderr, as stdout is for results."""
     import logging
 
     import structlog
 
-    logging.getLogger("arq").setLevel(logging.ERROR)  # what it warns of, the command says itself
+    logging.getLogger("arq").setLevel(logging.ERROR)  # the command itself says what arq warns of
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger("error"),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

@@ -15,13 +15,13 @@ _LONGEST_USER = 255
 
 
 def make_token(settings: Settings, user: str, hours: float) -> str:
-    """Return a signed token of a user, as the auth server would issue it in the shared secret mode.
+    """Return a user's token, signed with the shared secret as the auth server would sign it.
 
     Raises:
-        SettingsError: there is no secret to sign with, or no such user can be.
+        SettingsError: there is no secret to sign with, or the user's name is not allowed.
     """
     if not user or user != user.strip() or len(user) > _LONGEST_USER or not user.isprintable():
-        message = f"A user is 1 to {_LONGEST_USER} printable characters, without spaces around them."
+        message = f"A user is 1 to {_LONGEST_USER} printable characters, with no space before or after them."
         raise SettingsError(message)
     now = int(time.time())
     claims = {
@@ -41,10 +41,10 @@ def _secret(settings: Settings) -> str:
     if settings.better_auth_secret is not None:
         return settings.better_auth_secret.get_secret_value()
     if settings.jwks_url is not None:
-        message = "With JWKS_URL alone, tokens come from the auth server: set BETTER_AUTH_SECRET to sign here."
+        message = "With JWKS_URL, only the auth server signs tokens: set BETTER_AUTH_SECRET as well to sign here."
         raise SettingsError(message)
     secret = read_secret(settings.data_dir) if settings.embedded else None
     if secret is None:
-        message = "There is no secret to sign with: start Tasklog once by ./run, or set BETTER_AUTH_SECRET."
+        message = "There is no secret to sign with yet: start ./run once, or set BETTER_AUTH_SECRET."
         raise SettingsError(message)
     return secret

@@ -10,21 +10,22 @@ from tasklog.serving.listener import url_of
 
 if TYPE_CHECKING:
     import socket
-    from pathlib import Path
 
     from runtime.settings import Settings
 
 
-def greeting(settings: Settings, listener: socket.socket, data_dir: Path | None) -> str:
+def greeting(settings: Settings, listener: socket.socket) -> str:
     """Say where it listens, how to call it once, where the data is and how to stop it."""
     url = url_of(listener)
     # Another terminal lacks a DATA_DIR that only this one's environment has.
-    prefix = f"DATA_DIR={shlex.quote(str(data_dir))} " if settings.embedded and "DATA_DIR" in os.environ else ""
+    prefix = (
+        f"DATA_DIR={shlex.quote(str(settings.data_dir))} " if settings.embedded and "DATA_DIR" in os.environ else ""
+    )
     if settings.better_auth_secret is None and settings.jwks_url is not None:
         token, source = "$TOKEN", "with a token of your auth server in TOKEN"
     else:
         token, source = f"$({prefix}./run token alice)", "as the user alice"
-    data = f"in {data_dir}" if settings.embedded else "in the database of DATABASE_URL"
+    data = f"in {settings.data_dir}" if settings.embedded else "in the database of DATABASE_URL"
     return "\n".join(
         [
             f"Tasklog listens on {url} and explains itself on {url}/docs",

@@ -18,26 +18,26 @@ START_ERROR = 78
 
 
 class Service:
-    """One command, with its environment, and the listening socket that it inherits."""
+    """One command, with its environment, and the socket that it inherits as --fd."""
 
     def __init__(
         self,
         *command: str,
         env: Mapping[str, str],
-        listener: socket.socket | None = None,
+        inherited: socket.socket | None = None,
         output: IO[bytes] | None = None,
     ) -> None:
         """Describe it; `start` starts it. Without `output` it writes to where this process writes."""
         self.name = f"The {command[0]}"
         self._command = list(command)
         self._env = dict(env)
-        self._listener = listener
+        self._inherited = inherited
         self._output = output
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, _pause: Callable[[float], object] | None = None) -> None:
         """Start it and return at once."""
-        inherited = [] if self._listener is None else [self._listener.fileno()]
+        inherited = [] if self._inherited is None else [self._inherited.fileno()]
         option = [f"--fd={number}" for number in inherited]
         self.process = spawn(
             [sys.executable, "-m", "tasklog", *self._command, *option],

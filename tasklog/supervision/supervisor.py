@@ -6,6 +6,7 @@ The processes are children in sessions of their own. This one starts and ends th
 from __future__ import annotations
 
 import os
+import socket
 import time
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -25,7 +26,6 @@ from tasklog.supervision.signals import Signals, StopRequested
 from tasklog.supervision.telling import tell
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tasklog.supervision.keeper import Part
 
 _START_SECONDS = 60
+_PROJECTOR_SECONDS = 10
 _STOP_SECONDS = 4.6
 _SERVICES_STOP_SECONDS = 3.3
 
@@ -58,7 +59,8 @@ def serve(settings: Settings) -> None:
         supervisor.prepare_database(env)
         supervisor.start_services(env, listener)
         supervisor.wait_for_health(HealthProbe(listener))
-        tell(greeting(settings, listener, data_dir))
+        supervisor.wait_for_projector()
+        tell(greeting(settings, listener))
         supervisor.keep_running()
 
 
@@ -70,6 +72,8 @@ class Supervisor:
         self._settings = settings
         self._signals = signals
         self._keepers: list[Keeper] = []
+        self._ready, self._projector_ready = socket.socketpair()
+        self._projector_ready.setblocking(False)  # noqa: FBT003 - as socket has it
 
     def start_servers(self, data_dir: Path | None) -> dict[str, str]:
         """Start the servers that no URL was given for; return the environment of the services."""
@@ -108,8 +112,8 @@ class Supervisor:
 
     def start_services(self, env: dict[str, str], listener: socket.socket) -> None:
         """Start the gateway and the projector."""
-        self._start(Service("gateway", env=env, listener=listener))
-        self._start(Service("projector", env=env))
+        self._start(Service("gateway", env=env, inherited=listener))
+        self._start(Service("projector", env=env, inherited=self._projector_ready))
 
     def wait_for_health(self, probe: HealthProbe) -> None:
         """Return at the first good answer of /health.
@@ -127,6 +131,14 @@ class Supervisor:
                     message = f"Tasklog did not answer within {_START_SECONDS} s: see the messages above."
                     raise SettingsError(message)
                 self._look()
+
+    def wait_for_projector(self) -> None:
+        """Return when the projector says that it projects, or after some seconds: the API works without it."""
+        deadline = time.monotonic() + _PROJECTOR_SECONDS
+        while not self._signals.wait(self._until_restart(deadline), self._ready) and time.monotonic() < deadline:
+            if any(keeper.exit_code() == START_ERROR for keeper in self._keepers):
+                raise SystemExit(1)
+            self._look()
 
     def keep_running(self) -> None:
         """Start again whatever ends, until this process is told to stop."""
@@ -171,6 +183,6 @@ def _own_data_dir(settings: Settings) -> Iterator[Path | None]:
         if not ours:
             holder = lock_holder(data_dir)
             raise SettingsError(
-                f"Tasklog already runs on {data_dir} (process {holder}): stop it, or set another DATA_DIR."
+                f"Tasklog already runs on {settings.data_dir} (process {holder}): stop it, or set another DATA_DIR."
             )
         yield data_dir

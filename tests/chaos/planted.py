@@ -31,7 +31,7 @@ class PlantedService(Service):
 
     def start(self, _pause: Callable[[float], object] | None = None) -> None:
         """Start it as Service does, but by way of this module."""
-        inherited = [] if self._listener is None else [self._listener.fileno()]
+        inherited = [] if self._inherited is None else [self._inherited.fileno()]
         option = [f"--fd={number}" for number in inherited]
         self.process = spawn(
             [sys.executable, "-m", "tests.chaos.planted", self.fault, *self._command, *option],

@@ -108,7 +108,7 @@ class World:
         common: dict[str, Any] = {"env": self._environment(), "output": output}
         planted = self.options.planted
         make = Service if planted is None else PlantedService.with_fault(planted)
-        self.gateways = [make("gateway", listener=listener, **common) for listener in listeners]
+        self.gateways = [make("gateway", inherited=listener, **common) for listener in listeners]
         self.projectors = [make("projector", **common) for _ in range(self.options.projectors)]
         for service in self.services:
             self._stack.callback(service.stop, timeout=5)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from redis import Redis
 
+from runtime.version import VERSION
 from tests.e2e.shell import Shell
 from tests.servers import RunningService, eventually
 
 STATES = "tasklog:job-states"
 AWAY = "redis://127.0.0.1:1/0"
-RELEASE = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["version"]
 FORGE = """UPDATE tasklog.events SET data = '{"title":"Forged"}' WHERE user_id = 'alice' AND position = 3"""
 
 
@@ -64,9 +62,9 @@ def test_a_verification_in_the_background_counts_as_well(shell: Shell) -> None:
 
 def test_status_says_which_version_runs_and_whether_a_projector_lives(shell: Shell, service: RunningService) -> None:
     status = shell.json("status")
-    assert (status["version"], status["schema_state"]) == (RELEASE, "current")
-    assert [projector["version"] for projector in status["projectors"]] == [RELEASE]
-    assert f"1 projector runs, version {RELEASE}" in shell.run("status").stdout
+    assert (status["version"], status["schema_state"]) == (VERSION, "current")
+    assert [projector["version"] for projector in status["projectors"]] == [VERSION]
+    assert f"1 projector runs, version {VERSION}" in shell.run("status").stdout
     service.projector.stop(timeout=5)
     assert eventually(lambda: shell.json("status")["projectors"] == [])
     assert "no projector has been heard from" in shell.run("status").stdout

@@ -8,9 +8,9 @@ import sys
 from typing import Any
 
 import pytest
-from runtime.version import VERSION
 from typer.main import get_command
 
+from runtime.version import VERSION
 from tasklog.cli.app import app
 from tests.e2e.all_in_one import RUN
 
@@ -41,7 +41,7 @@ def test_a_number_that_nothing_can_have_is_wrong_usage(option: tuple[str, str], 
 
 def test_help_lists_the_commands_in_groups() -> None:
     answer = subprocess.run([sys.executable, "-m", "tasklog", "help"], capture_output=True, text=True, check=True)
-    groups = ["Start", "Look", "Check and mend", "Move data", "Run services apart"]
+    groups = ["Start", "Look", "Check and mend", "Move and erase data", "Run services apart"]
     places = [answer.stdout.index(f"─ {group} ─") for group in groups]
     assert places == sorted(places)
     for command, group in [("serve", 0), ("token", 0), ("status", 1), ("verify", 2), ("export", 3), ("projector", 4)]:
@@ -51,7 +51,7 @@ def test_help_lists_the_commands_in_groups() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 def test_the_help_of_a_command_is_one_plain_sentence(command: Any) -> None:
-    assert re.fullmatch(r"[A-Z][^.]*[^.]\.", command.help), command.help
+    assert re.fullmatch(r"[A-Z][^;]*[^.;]\.", command.help), command.help
     assert len(command.help) <= 110
 
 

@@ -1,0 +1,7 @@
+"""The version of Tasklog, written here alone: a release changes this line."""
+
+from __future__ import annotations
+
+from typing import Final
+
+VERSION: Final = "1.0.0"

@@ -1,0 +1,105 @@
+"""The commands that run one service each: as `./run` starts them, or as containers do."""
+# ruff: noqa: PLC0415 - as in tasklog/cli/app.py
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from runtime.settings import SettingsError, load_settings
+from tasklog.cli.conventions import Panel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fastapi import FastAPI
+
+    from runtime.settings import Settings
+
+app = typer.Typer()
+
+
+@app.command(rich_help_panel=Panel.APART)
+def command_api() -> None:
+    """Run only the API that takes writes."""
+    with _service() as settings:
+        from command_api.app import create_app
+
+        _serve_app(settings, create_app)
+
+
+@app.command(rich_help_panel=Panel.APART)
+def read_api() -> None:
+    """Run only the API that answers reads."""
+    with _service() as settings:
+        from read_api.app import create_app
+
+        _serve_app(settings, create_app)
+
+
+@app.command(rich_help_panel=Panel.APART)
+def projector(
+    fd: Annotated[
+        int | None, typer.Option(hidden=True, help="A socket to write to when it projects, inherited.")
+    ] = None,
+) -> None:
+    """Run only the projector, which turns events into tasks."""
+    with _service() as settings:
+        from audit.jobs import JOBS
+        from projector import worker
+
+        worker.main(settings, JOBS, lambda: _say_ready(fd))
+
+
+@app.command(hidden=True)
+def gateway(fd: Annotated[int | None, typer.Option(help="The listening socket, inherited.")] = None) -> None:
+    """Run both APIs in one process."""
+    with _service() as settings:
+        from tasklog.serving import server
+        from tasklog.serving.gateway import open_gateway
+        from tasklog.serving.listener import listen
+
+        listener = listen(settings.api_host, settings.api_port) if fd is None else socket.socket(fileno=fd)
+        server.serve(lambda: open_gateway(settings), listener)
+
+
+@contextmanager
+def _service() -> Iterator[Settings]:
+    """Set up a service process; its start errors have an exit code of their own, for the supervisor."""
+    _leave_when_told()
+    from runtime import logs
+    from tasklog.supervision.service import START_ERROR
+
+    try:
+        settings = load_settings()
+        logs.configure(settings.log_level, settings.log_format)
+        yield settings
+    except SettingsError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(START_ERROR) from None
+
+
+def _leave_when_told() -> None:
+    """End at the first signal, with code 0, until the service takes the signals over: it has nothing to put away."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, lambda *_: os._exit(0))
+
+
+def _say_ready(fd: int | None) -> None:
+    """Tell the supervisor, which gave the socket."""
+    if fd is not None:
+        with suppress(OSError):
+            os.write(fd, b".")
+
+
+def _serve_app(settings: Settings, create_app: Callable[[Settings], FastAPI]) -> None:
+    from tasklog.serving import server
+    from tasklog.serving.listener import listen
+
+    server.serve(lambda: server.opened(create_app(settings)), listen(settings.api_host, settings.api_port))
