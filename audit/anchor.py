@@ -39,7 +39,7 @@ async def anchor(database: Database, out: IO[bytes]) -> int:
 
 
 def read_anchors(path: Path) -> Mapping[str, Mapping[int, str]]:
-    """The anchors of a file, also of one that was written to several times.
+    """Return the anchors of a file, also of one that was written to several times.
 
     Raises:
         AnchorsError: a line is no anchor, or there is none.

@@ -59,11 +59,11 @@ class Range:
     last: str
 
     def events(self) -> AsyncIterator[list[Any]]:
-        """The events, in chunks; see event_log.chain."""
+        """Return the events, in chunks; see event_log.chain."""
         return self._read(SCAN_USER, SCAN_RANGE, complete=with_data)
 
     def rows(self) -> AsyncIterator[list[Any]]:
-        """The projected rows, in chunks; of long ones the texts are left out."""
+        """Return the projected rows, in chunks; of long ones the texts are left out."""
         return self._read(ROWS_USER, ROWS_RANGE)
 
     def _read(self, of_user: str, of_range: str, complete: Complete | None = None) -> AsyncIterator[list[Any]]:

@@ -47,6 +47,6 @@ class Report:
 
 
 def gone(anchors: Anchors, seen: set[str]) -> list[Fault]:
-    """A fault for each anchored stream that was not seen."""
+    """Return a fault for each anchored stream that was not seen."""
     reason = "the stream is gone, but it was anchored"
     return [Fault(user_id=user, position=1, reason=reason) for user in sorted(anchors.keys() - seen)]

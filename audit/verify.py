@@ -87,7 +87,7 @@ async def _verify(part: Range, anchors: Anchors, story: Story, report: Report, p
 
 
 async def _projection_faults(part: Range, replay: Replay, report: Report) -> dict[str, Fault]:
-    """The first fault of each user whose checkpoint or rows are not as the replay says."""
+    """Return the first fault of each user whose checkpoint or rows are not as the replay says."""
     faults: dict[str, Fault] = {}
 
     def fault(user_id: str, position: int, reason: str) -> None:
@@ -113,7 +113,7 @@ def _is_forgotten(stream: Stream) -> bool:
 
 
 async def _counted(part: Range, report: Report) -> AsyncIterator[list[Any]]:
-    """The rows of a range, counted for the report."""
+    """Return the rows of a range, counted for the report."""
     async for rows in part.rows():
         report.tasks += len(rows)
         yield rows

@@ -38,7 +38,7 @@ class Contender(Protocol):
     url: str
 
     def processes(self) -> Mapping[str, int]:
-        """The process ids of the API and of what else belongs to it, by name."""
+        """Return the process ids of the API and of what else belongs to it, by name."""
 
     async def seed(self, users: Sequence[str], tasks: int) -> Tasks:
         """Give each user so many tasks."""
@@ -69,7 +69,7 @@ class Peer:
     name: str = "peer"
 
     def processes(self) -> Mapping[str, int]:
-        """The API."""
+        """Return the API."""
         return {"api": self.api.pid}
 
     async def seed(self, users: Sequence[str], tasks: int) -> Tasks:
@@ -127,7 +127,7 @@ class Tasklog:
     name: str = "tasklog"
 
     def processes(self) -> Mapping[str, int]:
-        """The API and the projector."""
+        """Return the API and the projector."""
         return {"api": self.gateway.pid, "projector": self.projector.pid}
 
     async def seed(self, users: Sequence[str], tasks: int) -> Tasks:
@@ -156,10 +156,10 @@ class Tasklog:
         return counts[0]
 
     async def watch_changes(self) -> None:
-        """The ledger has them all."""
+        """Do nothing, as the ledger has all changes."""
 
     async def changes(self, users: Sequence[str]) -> int:
-        """The events of tasks after their first."""
+        """Count the events of tasks after their first."""
         return await self.ledger.changes(users)
 
 

@@ -50,7 +50,7 @@ def idle(directory: Path, seconds: float) -> list[Usage]:
 
 
 def tree(root: int) -> list[int]:
-    """A process and all below it, of those that run now."""
+    """Return a process and all below it, of those that run now."""
     below = defaultdict(list)
     for path in Path("/proc").glob("[0-9]*"):
         if fields := _stat(int(path.name)):
@@ -62,19 +62,19 @@ def tree(root: int) -> list[int]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """The CPU time that a process took so far, 0 if it has ended."""
+    """Return the CPU time that a process took so far, 0 if it has ended."""
     fields = _stat(pid)
     return (int(fields[11]) + int(fields[12])) / _TICKS if fields else 0.0
 
 
 def cpu_seconds_below(root: int) -> float:
-    """The CPU time of a process and all below it, those that have ended included."""
+    """Return the CPU time of a process and all below it, those that have ended included."""
     ended = _stat(root)[13:15]
     return sum(map(cpu_seconds, tree(root))) + sum(map(int, ended)) / _TICKS
 
 
 def _stat(pid: int) -> list[str]:
-    """What /proc says of a process behind its name; nothing if it has ended."""
+    """Return what /proc says of a process behind its name; nothing if it has ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):

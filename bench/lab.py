@@ -69,7 +69,7 @@ class Lab:
         return f"http://127.0.0.1:{port}", process
 
     def tasklog_env(self, database: str) -> dict[str, str]:
-        """The settings of Tasklog's services on a database; each Tasklog has a Redis database of its own."""
+        """Return the settings of Tasklog's services on a database; each Tasklog has a Redis database of its own."""
         self.numbers += 1
         urls = {name: self.postgres.url(role, database) for name, role in SERVICE_ROLES.items()}
         return {**urls, "BETTER_AUTH_SECRET": SECRET, "REDIS_URL": f"{self.redis_url}?db={self.numbers}"}
@@ -80,7 +80,7 @@ class Lab:
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
+    """Return a port that nobody listens on now."""
     with listen("127.0.0.1", 0) as listener:
         port: int = listener.getsockname()[1]
         return port

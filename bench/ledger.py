@@ -85,7 +85,7 @@ class Ledger:
         return await self.owner.fetchval("SELECT position FROM tasklog.checkpoints WHERE user_id = $1", user) or 0
 
     async def stored(self, users: Sequence[str]) -> tuple[int, int]:
-        """The users' creations in the ledger, and their rows in the read table."""
+        """Return the users' creations in the ledger, and their rows in the read table."""
         row = await self.owner.fetchrow(
             """SELECT (SELECT count(*) FROM tasklog.events WHERE user_id = ANY ($1) AND version = 1),
                       (SELECT count(*) FROM tasklog.tasks WHERE user_id = ANY ($1))""",
@@ -94,7 +94,7 @@ class Ledger:
         return row[0], row[1]
 
     async def changes(self, users: Sequence[str]) -> int:
-        """The users' events in the ledger that are not creations."""
+        """Return the users' events in the ledger that are not creations."""
         query = "SELECT count(*) FROM tasklog.events WHERE user_id = ANY ($1) AND version > 1"
         return int(await self.owner.fetchval(query, list(users)))
 
@@ -110,7 +110,7 @@ class Ledger:
 
 
 def of(user: str, task: int | None, *events: TaskEvent, version: int = 0) -> Append:
-    """An append of the benchmark."""
+    """Return an append of the benchmark."""
     return Append(user_id=user, task_id=task, expected_version=version, events=events, actor=user, request_id="bench")
 
 

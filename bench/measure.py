@@ -58,7 +58,7 @@ class Figures:
 
     @classmethod
     def of(cls, results: Sequence[Round]) -> Figures:
-        """The medians of measured rounds and their lost toggles."""
+        """Return the medians of measured rounds and their lost toggles."""
         measured = [one.measured for one in results]
         return cls(
             rate=median(one.rate for one in measured),
@@ -105,7 +105,7 @@ async def one_round(lab: Lab, work: Work, contender: Contender, n: int, seconds:
 
 
 def _cpu(lab: Lab, contender: Contender) -> dict[str, float]:
-    """The CPU seconds of the contender's processes and of Postgres, so far."""
+    """Return the CPU seconds of the contender's processes and of Postgres, so far."""
     assert lab.postgres.process is not None
     spent = {name: cpu_seconds(pid) for name, pid in contender.processes().items()}
     return spent | {"postgres": cpu_seconds_below(lab.postgres.process.pid)}

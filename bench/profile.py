@@ -81,7 +81,7 @@ async def _spy(pid: int, output: Path, seconds: float) -> None:
 
 
 def _hot(stacks: Path) -> list[str]:
-    """The functions that were running most, alone and with what they called, in percent of the samples."""
+    """Return the functions that were running most, alone and with what they called, in percent of the samples."""
     own: Counter[str] = Counter()
     whole: Counter[str] = Counter()
     total = 0

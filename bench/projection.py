@@ -81,7 +81,7 @@ async def _append(url: str, user: str, pause: float, done: float) -> int:
 
 
 async def _probe(tasklog: Tasklog, done: float) -> tuple[list[float], int]:
-    """The delay of each write of one user in ms, and how many of the lists right after it lacked it."""
+    """Return the delay of each write of one user in ms, and how many of the lists right after it lacked it."""
     client, user = await _Client.open(tasklog.url), f"probe-{time.time_ns()}"
     times: list[float] = []
     stale = 0

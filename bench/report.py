@@ -47,7 +47,7 @@ class Report:
     growth: list[tuple[str, float, float, float]] = field(default_factory=list)
 
     def text(self) -> str:
-        """The whole report, in Markdown."""
+        """Return the whole report, in Markdown."""
         parts = ["# Results of `./run bench`", "", *(f"- {fact}" for fact in self.facts), ""]
         if self.works:
             parts += ["## Beside the plain CRUD", "", *_table(_HEAD, [self.row(*one) for one in self.works]), ""]
@@ -73,7 +73,7 @@ class Report:
         RESULTS.write_text(f"{works.rstrip()}\n\n{_GROWTH}{growth.rstrip()}\n")
 
     def row(self, work: Work, figures: Mapping[str, Figures]) -> tuple[str, ...]:
-        """A work's row: of both contenders, or of one alone."""
+        """Return a work's row: of both contenders, or of one alone."""
         ours, peers = figures.get("tasklog"), figures.get("peer")
         if ours is None or peers is None:
             one = ours or peers
@@ -110,7 +110,7 @@ class Report:
 
 
 def _cpu(work: Work, figures: Mapping[str, Figures]) -> tuple[str, ...]:
-    """What an answer costs the machine, the load's own cost left out; background changes count where there are any."""
+    """Return what an answer costs the machine, without the load's own cost but with changes in the background."""
     peers, ours = (dict(figures[name].cpu) if name in figures else {} for name in ("peer", "tasklog"))
     ratio = sum(peers.values()) / sum(ours.values()) if peers and ours else None
     cells = [peers.get("api"), peers.get("postgres"), *(ours.get(name) for name in ("api", "projector", "postgres"))]
@@ -118,7 +118,7 @@ def _cpu(work: Work, figures: Mapping[str, Figures]) -> tuple[str, ...]:
 
 
 def facts(rounds: Rounds, postgres: Mapping[str, str]) -> list[str]:
-    """What the figures depend on."""
+    """Return what the figures depend on."""
     load = ", ".join(f"{number:.2f}" for number in os.getloadavg())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     wrk = subprocess.run([find_wrk(), "--version"], capture_output=True, text=True, check=False).stdout.split()[1]
@@ -147,7 +147,7 @@ def _latency(figures: Figures) -> str:
 
 
 def plain(markdown: str) -> str:
-    """The report for a terminal: its tables in columns."""
+    """Return the report for a terminal: its tables in columns."""
     blocks = re.split(r"((?:^\|.*\n?)+)", markdown, flags=re.MULTILINE)
     return "".join(_columns(block) if block.startswith("|") else block for block in blocks)
 

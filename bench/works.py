@@ -43,7 +43,7 @@ def _post(tasks: Tasks) -> list[Call]:
 
 
 def _each(tasks: Tasks, method: str, end: str = "", body: str = "") -> list[Call]:
-    """A request for each task; the users take turns."""
+    """Return a request for each task; the users take turns."""
     turns = zip(*([(user, task) for task in owned] for user, owned in tasks.items()), strict=True)
     return [Call(method, f"/api/{user}/tasks/{task}{end}", user, body) for turn in turns for user, task in turn]
 

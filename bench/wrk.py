@@ -57,7 +57,7 @@ class Measured:
 
 
 def find_wrk() -> str:
-    """The program, or the end of this one with a sentence on how to get it."""
+    """Return the program, or end this one with a sentence on how to get it."""
     found = shutil.which("wrk")
     if found is None:
         raise SystemExit("The benchmark needs wrk: apt install wrk (Debian, Ubuntu), brew install wrk (macOS).")
@@ -68,7 +68,7 @@ _tokens: dict[str, str] = {}
 
 
 def token(user: str) -> str:
-    """A token of a user, signed once, good for a day."""
+    """Return a token of a user, signed once, good for a day."""
     if user not in _tokens:
         now = int(time.time())
         _tokens[user] = jwt.encode({"sub": user, "iat": now, "exp": now + _DAY}, SECRET, algorithm="HS256")

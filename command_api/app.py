@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The app of the write endpoints; nothing is opened before its lifespan begins."""
+    """Return the app of the write endpoints; nothing is opened before its lifespan begins."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[CommandState]:

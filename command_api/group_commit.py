@@ -21,7 +21,11 @@ from runtime.database import Database, UnavailableError
 from runtime.wakeup import Wake
 
 _QUEUES: Final = 2
+"""Queues in a process, and so batches in progress at a time."""
+
 _ATTEMPTS: Final = 20
+"""How many times a command is decided again after a conflict."""
+
 _LANES_AT_WORK: Final = 2
 """At most this many lanes of a queue have a batch under way."""
 
@@ -47,8 +51,8 @@ _FIRST_PAUSE: Final = 0.002
 _LONGEST_PAUSE: Final = 0.05
 """Seconds between two tries of a lane."""
 
-_LONGEST_QUEUE: Final = 1.0
-"""Seconds: while the first in the queue has waited longer, nobody new is let in."""
+_LONGEST_WAIT_SECONDS: Final = 1.0
+"""While the first command in the queue has waited longer, new commands are refused."""
 
 _PATIENCE: Final = 10.0
 """Seconds that a command waits for its user's stream when another transaction holds it."""
@@ -57,7 +61,7 @@ log = structlog.get_logger()
 
 
 class ConflictError(Exception):
-    """Other writers of the task were faster every time, as often as is tried."""
+    """Other writers changed the task before every one of this command's attempts."""
 
 
 class InFlightError(Exception):
@@ -74,7 +78,7 @@ class _Waiting:
 
 
 class CommandQueue:
-    """Commands on their way into the ledger.
+    """A queue of commands that are to be written to the ledger.
 
     One batch is under way at a time, and never waits for a lock. If another transaction holds a user's stream, that
     user's commands are passed over, and are the first of the next batch: most often it was the projector, for a moment.
@@ -97,7 +101,7 @@ class CommandQueue:
         self._lanes_at_work = asyncio.Semaphore(_LANES_AT_WORK)
 
     async def execute(self, request: CommandRequest) -> TaskState:
-        """Carry a command out; the task's state after it, committed.
+        """Carry a command out; return the task's state after it, which is committed.
 
         Raises:
             CommandError: the task's state does not allow it, or the request's own conditions do not hold.
@@ -106,7 +110,7 @@ class CommandQueue:
             UnavailableError: the database cannot answer, or too many commands wait already.
         """
         loop = asyncio.get_running_loop()
-        late = self._waiting and loop.time() - self._waiting[0].deadline > _LONGEST_QUEUE - _PATIENCE
+        late = self._waiting and loop.time() - self._waiting[0].deadline > _LONGEST_WAIT_SECONDS - _PATIENCE
         if late or self._commands >= _WAITING:
             raise UnavailableError("too many commands are waiting")
         waiting = _Waiting(request=request, result=loop.create_future(), deadline=loop.time() + _PATIENCE)
@@ -129,14 +133,16 @@ class CommandQueue:
             self._heavy_text -= heavy
 
     async def run_forever(self) -> None:
-        """Take what waits, carry it out, again and again."""
+        """Take batches of commands from the queue and carry them out, for ever."""
         while True:
             await self._arrived.wait()
             batch, self._passed_over = self._passed_over, []
             text = sum(waiting.request.size for waiting in batch)
             while self._waiting and len(batch) < _BATCH and text < _BATCH_TEXT:
                 waiting = self._waiting.popleft()
-                lane = self._lanes.get(waiting.request.user_id)  # begun since it came: it is behind those
+                lane = self._lanes.get(
+                    waiting.request.user_id
+                )  # opened after this command came: it goes behind those in the lane
                 (batch if lane is None else lane).append(waiting)
                 text += waiting.request.size
             if not self._waiting:
@@ -162,7 +168,7 @@ class CommandQueue:
             outcomes = await handle(self._database, self._known, [waiting.request for waiting in batch], light=light)
         except (LoadError, asyncpg.PostgresError) as error:
             await self._carry_out_apart(batch, error, light=light)
-        except Exception as error:  # noqa: BLE001 - whoever waits gets it
+        except Exception as error:  # noqa: BLE001 - every command of the batch gets the error
             for waiting in batch:
                 _fail(waiting, error)
         else:
@@ -171,7 +177,7 @@ class CommandQueue:
             self._wake.notify()
 
     async def _carry_out_apart(self, batch: Sequence[_Waiting], error: Exception, *, light: int | None) -> None:
-        """Let one command's error fail it alone; the batch that it failed has not happened."""
+        """Carry out the commands one by one, so that only the one with the error fails; the batch was rolled back."""
         if len(batch) == 1:
             cause = error.__cause__ if isinstance(error, LoadError) else error
             _fail(batch[0], cause if isinstance(cause, Exception) else error)
@@ -257,16 +263,16 @@ def _fail(waiting: _Waiting, error: Exception) -> None:
 
 
 class CommandQueues:
-    """As many queues as batches are under way at a time: while Postgres works on one, the other is decided.
+    """The queues of a process: while Postgres works on the batch of one, the batch of the other is decided.
 
-    All of a user's commands are in the same one, so they stay in order, and no batch meets a stream that another holds.
+    All commands of a user are in one queue, so they stay in order, and no two batches of a process lock one stream.
     """
 
     def __init__(self, queues: Sequence[CommandQueue]) -> None:
         self._queues = queues
 
     def of(self, user_id: str) -> CommandQueue:
-        """The queue of a user's commands."""
+        """Return the queue of a user's commands."""
         return self._queues[hash(user_id) % len(self._queues)]
 
     async def execute(self, request: CommandRequest) -> TaskState:
@@ -276,7 +282,7 @@ class CommandQueues:
 
 @asynccontextmanager
 async def command_queues(database: Database, wake: Wake) -> AsyncIterator[CommandQueues]:
-    """Running queues for the time of a service."""
+    """Run the queues for the time of a service."""
     known = KnownStates()
     queues = [CommandQueue(database, wake, known) for _ in range(_QUEUES)]
     running = [asyncio.create_task(queue.run_forever()) for queue in queues]

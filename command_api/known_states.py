@@ -9,25 +9,26 @@ from event_log.read import Known, TaskKey
 from runtime.cache import ExpiringCache
 
 _LONGEST_DESCRIPTION: Final = 2000
+"""Characters."""
 
 
 class KnownStates:
-    """A bounded memory of states, the one kept longest ago out first.
+    """A cache of task states with a size limit; the least recently kept one is dropped first.
 
-    A state in it may be old: another process may have appended since. An append finds that, by the id of the event that
-    led to the state. None is kept for more than `seconds`: so long may the text of a person who was erased
-    stay in the memory of this process.
+    A cached state may be old, as another process may have appended since. An append detects that by the id of the
+    event that led to the state. Each state is dropped after `seconds`, which is also the longest time that erased text
+    stays in the memory of this process.
     """
 
     def __init__(self, limit: int = 10_000, seconds: float = 600) -> None:
         self._kept: ExpiringCache[TaskKey, Known] = ExpiringCache(limit, seconds)
 
     def get(self, key: TaskKey) -> Known | None:
-        """The state that was kept last, if any."""
+        """Return the cached state, or None."""
         return self._kept.get(key)
 
     def keep(self, key: TaskKey, task: Known) -> None:
-        """Remember a task, unless it is large."""
+        """Cache a task, unless its description is long."""
         if isinstance(task.state, Task) and len(task.state.description or "") > _LONGEST_DESCRIPTION:
             self._kept.forget(key)
         else:

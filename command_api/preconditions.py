@@ -17,7 +17,7 @@ _KEY: Final = re.compile(r'"?([\x21\x23-\x5b\x5d-\x7e]{1,255})"?')
 
 
 def if_match(request: Request) -> frozenset[int] | None:
-    """The versions that the task may have; None where any will do.
+    """Return the versions that the task may have; None where any will do.
 
     Weak entity tags and those of other things never match.
 
@@ -37,7 +37,7 @@ def if_match(request: Request) -> frozenset[int] | None:
 
 
 def idempotency_key(request: Request) -> str | None:
-    """The request's key, without the quotes that the draft puts around it.
+    """Return the request's key, without the quotes that the draft puts around it.
 
     Raises:
         ProblemError: 422, there are several keys, or it is not 1 to 255 visible ASCII characters.

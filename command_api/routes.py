@@ -131,7 +131,7 @@ def _state(request: Request) -> CommandState:
 
 
 async def _carry_out(request: Request, user_id: str, task_id: int | None, command: Command) -> TaskState:
-    """The task's state after the command, which was committed.
+    """Return the task's state after the command, which was committed.
 
     Raises:
         ProblemError: a precondition is malformed; and what CommandQueue.execute raises.
@@ -150,7 +150,7 @@ async def _carry_out(request: Request, user_id: str, task_id: int | None, comman
 
 
 async def _execute(request: Request, user_id: str, task_id: int | None, command: Command) -> Task:
-    """The task after a command that leaves one."""
+    """Return the task after a command that leaves one."""
     outcome = await _carry_out(request, user_id, task_id, command)
     assert isinstance(outcome, Task), "only a deletion leaves no task"
     return outcome

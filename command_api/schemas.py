@@ -17,7 +17,7 @@ class CreateTaskBody(JsonBody):
     description: Text | None = Field(default=None, description="Of any length that the body's 1 MiB allows")
 
     def command(self) -> Command:
-        """The command that the body asks for."""
+        """Return the command that the body asks for."""
         return CreateTask(title=self.title, description=self.description)
 
 
@@ -31,7 +31,7 @@ class EditTaskBody(JsonBody):
     completed: bool | None = Field(default=None, description="null is as good as absent")
 
     def command(self) -> Command:
-        """The command that the body asks for, with what it does not mention unset."""
+        """Return the command that the body asks for, with what it does not mention unset."""
         given = self.model_dump(exclude_unset=True)
         if self.completed is None:
             given.pop("completed", None)
@@ -46,7 +46,7 @@ class CompletionBody(JsonBody):
     completed: bool | None = Field(default=None, description="The new value; toggled when absent or null")
 
     def command(self) -> Command:
-        """The command that the body asks for."""
+        """Return the command that the body asks for."""
         if self.completed is None:
             return ToggleTask()
         return CompleteTask() if self.completed else ReopenTask()

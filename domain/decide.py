@@ -15,15 +15,15 @@ class CommandError(Exception):
 
 
 class TaskNotFoundError(CommandError):
-    """There is no such task, or no longer."""
+    """The task does not exist, or was deleted."""
 
 
 class TaskExistsError(CommandError):
-    """A task is created once."""
+    """The id was used before: a task is created only once."""
 
 
 def decide(command: Command, state: TaskState) -> tuple[TaskEvent, ...]:
-    """What happens when `command` meets `state`; nothing, when what it asks already holds.
+    """Return the events that `command` leads to in `state`; none if the task already is as it asks.
 
     Raises:
         TaskNotFoundError: the command needs a task that exists.

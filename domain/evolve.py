@@ -15,10 +15,10 @@ class HistoryError(Exception):
 
 
 def evolve(state: TaskState, recorded: Recorded) -> TaskState:
-    """The state after `recorded`.
+    """Return the state after `recorded`.
 
     Raises:
-        HistoryError: the event is not the task's next one, or happens to a task that is not there.
+        HistoryError: the event is not the task's next one, or is of a task that does not exist.
     """
     if recorded.version != state.version + 1:
         message = f"task {recorded.task_id} is at version {state.version}, the event has {recorded.version}"
@@ -36,7 +36,7 @@ def evolve(state: TaskState, recorded: Recorded) -> TaskState:
 
 
 def fold(state: TaskState, history: Iterable[Recorded]) -> TaskState:
-    """The state after all of `history`, in its order."""
+    """Return the state after all of `history`, in its order."""
     for recorded in history:
         state = evolve(state, recorded)
     return state
@@ -45,8 +45,8 @@ def fold(state: TaskState, history: Iterable[Recorded]) -> TaskState:
 def fold_last(history: Sequence[Recorded]) -> TaskState:
     """Return the state after the last event of `history`, of which it need not hold all.
 
-    It holds the task's first event, the last that set each field, and the last of all, in order: what is left out was
-    overwritten since.
+    It holds the task's first event, the last event that set each field, and the last event of all, in order. Later
+    events overwrote everything that the others set.
 
     Raises:
         HistoryError: the events do not fit each other.

@@ -49,7 +49,7 @@ TaskState: TypeAlias = NoTask | Task | DeletedTask
 
 
 def title_key(title: str) -> str:
-    """The key that titles are sorted by, compared by code point: NFKC, casefolded, cut.
+    """Return the key that titles are sorted by, compared by code point: NFKC, casefolded, cut.
 
     The cut keeps the key within what a database index takes; titles alike up to there are sorted by id.
     """

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
 ANSWER_BYTES: Final = 64 * 1024 * 1024
-"""What the answers of all users may have that are on their way."""
+"""Bytes of all answers that clients have not taken yet."""
 ANSWER_BYTES_OF_A_USER: Final = 16 * 1024 * 1024
-"""What those of one user may have; more of them wait, and nobody else does."""
+"""Bytes of one user's answers that are not taken yet. Further ones of this user wait; other users do not."""
 SMALL: Final = 16 * 1024
-"""An answer of at most so many bytes is sent in any case: that much is in the kernel at once."""
+"""Bytes: an answer up to this size is always sent, as the kernel buffers it at once."""
 IN_PARTS_BYTES: Final = 2 * 1024 * 1024
-"""What an answer in parts counts for, of whatever length: a part as it is read, and as it is sent."""
+"""Bytes counted for an answer in parts, however long: one part being read and one being sent."""
 WAITING_SECONDS: Final = 30.0
 
 log: FilteringBoundLogger = structlog.get_logger()
@@ -69,7 +69,7 @@ class Answers:
             self._let_in()
 
     def _fits(self, user: str | None, size: int) -> bool:
-        """Whether there is room; for one answer of a user there is, of whatever size, once nothing else is there."""
+        """Return whether there is room; one answer of any size fits while no other is being sent."""
         of_all, of_user = self._taken, self._of[user]
         return (not of_all or of_all + size <= ANSWER_BYTES) and (
             not of_user or of_user + size <= ANSWER_BYTES_OF_A_USER
@@ -80,7 +80,7 @@ class Answers:
         self._of[user] += size
 
     async def _wait(self, user: str | None, size: int) -> None:
-        # What waits is in the memory too, but for answers in parts.
+        # Waiting answers are in memory too, except those in parts.
         own = sum(waiting.size for waiting in self._waiting if waiting.user == user)
         if size + own > ANSWER_BYTES_OF_A_USER or size + sum(waiting.size for waiting in self._waiting) > ANSWER_BYTES:
             raise _too_many()
@@ -91,7 +91,7 @@ class Answers:
         except BaseException as error:
             if waiting in self._waiting:
                 self._waiting.remove(waiting)
-            else:  # its turn came just now
+            else:  # it was given room at this moment
                 self._take(user, -size)
                 self._let_in()
             if isinstance(error, TimeoutError):
@@ -99,7 +99,7 @@ class Answers:
             raise
 
     def _let_in(self) -> None:
-        """Give room to those who wait, in their order; whose user has no room is passed over."""
+        """Give room to waiting answers, in their order; pass over those whose user has no room left."""
         for waiting in list(self._waiting):
             if self._fits(waiting.user, waiting.size):
                 self._waiting.remove(waiting)
@@ -169,5 +169,5 @@ async def send_in_its_room(response: Response, user: str | None, scope: Scope, r
 
 
 def is_small(response: Response) -> bool:
-    """Whether a response may be sent in any case."""
+    """Return whether a response is small enough to be sent without waiting for room."""
     return len(response.body) <= SMALL and not isinstance(response, InParts)

@@ -69,12 +69,12 @@ Title = Annotated[
 
 
 async def json_body(request: Request, model: type[Body], *, absent: Body | None = None) -> Body:
-    """The request's body as a `model`, or `absent` where that is given and nothing was sent.
+    """Return the request's body as a `model`, or `absent` where that is given and nothing was sent.
 
-    No body, an empty one and `null` count as nothing: clients send each of them for "no arguments".
+    A missing body, an empty one and `null` mean the same: clients send each of them for "no arguments".
 
     Raises:
-        ProblemError: the body is too large (413), not called JSON (415), or not a `model` (422).
+        ProblemError: the body is too large (413), not sent as JSON (415), or not a `model` (422).
     """
     body = await request.body()
     if absent is not None and body in (b"", b"null"):
@@ -92,7 +92,7 @@ async def json_body(request: Request, model: type[Body], *, absent: Body | None 
 
 
 def _is_strict(body: bytes) -> bool:
-    """Whether it is JSON by the letter; pydantic's parser takes NaN and Infinity for numbers."""
+    """Return whether the body is strict JSON; pydantic's parser takes NaN and Infinity for numbers."""
     try:
         orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -101,7 +101,7 @@ def _is_strict(body: bytes) -> bool:
 
 
 def _is_json(content_type: str | None) -> bool:
-    """Whether the type is JSON in UTF-8; a body that comes without a type is taken for it."""
+    """Return whether the type is JSON in UTF-8; a body without a type is taken for JSON."""
     if content_type is None or content_type == "application/json":
         return True
     essence, *parameters = content_type.lower().split(";")
@@ -123,6 +123,6 @@ def _invalid_body(error: ValidationError) -> ProblemError:
 
 
 def _field_error(details: ErrorDetails) -> FieldError:
-    """The field's name comes from our models, never from the input."""
+    """Return the error of a field, whose name comes from our models, never from the input."""
     field = ".".join(str(part) for part in details["loc"]) or "body"
     return FieldError(field, _MESSAGES.get(details["type"], "is not valid"))

@@ -50,13 +50,13 @@ async def _unavailable(_request: Request, _error: Exception) -> Response:
 
 
 async def _keys_unavailable(_request: Request, error: KeysUnavailable) -> Response:
-    """The token may be good: a 401 would log the person out."""
+    """Answer 503, as the token may be good: a 401 would log the person out."""
     detail = "The keys of the auth server cannot be asked for at the moment, try again"
     return problem(503, detail, headers={"Retry-After": str(error.retry_after)})
 
 
 async def _unreadable(request: Request, error: HistoryError | UnreadableEventError) -> Response:
-    """The ledger holds what this version cannot follow; its other users are served."""
+    """Answer 503 for this user: the ledger holds what this version cannot follow; its other users are served."""
     record = record_of(request)
     log.error("a stream cannot be read", request_id=record.request_id, user_id=record.user_id, reason=str(error))
     return problem(503, "An event of this user cannot be read by this version", headers={"Retry-After": "60"})
@@ -73,7 +73,7 @@ async def _from_router(request: Request, error: HTTPException) -> Response:
         return problem(error.status_code, error.detail, headers=error.headers)
     allowed = allowed_methods(request.scope["path"])
     if allowed is None and error.status_code == _NOT_ALLOWED:
-        allowed = "GET, HEAD"  # the pages of the documentation
+        allowed = "GET, HEAD"  # only the documentation pages remain
     if allowed is None:
         return problem(_NOT_FOUND, "There is nothing at this path")
     return problem(_NOT_ALLOWED, "This method is not allowed at this path", headers={"Allow": allowed})

@@ -105,7 +105,7 @@ class _WithoutDefaults(GenerateJsonSchema):
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The error answers of a route, for FastAPI's `responses`; every one can be 405, 500 or 503 as well."""
+    """Return the error answers of a route, for FastAPI's `responses`; every one can be 405, 500 or 503 as well."""
     return {
         status: {"$ref": f"#/components/responses/Problem{status}", "description": title(status)}
         for status in sorted({*statuses, 405, 500, 503})
@@ -113,7 +113,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def task_route(*, parameters: tuple[str, ...], **more: Any) -> dict[str, Any]:
-    """What FastAPI's `openapi_extra` says of a task route: the token, the named parameters, and `more`."""
+    """Return what FastAPI's `openapi_extra` says of a task route: the token, the named parameters, and `more`."""
     references = [{"$ref": f"#/components/parameters/{name}"} for name in parameters]
     return {"security": [{"bearer": []}], "parameters": references, **more}
 
@@ -174,12 +174,12 @@ def _problem(status: int) -> dict[str, Any]:
 
 @cache
 def document() -> bytes:
-    """The committed document, JSON."""
+    """Return the committed document, JSON."""
     return FILE.read_bytes()
 
 
 def allowed_methods(path: str) -> str | None:
-    """The `Allow` of a path, over both services, None where nothing is there."""
+    """Return the `Allow` of a path, over both services, None where nothing is there."""
     for pattern, allowed in _paths():
         if pattern.fullmatch(path):
             return allowed

@@ -42,12 +42,12 @@ class ProblemError(Exception):
 
 
 def invalid(field: str, message: str) -> ProblemError:
-    """A 422 about one field."""
+    """Return a 422 about one field."""
     return ProblemError(422, f"{field}: {message}", errors=[FieldError(field, message)])
 
 
 def title(status: int) -> str:
-    """The name of a status."""
+    """Return the name of a status."""
     return _RENAMED.get(status) or HTTPStatus(status).phrase
 
 
@@ -58,7 +58,7 @@ def problem(
     errors: Sequence[FieldError] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """The answer `{type, title, status, detail, errors?}`; clients show `detail` as it is.
+    """Return the answer `{type, title, status, detail, errors?}`; clients show `detail` as it is.
 
     It has no member named `message`, which clients take for a success, and no cache keeps it.
     """

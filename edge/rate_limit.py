@@ -1,8 +1,8 @@
 """How many requests a user may make in a while: counted here, added up over all services in Redis.
 
-No request waits for Redis. Each service counts its own, and tells Redis after every twentieth of the limit; what the
-others counted comes back with the answer. So a limit is exact in one service, and over many it may be overrun by a
-twentieth for each further one. While Redis is away there is no limit.
+No request waits for Redis. Each service counts its own requests and reports them to Redis after every twentieth of the
+limit; Redis answers with the sum over all services. So a limit is exact in one service, and each further service may
+let a twentieth more through. While Redis is away there is no limit.
 """
 
 from __future__ import annotations
@@ -26,16 +26,18 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 _PARTS: Final = 20
+"""Reports to Redis for each limit that is used up."""
 _USERS: Final = 50_000
+"""The most users counted at a time."""
 _RETRY_SECONDS: Final = 2.0
 
 
 @dataclass(kw_only=True, slots=True)
 class _Window:
-    """A user's requests until UNIX time `ends`: those Redis knows of, from all services, and ours that it does not."""
+    """A user's requests until UNIX time `ends`: those that Redis has counted, and ours not yet reported."""
 
     ends: float
-    known: int = 0
+    reported: int = 0
     ours: int = 0
 
 
@@ -57,7 +59,7 @@ class RateLimiter:
         """Count a request.
 
         Raises:
-            ProblemError: 429, the user has had as many as there may be.
+            ProblemError: 429, the user's requests have reached the limit.
         """
         if not self._reachable:
             return
@@ -65,7 +67,7 @@ class RateLimiter:
         window = self._windows.get(user_id)
         if window is None or window.ends <= now:
             window = self._begin(user_id, now)
-        if window.known + window.ours >= self._limit.amount:
+        if window.reported + window.ours >= self._limit.amount:
             wait = {"Retry-After": str(max(1, ceil(window.ends - now)))}
             raise ProblemError(429, "Too many requests, try again later", headers=wait)
         window.ours += 1
@@ -82,7 +84,7 @@ class RateLimiter:
         return window
 
     async def add_up_forever(self) -> None:
-        """Keep Redis and this service told of each other's counts, and the limit off while that fails."""
+        """Exchange counts with Redis as they come due; switch the limit off while that fails."""
         outage = Outage("requests are not limited")
         while True:
             try:
@@ -109,15 +111,15 @@ class RateLimiter:
                 continue
             key, counted = self._limit.key_for(user_id), window.ours
             known = await self._storage.incr(key, self._limit.get_expiry(), counted)
-            if known == counted or not window.known:
+            if known == counted or not window.reported:
                 window.ends = await self._storage.get_expiry(key)
-            window.known = known
+            window.reported = known
             window.ours -= counted
 
 
 @asynccontextmanager
 async def rate_limiter(settings: Settings) -> AsyncIterator[RateLimiter | None]:
-    """The limiter of a service, or None without RATE_LIMIT.
+    """Yield the limiter of a service, or None without RATE_LIMIT.
 
     Raises:
         SettingsError: RATE_LIMIT is not understood, or there is no Redis to count in.

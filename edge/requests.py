@@ -1,4 +1,4 @@
-"""What every request goes through: an id, a tidy path, a bounded body, safe headers and one log line."""
+"""The outermost middleware: a request id, a tidy path, a limit on the body, security headers and one log line."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class RequestRecord:
 
 
 def record_of(request: Request) -> RequestRecord:
-    """The record of this request."""
+    """Return the record of this request."""
     return cast("RequestRecord", request.scope[_KEY])
 
 
@@ -79,7 +79,7 @@ class RequestMiddleware:
 
 
 def _request_headers(scope: Scope) -> tuple[str, int]:
-    """The request's id, its own where that is sane, and its declared length, 0 where none is."""
+    """Return the request's id, the client's own if it is sane, and the declared length in bytes, or 0."""
     request_id, length = "", 0
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _SANE_ID.fullmatch(value):
@@ -90,12 +90,12 @@ def _request_headers(scope: Scope) -> tuple[str, int]:
 
 
 def _without_slash(path: str) -> str:
-    """`/tasks/` is `/tasks`; a redirect would cost a trip and depend on the Host header."""
+    """Return the path without a last slash; a redirect would cost a round trip and depend on the Host header."""
     return path[:-1] if len(path) > 1 and path[-1] == "/" else path
 
 
 def _without_body(send: Send) -> Send:
-    """HEAD is answered as GET is, without the body."""
+    """Return a `send` that leaves out the body, for HEAD."""
 
     async def head(message: Message) -> None:
         if message["type"] == "http.response.body":
@@ -106,7 +106,7 @@ def _without_body(send: Send) -> Send:
 
 
 def _bounded(receive: Receive, length: int) -> Receive:
-    """`receive`, which raises 413 as soon as a body is asked for that is, or turns out, too long."""
+    """Return a `receive` that raises 413 when the body is declared, or turns out, longer than BODY_LIMIT."""
     received = 0
 
     async def bounded() -> Message:

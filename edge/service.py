@@ -60,7 +60,7 @@ class ReadyRoute(APIRoute):
         self.operation_id = self.operation_id or self.name
 
     def plain(self) -> Route:
-        """The route as Starlette runs it."""
+        """Return the route as Starlette runs it."""
         return _WholeRoute(self.path, _Answer(self.endpoint), methods=self.methods, name=self.name)
 
 
@@ -97,14 +97,14 @@ class _Answer:
 
 
 def json_response(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A response of ready JSON."""
+    """Return a response of ready JSON."""
     return Response(body, status_code=status, media_type="application/json", headers=headers)
 
 
 def service(
     settings: Settings, routes: Sequence[BaseRoute], lifespan: Lifespan[FastAPI], handlers: Handlers | None = None
 ) -> FastAPI:
-    """The app of a service: `routes` first, since every request tries them in order.
+    """Return the app of a service: `routes` first, since every request tries them in order.
 
     `handlers` make problems of the errors that only this service knows.
     """
@@ -170,7 +170,7 @@ async def health(_request: Request) -> Response:
 
 @cache
 def _asset(name: str) -> tuple[bytes, str]:
-    """A file of Swagger UI and its media type, read once: no request holds a file open, or asks for a range of it.
+    """Return a file of Swagger UI with its media type, read once: no request opens a file or gets a part of one.
 
     Raises:
         HTTPException: 404, there is no such file.
@@ -181,7 +181,7 @@ def _asset(name: str) -> tuple[bytes, str]:
 
 
 def _documentation() -> list[Route]:
-    """The OpenAPI document, and Swagger UI over it with assets of our own, so that it works without internet."""
+    """Return the OpenAPI document, and Swagger UI over it with assets of our own, so that it works without internet."""
     page = get_swagger_ui_html(
         openapi_url="/openapi.json",
         title=NAME,

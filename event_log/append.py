@@ -130,7 +130,7 @@ def _rows(n: int, command: Append, random: io.BytesIO) -> list[tuple[Any, ...]]:
 
 
 def _event_id(random: bytes) -> UUID:
-    """A UUID of version 7 (RFC 9562): the time in ms, then ten random bytes."""
+    """Return a UUID of version 7 (RFC 9562): the time in ms, then ten random bytes."""
     value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(random)
     value = value & ~(0xF << 76) | 0x7 << 76
     return UUID(int=value & ~(0x3 << 62) | 0x2 << 62)

@@ -124,26 +124,26 @@ class Chain:
         return digest
 
     def _look_behind_fault(self, link: Link) -> None:
-        """Behind a fault nothing is proved any more, but an erasure still accounts for what it erased before it."""
+        """Read erasures behind a fault: they still account for text that is missing before them."""
         user, _, _, _, data, erased_digest, _, kind = link
         if kind == STREAM_ERASED and erased_digest is None:
             self._excuse(user, data)
 
     def _excuse(self, user: str, data: str | None) -> None:
-        """An erasure accounts for the events before it that have no text."""
+        """Note that an erasure accounts for the events before it that have no text."""
         with suppress(orjson.JSONDecodeError):
             match orjson.loads(data or "null"):
                 case {"through": int(through)} if user in self._textless:
                     self._textless[user] = [position for position in self._textless[user] if position > through]
 
     def fault(self, user_id: str, position: int, reason: str) -> None:
-        """Note a user's fault; only the one at the lowest position counts."""
+        """Record a user's fault, unless one at a lower position is recorded."""
         known = self.faults.get(user_id)
         if known is None or known.position is None or position < known.position:
             self.faults[user_id] = Fault(user_id=user_id, position=position, reason=reason)
 
     def finish(self, user_id: str, head: Head | None = None) -> None:
-        """Check what only shows at a stream's end: its recorded head, a cut tail, erasures that nobody recorded."""
+        """Check the end of a stream: the recorded head fits, no tail was cut, every missing text was erased."""
         last = self.heads.pop(user_id, Head())
         position = last.position
         if unrecorded := self._textless.pop(user_id, []):

@@ -63,7 +63,7 @@ def is_known(name: str, schema_version: int) -> bool:
 
 
 def encode(event: TaskEvent) -> tuple[str, int, str]:
-    """The event's wire name, schema version and data as canonical JSON; fields that are unset are left out."""
+    """Return the event's wire name, schema version and data as canonical JSON; fields that are unset are left out."""
     event_class = type(event)
     name = _NAMES[event_class]
     data = {field: value for field in _FIELDS[event_class] if (value := getattr(event, field)) is not UNSET}
@@ -71,7 +71,7 @@ def encode(event: TaskEvent) -> tuple[str, int, str]:
 
 
 def decode(name: str, schema_version: int, data: str | None) -> TaskEvent:
-    """The event that was stored as `name` with `data`, which is None once erased.
+    """Return the event that was stored as `name` with `data`, which is None once erased.
 
     Raises:
         UnreadableEventError: the name or the schema version is unknown, or the data do not fit.

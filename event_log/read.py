@@ -27,7 +27,7 @@ class NoStreamError(Exception):
 
 
 def recorded(row: Mapping[str, Any]) -> Recorded | None:
-    """The event of a stored row; its time may be a datetime or ISO 8601 text. None for one that changes no task.
+    """Return the event of a stored row; its time may be a datetime or ISO 8601 text. None for one that changes no task.
 
     Raises:
         UnreadableEventError: this code does not know the event.
@@ -47,7 +47,7 @@ def recorded(row: Mapping[str, Any]) -> Recorded | None:
 class Known(NamedTuple):
     """A task's state with the id of the event that led to it.
 
-    A version alone says too little: after a fail-over that lost commits it is given again, to another event.
+    The version alone does not identify it: after a fail-over that lost commits, another event gets the same version.
     """
 
     state: TaskState
@@ -65,7 +65,7 @@ async def known_tasks(
     `light` is the most bytes of data that these events may have; the answer for a task with more is None.
 
     Raises:
-        HistoryError, UnreadableEventError: the events of a task cannot be followed.
+        HistoryError, UnreadableEventError: the events of a task do not fit each other, or cannot be read.
     """
     users, tasks = [user_id for (user_id, _), _ in asked], [task_id for (_, task_id), _ in asked]
     histories: list[list[Recorded]] = [[] for _ in asked]
@@ -85,7 +85,7 @@ def _known(history: Sequence[Recorded]) -> Known:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Remembered:
-    """A command that was carried out under an idempotency key: of which request, and what it led to."""
+    """A command that was carried out under an idempotency key: the digest of its request, and the task after it."""
 
     fingerprint: bytes
     task_id: int
@@ -93,7 +93,7 @@ class Remembered:
 
 
 async def remembered(database: Fetching, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Remembered]:
-    """What is remembered, for 24 hours, of commands by (user id, idempotency key)."""
+    """Return the commands of the last 24 hours that had these keys, by (user id, idempotency key)."""
     rows = await database.fetch(REMEMBERED, [user_id for user_id, _ in keys], [key for _, key in keys])
     return {
         (row["user_id"], row["key"]): Remembered(

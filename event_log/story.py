@@ -83,7 +83,7 @@ class Story:
             if user_id == self._unread:
                 continue
             if not is_known(kind, schema_version):
-                # A newer version wrote it: only that one can tell how the story goes on.
+                # A newer version wrote it, and only that version can check the events behind it.
                 self._unread = user_id
                 continue
             before, standing = tasks.get(task_id, _NEW)

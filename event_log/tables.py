@@ -13,7 +13,7 @@ metadata = sa.MetaData(schema=SCHEMA)
 
 
 def user_id() -> sa.Column[str]:
-    """The first part of every key, and the distribution column: compared byte by byte."""
+    """Return the first part of every key, and the distribution column: compared byte by byte."""
     return sa.Column("user_id", sa.Text(collation="C"), nullable=False)
 
 

@@ -1,8 +1,9 @@
 """Catch up: bring the read table to the ledger's head, batch by batch, each event exactly once.
 
 A batch is one transaction: it locks the checkpoints of the users it works on, reads their next events, changes their
-rows and moves the checkpoints. Killed anywhere, it has not happened. It is committed without waiting for the disk:
-what a crash of the server may take back, checkpoint and rows together, is projected again from the ledger.
+rows and moves the checkpoints. A batch that is killed is rolled back as a whole. It is committed
+without waiting for the disk: if a crash of the server loses it, checkpoint and rows together, its events are
+projected again from the ledger.
 """
 
 from __future__ import annotations
@@ -35,13 +36,14 @@ from read_model.rows import Row, row_of, task_of
 from runtime.database import Database
 
 USERS: Final = 500
+"""The most users in a batch."""
 ENROLLED: Final = 1_000
 """The most new users who are given a checkpoint in one transaction."""
 EVENTS_OF_A_USER: Final = 2_000
 EVENTS: Final = 5_000
 BYTES_OF_A_USER: Final = 2 * 1024 * 1024
 BYTES: Final = 8 * 1024 * 1024
-"""The most of each of them in a batch; and at least one event, with its task."""
+"""The most events and bytes in a batch, of one user and of all; a batch has at least one event, with its task."""
 
 _PARKED: Final = "a user is parked: an event cannot be projected"
 
@@ -58,7 +60,7 @@ class RefusedError(Exception):
 
 @dataclass(kw_only=True, slots=True)
 class Batch:
-    """What the events of some users came to."""
+    """The result of folding the events of some users."""
 
     states: dict[TaskKey, TaskState]
     reached: dict[str, int]
@@ -68,7 +70,7 @@ class Batch:
 
 
 async def catch_up(database: Database, stopping: asyncio.Event | None = None) -> int:
-    """Project until nobody who is not parked has unprojected events left; the number of events projected.
+    """Project until only parked users have unprojected events left; return the number of events projected.
 
     Raises:
         UnavailableError: the database went away; nothing is half done.
@@ -103,10 +105,10 @@ async def _enrol(database: Database) -> int:
 async def project_batch(database: Database, users: int = USERS) -> tuple[int, int, bool]:
     """Project the next events of up to `users` users in one transaction.
 
-    Return how many users, how many events, and whether long texts left no room for more of somebody.
+    Return how many users, how many events, and whether a user has events left because long texts filled the batch.
 
     Raises:
-        RefusedError: the database took the rows of none of them.
+        RefusedError: the database refused the rows, and the batch was rolled back.
         UnavailableError: the database went away.
     """
     claimed: dict[str, int] = {}
@@ -119,9 +121,9 @@ async def project_batch(database: Database, users: int = USERS) -> tuple[int, in
     except asyncpg.PostgresError as error:
         if not claimed:
             raise
-        # Not its message, which quotes values.
+        # Without the error's message, which may quote a user's text.
         raise RefusedError([*claimed], f"{type(error).__name__} ({error.sqlstate})") from error
-    # Of its own, as one statement: an append that finds a head held by it passes the user over.
+    # In a transaction of its own, to lock the heads only briefly: an append passes over a user whose head is locked.
     await database.fetch(CLEAR_UNPROJECTED, [*batch.reached], [*batch.reached.values()])
     return len(claimed), batch.events, batch.is_full
 
@@ -146,7 +148,10 @@ async def _project(connection: Any, claimed: Mapping[str, int]) -> Batch:
 
 
 def _fitting(events: Sequence[Any], long: Mapping[TaskKey, int]) -> list[Any]:
-    """Return the events whose tasks, with so many bytes in `long`, fit into a batch; of each user those before."""
+    """Return the events whose tasks, with the bytes that `long` gives, fit into a batch.
+
+    Of each user these are the events before the first that does not fit.
+    """
     fitting: list[Any] = []
     seen: set[TaskKey] = set()
     full: set[str] = set()
@@ -164,7 +169,7 @@ def _fitting(events: Sequence[Any], long: Mapping[TaskKey, int]) -> list[Any]:
 
 
 def fold_batch(claimed: Mapping[str, int], events: Sequence[Any], rows: Mapping[TaskKey, Task]) -> Batch:
-    """Fold events over the rows that they change; a user's first impossible event stops that user, nobody else."""
+    """Fold events over the rows that they change; a user's first impossible event stops only that user."""
     batch = Batch(states=dict(rows), reached=dict(claimed))
     for row in events:
         user_id, key = row["user_id"], (row["user_id"], row["task_id"])
@@ -198,7 +203,7 @@ async def _write(connection: Any, claimed: Mapping[str, int], batch: Batch) -> N
 
 
 async def write_rows(connection: Any, put: Sequence[Row], removed: Sequence[TaskKey]) -> None:
-    """Make the rows `put` what they are now, and remove those of deleted tasks."""
+    """Insert or update the rows `put`, and remove those of deleted tasks."""
     if put:
         await connection.execute(PUT, *(list(column) for column in zip(*put, strict=True)))
     if removed:

@@ -24,7 +24,9 @@ from runtime.settings import Settings
 
 QUEUE: Final = "tasklog:jobs"
 _LONGEST_DELAY: Final = 5.0
+"""Seconds between two attempts to reach Redis."""
 _LONGEST_JOB: Final = 6 * 3600
+"""Seconds that a job may run."""
 _TRIES: Final = 3
 _NIGHT: Final = time(3, 30)
 """When nightly jobs run, UTC."""
@@ -46,7 +48,7 @@ class QueueError(Exception):
 
 
 async def enqueue(redis_url: str, name: str, arguments: Mapping[str, Any]) -> str:
-    """Queue a job for whichever projector is free; its id, by which `status` shows it.
+    """Queue a job for any free projector; return its id, by which `status` shows it.
 
     Raises:
         QueueError: Redis is away.
@@ -84,7 +86,7 @@ async def work_forever(settings: Settings, database: Database, jobs: Sequence[Jo
 
 
 def make_worker(redis: ArqRedis, database: Database, jobs: Sequence[Job]) -> Worker:
-    """The arq worker of one projector."""
+    """Return the arq worker of one projector."""
     return Worker(
         functions=[
             func(_coroutine(job), name=job.name, keep_result=0, timeout=_LONGEST_JOB, max_tries=_TRIES) for job in jobs
@@ -126,7 +128,7 @@ async def _connected(redis_url: str) -> AsyncIterator[ArqRedis]:
 
 
 def _coroutine(job: Job) -> Callable[..., Coroutine[Any, Any, None]]:
-    """The job as arq runs it: shown while it runs; how it failed is logged here, without what the error says."""
+    """Return the job as arq runs it: its state is shown, and a failure is logged without the error's message."""
 
     async def run(ctx: dict[Any, Any], **arguments: Any) -> None:
         redis: ArqRedis = ctx["redis"]

@@ -37,14 +37,16 @@ _EVENTS: Final = 20_000
 """About how many events one transaction replays."""
 _FIRST_USERS: Final = 20
 _MOST_USERS: Final = 2_000
+"""Users in the first batch, and the most in any."""
 _MARKED_AT_ONCE: Final = 10_000
+"""Users for whom one statement requests a rebuild."""
 _FROZEN: Final = "idle_in_transaction_session_timeout = '60s'"
-"""So long may a frozen process keep its users from being projected; in that time it also renders their rows."""
+"""The longest time that a frozen process can lock its users. Rendering their rows must take less than that."""
 
 
 @dataclass(kw_only=True, slots=True)
 class Rebuilt:
-    """What rebuilding came to; `failed` are the users whose events cannot be replayed: position and reason."""
+    """The result of a rebuild: `failed` are the users whose events cannot be replayed: position and reason."""
 
     users: int = 0
     events: int = 0
@@ -53,7 +55,7 @@ class Rebuilt:
     failed: dict[str, tuple[int, str]] = field(default_factory=dict)
 
     def add(self, other: Rebuilt) -> None:
-        """Count `other` in."""
+        """Add the numbers of `other`."""
         self.users += other.users
         self.events += other.events
         self.written += other.written
@@ -61,7 +63,7 @@ class Rebuilt:
         self.failed |= other.failed
 
     def next_users(self) -> int:
-        """How many users the batch after this one had better take."""
+        """Return how many users the next batch should take, so that it replays about `_EVENTS` events."""
         return max(1, min(_MOST_USERS, self.users * _EVENTS // max(self.events, 1))) if self.users else _FIRST_USERS
 
 
@@ -86,22 +88,22 @@ async def request_rebuild(database: Database, user_id: str | None = None) -> int
 
 
 async def left(database: Database) -> tuple[int, int]:
-    """How many users are still marked, and how many events they have."""
+    """Return how many users still wait for their rebuild, and how many events they have."""
     ((users, events),) = await database.fetch(LEFT_TO_REBUILD)
     return users, events
 
 
 async def faults(database: Database, user_id: str | None = None) -> dict[str, tuple[int, str]]:
-    """Whom the last rebuild, of one user or all, could not replay, whichever process tried: position and reason."""
+    """Return the users (one or all) whom the last rebuild in any process could not replay: position and reason."""
     rows = await database.fetch(FAULTS, user_id)
     return {row["user_id"]: (row["fault_position"], row["fault_reason"]) for row in rows}
 
 
 async def rebuild(database: Database, progress: Callable[[int], None] = lambda _: None) -> Rebuilt:
-    """Rebuild marked users until none is free to take.
+    """Rebuild until every user left is being rebuilt by another process.
 
     Raises:
-        UnavailableError: the database went away; what is marked stays so.
+        UnavailableError: the database went away; the requests for a rebuild stay.
     """
     total, batch = Rebuilt(), Rebuilt()
     while (batch := await rebuild_batch(database, batch.next_users())).users:
@@ -126,7 +128,7 @@ async def rebuild_batch(database: Database, users: int) -> Rebuilt:
 
 
 async def _give_up(database: Database, user_id: str, error: str) -> Rebuilt:
-    """Take the mark from a user whose rows the database refused; they were tried alone."""
+    """End the rebuild of a user whose rows the database refused even in a batch of their own."""
     rows = await database.fetch(GIVE_UP_REBUILD, user_id, error)
     return Rebuilt(users=len(rows), failed={row["user_id"]: (row["position"], error) for row in rows})
 
@@ -156,7 +158,7 @@ async def _replay(connection: Any, claimed: dict[str, int]) -> Rebuilt:
 
 
 async def _mend(connection: Any, claimed: dict[str, int], replay: Replay, done: Rebuilt) -> set[str]:
-    """Write the rows that differ from what they must be, and say whose; who cannot be replayed keeps the old ones."""
+    """Write the rows that differ from the replay; return whose. Users who cannot be replayed keep their rows."""
     expected = {key: task for key, task in replay.tasks().items() if key[0] not in replay.failed}
     stored = chunks(connection, ROWS_OF_USERS, [user for user in claimed if user not in replay.failed])
     found = [difference async for difference in differences(connection, expected, stored)]

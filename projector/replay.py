@@ -54,7 +54,7 @@ class Replay:
 
 
 class Difference(NamedTuple):
-    """A row that is not as the replay says: `task` is what it must be, None for none; `stored` whether there is one."""
+    """A row that differs from the replay: `task` is what it must be, or None; `stored` says whether there is a row."""
 
     key: TaskKey
     task: Task | None

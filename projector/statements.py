@@ -77,7 +77,7 @@ def _column(name: str) -> str:
 
 
 def _if_short(name: str) -> str:
-    """The column of a row `t`; null for a text of a long row."""
+    """Return the column of a row `t`; null for a text of a long row."""
     if COLUMNS[name] != "text" or name == "user_id":
         return _column(name)
     return f"CASE WHEN octet_length(t.body) <= {SHORT_BYTES} THEN t.{name} END AS {name}"

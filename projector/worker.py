@@ -57,14 +57,14 @@ async def _main(settings: Settings, jobs: Sequence[Job], ready: Callable[[], Non
     with stoppable() as signals:
         async with (
             open_database(settings, "projector") as database,
-            # Jobs take their time, and no connection that projects; theirs are closed when they were idle for minutes.
+            # Jobs may run long, so they have a pool of their own; its idle connections are closed after minutes.
             open_database(settings, "projector", seconds=OPERATORS_SECONDS) as patient,
             open_redis(settings) as redis,
         ):
             log.info("projecting")
             asyncio.get_running_loop().call_soon(ready)  # after the line above
             signals.started(stop)
-            # Whichever of these ends, ends the process: it is started again rather than left half alive.
+            # If one of these tasks fails, the process ends, and is started again, rather than run without it.
             async with asyncio.TaskGroup() as group:
                 beside = [
                     group.create_task(rebuild_when_idle(database, idle)),
@@ -82,7 +82,7 @@ async def _main(settings: Settings, jobs: Sequence[Job], ready: Callable[[], Non
 
 
 async def rebuild_when_idle(database: Database, idle: asyncio.Event) -> None:
-    """Take marked users, one batch at a time, whenever the projector has caught up; look for them at every sweep."""
+    """Rebuild one batch of users at a time whenever the projector has caught up; look for requests at every sweep."""
     batch = Rebuilt()
     while True:
         await idle.wait()
@@ -95,7 +95,7 @@ async def rebuild_when_idle(database: Database, idle: asyncio.Event) -> None:
 
 
 async def forget_keys(database: Database) -> None:
-    """Remove idempotency keys that are too old to count, every hour; some at a time, so no statement takes long."""
+    """Remove expired idempotency keys every hour, `KEYS_AT_ONCE` at a time so that no statement takes long."""
     while True:
         try:
             while (await database.fetch(FORGET_KEYS, KEYS_AT_ONCE))[0][0]:
@@ -107,12 +107,12 @@ async def forget_keys(database: Database) -> None:
 
 
 async def wake_forgotten(database: Database) -> None:
-    """Look through all streams, some at every sweep, for work whose mark was lost, and mark it again."""
+    """Find streams with unprojected events that are not marked so, `STREAMS_AT_ONCE` a sweep, and mark them."""
     first = ""
     while True:
         try:
             ((last, looked_at, marked),) = await database.fetch(WAKE_FORGOTTEN, first, STREAMS_AT_ONCE)
-            first = last + "\x01" if looked_at == STREAMS_AT_ONCE else ""  # the very next text
+            first = last + "\x01" if looked_at == STREAMS_AT_ONCE else ""  # the next possible user id
             if marked:
                 log.warning(
                     "streams were ahead of their projection, yet not marked: they are projected now", streams=marked
@@ -139,7 +139,7 @@ async def project_until(
         try:
             started = loop.time()
             await catch_up(database, stopping)
-            # What comes meanwhile is projected together: a batch costs as much for one event as for thirty.
+            # Events that arrive during the pause share a batch: a batch of thirty costs as much as a batch of one.
             pause = 2 * (loop.time() - started)
             await asyncio.sleep(max(SHORTEST_PAUSE, min(pause, LONGEST_PAUSE)))
         except UnavailableError as error:

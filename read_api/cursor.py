@@ -41,7 +41,7 @@ class Cursor:
 
 
 def encode(cursor: Cursor) -> str:
-    """The cursor as text of the URL-safe base64 alphabet, without padding."""
+    """Return the cursor as text of the URL-safe base64 alphabet, without padding."""
     fields = [cursor.sort, cursor.status, cursor.key, cursor.id]
     if cursor.as_of is not None:
         fields.append(cursor.as_of)
@@ -49,7 +49,7 @@ def encode(cursor: Cursor) -> str:
 
 
 def decode(text: str) -> Cursor:
-    """The cursor that `text` encodes.
+    """Return the cursor that `text` encodes.
 
     Raises:
         CursorError: `text` is not what `encode` gives, to the letter.

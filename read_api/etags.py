@@ -10,7 +10,7 @@ from read_model.body import BODY_FORMAT
 
 
 def entity_tag(state: object, asked: Hashable = None) -> str:
-    """The tag of an answer: `state` as text fixes what can be answered, `asked` what of it is."""
+    """Return the tag of an answer: `state` as text fixes what can be answered, `asked` what of it is."""
     written = f"{state}.{BODY_FORMAT}"
     return f'"{written}"' if asked is None else f'"{written}-{_digest(asked)}"'
 

@@ -54,7 +54,7 @@ class HistoryPage:
 
 
 async def history(database: Fetching, user_id: str, query: HistoryQuery) -> HistoryPage | None:
-    """A page of a user's history; None when the user never had the task that is asked for.
+    """Return a page of a user's history; None when the user never had the task that is asked for.
 
     A page may be shorter than its limit, as a bounded number of events is looked at for a type, and as it holds some
     megabytes of text at most; `next` tells whether there may be more.
@@ -79,7 +79,7 @@ async def history(database: Fetching, user_id: str, query: HistoryQuery) -> Hist
 
 
 def changes(event: TaskEvent, before: Known) -> list[Change]:
-    """What `event` changes in a task that is known to be as `before`."""
+    """Return what `event` changes in a task that is known to be as `before`."""
     return [Change(field, before.get(field), after) for field, after in _sets(event).items()]
 
 
@@ -100,7 +100,7 @@ def _sets(event: TaskEvent) -> Known:
 
 
 def _entries(events: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The events as they are answered; those `before` them give what their tasks were."""
+    """Return the events as they are answered; those `before` them give what their tasks were."""
     tasks: dict[int, Known] = {}
     for row in before:
         _follow(tasks, row)
@@ -108,7 +108,7 @@ def _entries(events: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, 
 
 
 def _follow(tasks: dict[int, Known], row: Mapping[str, Any]) -> list[Change]:
-    """What a stored event changed; none where it cannot be read, as an audit must not fail on it. `tasks` follow it."""
+    """Return what a stored event changed, none if it cannot be read: an audit must not fail. `tasks` follow it."""
     try:
         event = decode(row["type"], row["schema_version"], row["data"])
     except UnreadableEventError:
@@ -132,7 +132,7 @@ def _entry(row: Mapping[str, Any], changed: Sequence[Change]) -> dict[str, Any]:
 
 
 def _object(text: str | None) -> dict[str, Any]:
-    """The JSON object of `text`, an empty one where it is none."""
+    """Return the JSON object of `text`, an empty one where it is none."""
     try:
         value = orjson.loads(text or "{}")
     except orjson.JSONDecodeError:

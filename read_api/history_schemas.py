@@ -98,7 +98,7 @@ class History(BaseModel):
 
 
 def history_query(parameters: Mapping[str, str], task_id: int | None = None) -> HistoryQuery:
-    """What is asked of a history; parameters that nobody knows are ignored.
+    """Return what is asked of a history; parameters that nobody knows are ignored.
 
     Raises:
         ProblemError: a value does not fit (422).

@@ -24,7 +24,7 @@ class KeptPages:
         self._largest = limit // 8
 
     def get(self, key: PageKey) -> TaskPage | None:
-        """The page that was kept last, of whatever head."""
+        """Return the page that was kept last, of whatever head."""
         page = self._kept.get(key)
         if page is not None:
             self._kept.touch(key)

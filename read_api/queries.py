@@ -217,7 +217,7 @@ def _head(row: Mapping[str, Any]) -> Head:
 
 
 def _changed(row: Mapping[str, Any]) -> Iterable[Task]:
-    """The tasks that the tail touches, as they are after it."""
+    """Return the tasks that the tail touches, as they are after it."""
     states: dict[int, TaskState] = {task["id"]: task_of(task) for task in json_array(row["touched"])}
     for event in filter(None, map(recorded, json_array(row["tail"]))):
         states[event.task_id] = evolve(states.get(event.task_id, NoTask()), event)
@@ -225,5 +225,5 @@ def _changed(row: Mapping[str, Any]) -> Iterable[Task]:
 
 
 def json_array(text: str | None) -> list[Any]:
-    """The JSON array of a column, an empty one for NULL."""
+    """Return the JSON array of a column, an empty one for NULL."""
     return [] if text is None else list(orjson.loads(text))

@@ -37,7 +37,7 @@ class Reader:
         self.turns = Turns(database)
 
     async def list(self, user_id: str, query: TaskQuery, known: str | None = None) -> tuple[str, TaskPage | None]:
-        """The list's entity tag, and the list; None where the client's tags `known` hold it already.
+        """Return the list's entity tag, and the list; None where the client's tags `known` hold it already.
 
         Raises:
             HistoryError, UnreadableEventError: an event that is not projected yet cannot be followed.

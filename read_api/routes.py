@@ -235,7 +235,7 @@ def _list_headers(user_id: str, query: TaskQuery, page: TaskPage, etag: str) -> 
 
 
 def _next_link(user_id: str, path: str, asked: dict[str, Any]) -> str:
-    """A path-absolute reference: right behind any gateway, whatever host it is called by."""
+    """Return a path-absolute reference: right behind any gateway, whatever host it is called by."""
     return f'</api/{quote(user_id, safe="")}/{path}?{urlencode(asked)}>; rel="next"'
 
 

@@ -65,7 +65,7 @@ LIST_PARAMETERS: Final[tuple[dict[str, Any], ...]] = (
 
 
 def task_query(parameters: Mapping[str, str]) -> TaskQuery:
-    """What is asked of the list; parameters that nobody knows are ignored.
+    """Return what is asked of the list; parameters that nobody knows are ignored.
 
     Raises:
         ProblemError: a value does not fit (422), or the cursor is of another list (400).
@@ -86,7 +86,7 @@ def task_query(parameters: Mapping[str, str]) -> TaskQuery:
 
 
 def as_of(parameters: Mapping[str, str]) -> int | datetime | None:
-    """The position (digits alone) or time that is asked about; None for now.
+    """Return the position (digits alone) or time that is asked about; None for now.
 
     Raises:
         ProblemError: it is neither (422).
@@ -116,7 +116,7 @@ def check_as_of(after: Cursor | None, position: int | None) -> None:
 
 
 def one_of(name: str, value: str, values: tuple[str, ...]) -> str:
-    """The value, one of `values`.
+    """Return the value, one of `values`.
 
     Raises:
         ProblemError: it is none of them (422).
@@ -127,7 +127,7 @@ def one_of(name: str, value: str, values: tuple[str, ...]) -> str:
 
 
 def number(name: str, text: str, least: int, most: int) -> int:
-    """The number that `text` is in digits, between `least` and `most`.
+    """Return the number that `text` is in digits, between `least` and `most`.
 
     Raises:
         ProblemError: it is not one (422).

@@ -41,7 +41,7 @@ class Moment(NamedTuple):
 
 
 async def moment(database: Database, user_id: str, as_of: int | datetime) -> Moment:
-    """The moment of a position, or of a time: the last position that was recorded then.
+    """Return the moment of a position, or of a time: the last position that was recorded then.
 
     Raises:
         FutureError: the position is behind the stream's head, the time is still to come.
@@ -55,7 +55,7 @@ async def moment(database: Database, user_id: str, as_of: int | datetime) -> Mom
 
 
 async def list_tasks_as_of(database: Fetching, user_id: str, query: TaskQuery, position: int) -> TaskPage:
-    """A user's tasks as they were at a position; a long list comes in parts.
+    """Return a user's tasks as they were at a position; a long list comes in parts.
 
     Raises:
         HistoryError, UnreadableEventError: an event up to there cannot be followed.

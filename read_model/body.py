@@ -14,7 +14,7 @@ _OPTIONS = orjson.OPT_UTC_Z
 
 
 def task_body(user_id: str, task: Task) -> bytes:
-    """The task's JSON object, UTF-8: the contract's seven fields; times are RFC 3339 in UTC with a Z."""
+    """Return the task's JSON object, UTF-8: the contract's seven fields; times are RFC 3339 in UTC with a Z."""
     return orjson.dumps(
         {
             "id": task.id,

@@ -54,7 +54,7 @@ async def databases_answer() -> bool:
 
 @asynccontextmanager
 async def open_database(settings: Settings, role: Role, *, seconds: float = 10) -> AsyncIterator[Database]:
-    """A service's database, checked to be there and to have the schema that this code needs.
+    """Yield a service's database, checked to be there and to have the schema that this code needs.
 
     Raises:
         SettingsError: it is not there, refuses the login, has another schema, or takes a service for a superuser.
@@ -101,7 +101,7 @@ async def _check_schema(database: Database, setting: str) -> None:
 
 
 async def _asked_at_start(database: Database, query: str, setting: str) -> Sequence[Any]:
-    """The rows of `query`; whatever keeps them from coming is one sentence about `setting`."""
+    """Return the rows of `query`; whatever keeps them from coming is one sentence about `setting`."""
     try:
         return await asyncio.wait_for(database.fetch(query), timeout=_START_SECONDS)
     except (asyncpg.InvalidParameterValueError, asyncpg.InsufficientPrivilegeError):

@@ -120,7 +120,7 @@ def _with_sslmode(parameters: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def service_address(settings: Settings, role: Role) -> Address:
-    """The address of a service: its own URL, else DATABASE_URL with the service's role taken after connecting.
+    """Return the address of a service: its own URL, else DATABASE_URL with the service's role taken after connecting.
 
     Raises:
         SettingsError: no URL is set.

@@ -49,7 +49,7 @@ class Limits:
     seconds: float
 
     def on_server(self) -> dict[str, str]:
-        """The server's own time-outs, in ms. It gives up first: what it cancels is known not to have happened.
+        """Return the server's own time-outs, in ms. It gives up first: what it cancels is known not to have happened.
 
         A session that holds locks and says nothing, since its process is stopped or cut off, is ended too.
         """
@@ -92,7 +92,7 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self, *settings: str, snapshot: bool = False) -> AsyncIterator[Any]:
-        """A connection in a transaction of the service's role, with `settings` (`name = value`) until it ends.
+        """Yield a connection in a transaction of the service's role, with `settings` (`name = value`) until it ends.
 
         With `snapshot` it only reads, and all its statements see the same moment.
 
@@ -110,7 +110,7 @@ class Database:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
-        """A connection of the pool, when it is this caller's turn.
+        """Yield a connection of the pool, when it is this caller's turn.
 
         Raises:
             UnavailableError: too many wait for one, none became free in time, or the server does not do its work.
@@ -119,7 +119,7 @@ class Database:
             raise UnavailableError("the process is ending")
         waits = len(self._users) >= self._limits.connections
         if len(self._users) >= self._limits.connections + _WAITING:
-            raise UnavailableError("too many wait for a connection")
+            raise UnavailableError("too many requests wait for a connection")
         use, task = object(), asyncio.current_task()
         self._users[use] = task
         try:
@@ -205,7 +205,7 @@ Complete: TypeAlias = Callable[[Any, list[Any]], AsyncIterator[list[Any]]]
 async def chunks(
     connection: Any, query: str, *args: object, complete: Complete | None = None
 ) -> AsyncIterator[list[Any]]:
-    """The rows of `query`, in a transaction, in lists: memory stays flat.
+    """Yield the rows of `query` in lists, read in one transaction, so that memory stays flat.
 
     A list is about what the kernel buffers, and the next one is under way while some is worked on: both sides work.
     A list in which a row says what was `left_out` goes through `complete`.

@@ -23,13 +23,13 @@ class Outage:
         self._away = False
 
     def away(self, error: Exception) -> None:
-        """An attempt failed."""
+        """Note that an attempt failed."""
         if not self._away:
             log.warning(self._gone, error=type(error).__name__)
         self._away = True
 
     def back(self) -> None:
-        """An attempt succeeded."""
+        """Note that an attempt succeeded."""
         if self._away:
             log.warning(self._returned)
         self._away = False
@@ -37,7 +37,7 @@ class Outage:
 
 @asynccontextmanager
 async def open_redis(settings: Settings) -> AsyncIterator[Redis | None]:
-    """A Redis client that connects when it is first used, or None without REDIS_URL.
+    """Yield a Redis client that connects when it is first used, or None without REDIS_URL.
 
     Raises:
         SettingsError: see `redis_pool`.
@@ -54,7 +54,7 @@ async def open_redis(settings: Settings) -> AsyncIterator[Redis | None]:
 
 
 def redis_pool(url: str) -> ConnectionPool:
-    """A pool that connects when it is first used.
+    """Return a pool that connects when it is first used.
 
     Raises:
         SettingsError: the URL has parameters that are none of Redis's, or have other values.

@@ -47,7 +47,7 @@ class Wake:
 
 @asynccontextmanager
 async def open_wake(settings: Settings) -> AsyncIterator[Wake]:
-    """A Wake for the time of a service."""
+    """Yield a Wake for the time of a service."""
     async with open_redis(settings) as redis:
         wake = Wake(redis)
         publishing = asyncio.create_task(wake.publish_forever())

@@ -34,7 +34,7 @@ class Grant:
     valid_until: float
 
     def holds(self, now: float) -> bool:
-        """Whether `now`, in UNIX seconds, is inside the span."""
+        """Return whether `now`, in UNIX seconds, is inside the span."""
         return self.valid_from <= now < self.valid_until
 
     def check(self, now: float) -> None:
@@ -95,7 +95,7 @@ def _check_audience(claims: dict[str, object], audience: str | None) -> None:
 
 
 def _seconds(claims: dict[str, object], name: str) -> float | None:
-    """Give a NumericDate in seconds, None when it is absent."""
+    """Return a NumericDate in seconds, None when it is absent."""
     if name not in claims:
         return None
     value = claims[name]

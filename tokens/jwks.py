@@ -1,4 +1,4 @@
-"""The public keys of the auth server, fetched so that no request waits for them without need.
+"""The public keys of the auth server, fetched in the background.
 
 A key that is known is found at once, whatever the endpoint does. One fetch runs at a time. A fetch that fails leaves
 the keys as they are, and proves nothing about a key that is not among them.
@@ -28,7 +28,7 @@ JWKS_ALGORITHMS = frozenset({"EdDSA", "ES256", "ES512", "RS256", "PS256"})
 MAX_BODY_BYTES = 1024 * 1024
 """Of a key set: 2,000 RSA keys, or 9,000 of Ed25519."""
 MAX_SEARCHING = 500
-"""Requests that wait for a fetch at most: unknown keys must not take the places of known ones."""
+"""The most requests that wait for a fetch, so that unknown keys cannot fill the service."""
 _PATIENCE = 1.0
 """Seconds that a request with an unknown key waits for a fetch to begin."""
 _RSA_BITS = range(2048, 8193)
@@ -58,7 +58,7 @@ class Timing:
     Attributes:
         timeout: of a whole fetch.
         cooldown: between look-ups of unknown keys, in the long run.
-        burst: so many look-ups may come without a cooldown between them, after a rest.
+        burst: the number of look-ups that may follow each other without a cooldown, after a rest.
         pause: after a fetch that failed.
         refresh: between fetches that keep the set fresh.
     """
@@ -74,7 +74,7 @@ class KeySet:
     """The keys of one JWKS endpoint, by `kid`."""
 
     def __init__(self, url: str, http: httpx.AsyncClient, *, timing: Timing, on_change: Callable[[], None]) -> None:
-        """Know no key yet; `on_change` is called whenever the keys have become others."""
+        """Start without keys; `on_change` is called whenever the keys change."""
         self._url = url
         self._http = http
         self._timing = timing
@@ -237,7 +237,7 @@ def _read_key(entry: dict[str, object]) -> VerificationKey | None:
 
 
 def _algorithms_of(entry: dict[str, object]) -> tuple[str, ...]:
-    """Give the algorithms that fit a public key's type, the default first; none for a private or symmetric key."""
+    """Return the algorithms that fit a public key's type, the default first; none for a private or symmetric key."""
     match entry:
         case {"d": _}:
             return ()

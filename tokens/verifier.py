@@ -64,7 +64,7 @@ class TokenVerifier:
         self._clock = clock
 
     async def user_id(self, authorization: Sequence[bytes]) -> str:
-        """Give the `sub` of a good token, from every Authorization header's raw value.
+        """Return the `sub` of a good token, from every Authorization header's raw value.
 
         A token seen before costs about a microsecond and never waits; nor does one whose key is known.
 
@@ -81,7 +81,7 @@ class TokenVerifier:
         return grant.user_id
 
     async def _verify(self, token: bytes) -> Grant:
-        """Verify a token; its claims come first, so one that no key could make good causes no look-up of its key."""
+        """Verify a token, its claims first: a token with bad claims causes no look-up of its key."""
         jws = read_jws(token)
         secret = self._secret(jws) if jws.algorithm == HMAC_ALGORITHM else None
         if secret is None and (self._keys is None or jws.algorithm not in JWKS_ALGORITHMS):
@@ -175,7 +175,7 @@ def _secret_key(settings: Settings) -> VerificationKey | None:
 
 
 def _origin(url: str) -> str:
-    """Give scheme, host and port as a browser writes an origin: in lower case, without a default port."""
+    """Return scheme, host and port as a browser writes an origin: in lower case, without a default port."""
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL:

@@ -21,7 +21,7 @@ async def create_tables() -> None:
 
 
 async def session() -> AsyncIterator[AsyncSession]:
-    """A session for the time of a request."""
+    """Yield a session for the time of a request."""
     async with sessions() as opened:
         yield opened
 

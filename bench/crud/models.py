@@ -10,7 +10,7 @@ from sqlmodel import Field, SQLModel
 
 
 def now() -> datetime:
-    """The time, in UTC."""
+    """Return the time, in UTC."""
     return datetime.now(UTC)
 
 

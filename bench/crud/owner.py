@@ -11,7 +11,7 @@ _SECRET = os.environ["BETTER_AUTH_SECRET"]
 
 
 async def owner(user_id: str, credentials: Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())]) -> str:
-    """The user's id; 401 without a good token, 403 where the path is another's."""
+    """Return the user's id; 401 without a good token, 403 where the path is another's."""
     try:
         claims = jwt.decode(credentials.credentials, _SECRET, algorithms=["HS256"], options={"require": ["exp", "sub"]})
     except jwt.InvalidTokenError as error:

@@ -123,7 +123,7 @@ class Protocol(HttpToolsProtocol):
         self.headers = deque(maxlen=0)  # type: ignore[assignment] # trailers come to nothing
 
     def on_message_complete(self) -> None:
-        """The client owes nothing any more."""
+        """Note that the client owes nothing any more."""
         self.owed_since = None
         super().on_message_complete()
 

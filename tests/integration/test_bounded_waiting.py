@@ -86,7 +86,7 @@ async def test_a_command_beyond_as_many_as_may_wait_is_refused_at_once(
 ) -> None:
     """Those that are carried out count; each queue counts its own; and who was refused leaves no trace."""
     monkeypatch.setattr(group_commit, "_WAITING", 5)
-    monkeypatch.setattr(group_commit, "_LONGEST_QUEUE", 100)  # however long this test takes
+    monkeypatch.setattr(group_commit, "_LONGEST_WAIT_SECONDS", 100)  # however long this test takes
     async with waiting(queues, appends, 3):
         fifth = asyncio.create_task(run(queues, CREATE))
         await asyncio.sleep(0)

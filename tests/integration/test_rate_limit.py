@@ -51,9 +51,9 @@ async def test_a_user_has_as_many_requests_as_there_may_be_and_no_one_elses(limi
 async def test_what_another_service_counted_counts_here(limiters: list[RateLimiter]) -> None:
     one, two = limiters
     assert allowed(one, "alice", 8) == 8
-    await eventually_async(lambda: one._windows["alice"].known == 8)
+    await eventually_async(lambda: one._windows["alice"].reported == 8)
     two.count("alice")  # only now: Redis answers with what it was told before
-    await eventually_async(lambda: two._windows["alice"].known == 9)
+    await eventually_async(lambda: two._windows["alice"].reported == 9)
     assert allowed(two, "alice", 5) == 1
 
 
