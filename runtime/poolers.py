@@ -48,7 +48,7 @@ async def settled(where: Address, setting: str) -> Address:
             ssl=where.tls,
             timeout=_SECONDS,
             command_timeout=_SECONDS,
-            server_settings={"lock_timeout": _SENT},
+            server_settings={"lock_timeout": _SENT, "statement_timeout": "0"},
         )
         try:
             pooled = await connection.fetchval("SHOW lock_timeout") != _SENT

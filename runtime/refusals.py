@@ -15,6 +15,8 @@ from runtime.settings import SettingsError
 
 POOLER: Final = "it is behind a pooler in transaction mode: set DATABASE_POOLER=yes"
 
+_LACKS_CONNECT: Final = "the login lacks CONNECT: run ./run migrate, or GRANT CONNECT ON DATABASE to it"
+
 # Each before what it is a kind of.
 _REASONS: Final[Mapping[type[Exception], str]] = {
     asyncpg.InvalidPasswordError: "wrong user or password",
@@ -57,6 +59,8 @@ _MESSAGES: Final[Mapping[str, str]] = {
     "connection is insecure": "it takes encrypted connections alone: sslmode=require",  # Neon's
     "root certificate file": "verify-ca and verify-full need sslrootcert=FILE, or sslrootcert=system",
     "is not a database of UTF8": "its encoding is not UTF8",
+    "permission denied for database": _LACKS_CONNECT,  # as PgBouncer hands it on, without its SQLSTATE
+    "server login failed": "the pooler may not log in to Postgres: see the pooler's log",
 }
 _CHECKED_AT_LOGIN: Final = "CheckMyDatabase"
 """The function of Postgres that refuses a login without CONNECT; its message may be in any language."""
@@ -80,7 +84,7 @@ def reason_of(error: BaseException) -> str:
     found = [*causes(error)]
     for cause in found:
         if lacks_connect(cause):
-            return "the login lacks CONNECT: run ./run migrate, or GRANT CONNECT ON DATABASE to it"
+            return _LACKS_CONNECT
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"its certificate is refused: {cause.verify_message.rstrip('.')}"
         for part, words in _MESSAGES.items():

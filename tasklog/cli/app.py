@@ -45,6 +45,13 @@ def main() -> None:
             err=True,
         )
         sys.exit(1)
+    except Exception as error:
+        from runtime.refusals import is_database_error, reason_of
+
+        if not is_database_error(error):
+            raise
+        typer.echo(f"The database cannot be used ({reason_of(error)}): mend that and try again.", err=True)
+        sys.exit(1)
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it

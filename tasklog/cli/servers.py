@@ -44,9 +44,10 @@ def operator_settings() -> Iterator[Settings]:
 
 
 def on_database(role: Role, work: Callable[[Database], Awaitable[T]], settings: Settings) -> T:
-    """Run `work` on the database in a role; end the command if the database goes away or a user has no stream."""
+    """Run `work` on the database in a role; end the command at any error of it, or if a user has no stream."""
     from event_log.read import NoStreamError
     from runtime.database import OPERATORS_SECONDS, UnavailableError, open_database
+    from runtime.refusals import is_database_error, reason_of
 
     # A replay makes many objects and no cycles: looking for them less often saves a tenth of its time.
     gc.set_threshold(200_000, 50, 100)
@@ -60,8 +61,10 @@ def on_database(role: Role, work: Callable[[Database], Awaitable[T]], settings: 
             return asyncio.run(run())
     except NoStreamError as error:
         fail(f"The ledger has no stream of {error}.")
-    except UnavailableError as error:
-        fail(f"The database went away ({error}): nothing is half done, try again.")
+    except Exception as error:
+        if not (isinstance(error, UnavailableError) or is_database_error(error)):
+            raise
+        fail(f"The database could not do the work ({reason_of(error)}): nothing is half done, mend that and try again.")
 
 
 def on_redis(work: Callable[[Redis], Awaitable[T]], settings: Settings) -> T | None:

@@ -15,7 +15,7 @@ from runtime.settings import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_OLDEST_POSTGRES = 16
+_OLDEST_POSTGRES = 15
 
 
 def find_postgres(wanted: int | None) -> tuple[Path, int]:

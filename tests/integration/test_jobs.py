@@ -290,28 +290,3 @@ async def test_a_job_that_a_projector_does_not_know_holds_up_nothing(
     job = await enqueue(url, "verify", {})
     async with working(settings, ledger):
         assert (await ended(redis, job)).state == "done"
-
-
-OF_ANOTHER_VERSION = [
-    {"id": "1", "name": "verify", "state": "done", "added_later": True},
-    {"id": "1", "name": "verify", "state": "done", "queued_at": 1_800_000_000, "updated_at": "yesterday"},
-    ["verify", "done"],
-    {},
-]
-
-
-@pytest.mark.parametrize("stored", OF_ANOTHER_VERSION, ids=["another field", "other types", "a list", "nothing"])
-async def test_a_job_state_of_another_version_is_shown_as_far_as_it_is_known_and_ages_out(
-    redis: Redis, stored: object
-) -> None:
-    """Seen to fail on release 1.0.0: `status` ends in a traceback, for ever."""
-    await cast(Awaitable[Any], redis.hset(STATES, "1", orjson.dumps(stored).decode()))
-    await JobState(id="2", name="rebuild", queued_at="2026-01-01T00:00:00Z").write(redis)
-    shown_states = {state.id: state for state in await job_states(redis)}
-    assert shown_states["2"].name == "rebuild"
-    whole = stored is OF_ANOTHER_VERSION[0]
-    assert (shown_states["1"].name, shown_states["1"].state) == (("verify", "done") if whole else ("unknown",) * 2)
-    for n in range(3, 23):
-        await JobState(id=str(n), name="x", queued_at=f"2099-01-01T00:00:{n:02}Z").write(redis)
-    await forget_old(redis)
-    assert sorted(int(state.id) for state in await job_states(redis)) == [*range(3, 23)]

@@ -17,7 +17,7 @@ import pytest
 from tests.pgbouncer import PgBouncer
 from tests.servers import SECRET, Database, Servers
 
-COMMANDS: Final = ("migrate", "status", "verify", "command-api", "projector")
+COMMANDS: Final = ("migrate", "status", "command-api", "projector")
 URLS: Final = {
     "command-api": "COMMAND_DATABASE_URL",
     "read-api": "READ_DATABASE_URL",
@@ -29,9 +29,10 @@ def ran(database: Database, command: str, **env: str) -> subprocess.CompletedPro
     """Run a command of this code; a service has its own URL, the others the owner's."""
     name = URLS.get(command, "DATABASE_URL")
     url = database.service_urls.get(name, database.owner)
+    pooler = database.pooler if command in URLS else "auto"
     return subprocess.run(
         [sys.executable, "-m", "tasklog", command],
-        env={**os.environ, "BETTER_AUTH_SECRET": SECRET, name: url, **env},
+        env={**os.environ, "BETTER_AUTH_SECRET": SECRET, name: url, "DATABASE_POOLER": pooler, **env},
         capture_output=True,
         text=True,
         check=False,
@@ -57,8 +58,9 @@ def created_database(servers: Servers, options: str) -> Iterator[Database]:
         servers.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+@pytest.mark.parametrize(
+    ("command", "encoding"), [*((command, "LATIN1") for command in COMMANDS), ("migrate", "SQL_ASCII")]
+)
 def test_a_database_of_another_encoding_is_refused_by_name(servers: Servers, command: str, encoding: str) -> None:
     with created_database(servers, f"ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0") as database:
         said = sentence(ran(database, command))
@@ -73,7 +75,7 @@ def test_a_service_that_may_not_connect_is_told_so(
 ) -> None:
     servers.execute(f"REVOKE ALL ON DATABASE {database.name} FROM PUBLIC")
     reached = pgbouncer.through(database) if pooled else database
-    said = sentence(ran(reached, command, DATABASE_POOLER="yes" if pooled else "auto"))
+    said = sentence(ran(reached, command))
     assert "CONNECT" in said
     assert "./run migrate" in said
 
@@ -87,7 +89,7 @@ def test_a_migration_lets_the_services_connect_again(servers: Servers, database:
         assert rows[0][0] is True, role
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "read-api"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_the_schema_of_a_newer_version_is_told_by_every_command_that_cannot_use_it(
     database: Database, command: str
 ) -> None:
@@ -120,10 +122,14 @@ def test_settings_of_the_database_hold_up_no_command(servers: Servers, database:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("command", ["status", "verify"])
 @pytest.mark.parametrize(
-    ("state", "words"),
-    [("53100", "disk is full"), ("XX001", "damaged"), ("58030", "cannot read or write"), ("0A000", "SQLSTATE 0A000")],
+    ("command", "state", "words"),
+    [
+        ("status", "XX001", "damaged"),
+        ("status", "0A000", "SQLSTATE 0A000"),
+        ("verify", "53100", "disk is full"),
+        ("verify", "0A000", "SQLSTATE 0A000"),
+    ],
 )
 def test_an_error_of_the_database_in_the_midst_of_a_command_is_one_sentence(
     database: Database, command: str, state: str, words: str
