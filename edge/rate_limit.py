@@ -145,6 +145,6 @@ def _make(rate: str, redis: Redis) -> RateLimiter:
     try:
         limit = parse(rate)
     except ValueError:
-        raise SettingsError("RATE_LIMIT must be a number a time, such as 600/minute.") from None
+        raise SettingsError("RATE_LIMIT must be a number of requests in a span of time, such as 600/minute.") from None
     pool: Any = redis.connection_pool
     return RateLimiter(limit, RedisStorage("async+redis://", implementation="redispy", connection_pool=pool))

@@ -1,4 +1,4 @@
-"""The sequence of task ids: looked at when a projector starts, as a restore may have left it behind."""
+"""The sequence of task ids: checked when a projector starts, as a restore may have left it behind."""
 
 from __future__ import annotations
 
@@ -24,5 +24,7 @@ async def mend_task_ids(database: Database) -> None:
             await asyncio.sleep(RETRY_SECONDS)
         else:
             if moved is not None:
-                log.warning("the sequence of task ids was behind the tasks, it was moved forward", stands_at=moved)
+                log.warning(
+                    "the sequence of task ids was behind the highest id, and was moved forward", stands_at=moved
+                )
             return

@@ -94,7 +94,7 @@ def address(url: str, *, pooler: Pooler = "auto", role: str | None = None) -> Ad
                 f"The database URL has {name}={value}: set {name} to one of {', '.join(_VALUES[name])}."
             )
         if name in _FILES and value != "system" and not os.access(value, os.R_OK):
-            raise SettingsError(f"The database URL has {name}={value}, which is no file that can be read.")
+            raise SettingsError(f"The database URL has {name}={value}, which is not a readable file.")
     pooled = _is_pooler(parts) if pooler == "auto" else pooler == "yes"
     tls = None
     if ("sslrootcert", "system") in known:  # which asyncpg takes for a file; with libpq too it means verify-full

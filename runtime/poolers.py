@@ -59,5 +59,5 @@ async def settled(where: Address, setting: str) -> Address:
     except _REFUSED as error:
         raise refusal(setting, error) from None
     if pooled:
-        log.info("a pooler in transaction mode is in between: DATABASE_POOLER=yes says so at once")
+        log.info("a pooler in transaction mode was found: set DATABASE_POOLER=yes to skip this check")
     return replace(where, pooled=pooled, certain=True)

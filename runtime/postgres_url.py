@@ -64,10 +64,10 @@ def parse(url: str) -> PostgresURL:
     """
     match = _URL.fullmatch(url)
     if match is None:
-        raise ValueError("no URL of Postgres")
+        raise ValueError("it is not a Postgres URL")
     authority, path, query = match[1], match[2] or "", match[3] or ""
     if "@" in path or not all("=" in pair for pair in query.split("&") if pair):
-        raise ValueError("what stands behind the host is no database, or no parameter")
+        raise ValueError("the part after the host is neither a database name nor parameters")
     login, _, listed = authority.rpartition("@")
     parameters = [(name, value) for name, value in parse_qsl(query, keep_blank_values=True) if value]
     given = dict(parameters)
@@ -85,7 +85,7 @@ def _hosts(listed: str, ports: str | None) -> tuple[Host, ...]:
     names = listed.split(",") if listed else [""]
     numbers = [_port(port) for port in ports.split(",")] if ports else [None]
     if len(numbers) not in (1, len(names)):
-        raise ValueError("not a port for each host")
+        raise ValueError("there must be one port, or one for each host")
     if names == [""]:
         return (Host(name="", port=numbers[0]),) if ports else ()
     return tuple(_host(name, numbers[at % len(numbers)]) for at, name in enumerate(names))
@@ -100,14 +100,14 @@ def _host(text: str, port: int | None) -> Host:
         return Host(name=str(ipaddress.IPv6Address(text)), port=port)
     match = _HOST.fullmatch(text)
     if match is None or not (match[1] or match[2]):
-        raise ValueError("a host that is none")
+        raise ValueError("it has a host that is not valid")
     name = str(ipaddress.IPv6Address(match[1])) if match[1] else match[2]
     return Host(name=name, port=port or (_port(match[3]) if match[3] else None))
 
 
 def _port(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) <= _HIGHEST_PORT:
-        raise ValueError("a port that is none")
+        raise ValueError("it has a port that is not a number from 1 to 65535")
     return int(text)
 
 

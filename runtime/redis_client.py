@@ -16,7 +16,7 @@ log = structlog.get_logger()
 
 
 class Outage:
-    """Says once that Redis is away, and what that means, and once that it is back."""
+    """Log lines for a Redis outage: one when it begins, with what that means, and one when it ends."""
 
     def __init__(self, means: str) -> None:
         self._gone, self._returned = f"redis is away: {means}", f"redis is back after this: {means}"
@@ -57,20 +57,22 @@ def redis_pool(url: str) -> ConnectionPool:
     """Return a pool that connects when it is first used.
 
     Raises:
-        SettingsError: the URL has parameters that are none of Redis's, or have other values.
+        SettingsError: the URL has parameters that Redis does not know, or whose values are not valid.
     """
     try:
         pool = ConnectionPool.from_url(url, socket_timeout=2, socket_connect_timeout=2)
         pool.connection_class(**pool.connection_kwargs)  # connects to nothing yet, but looks at the parameters
     except (TypeError, ValueError):
-        raise SettingsError("REDIS_URL has parameters that do not fit: check what follows its question mark.") from None
+        raise SettingsError(
+            "REDIS_URL has parameters that are not known or not valid: check the part after its question mark."
+        ) from None
     return pool
 
 
 async def cancelled(task: asyncio.Task[None]) -> None:
-    """End a task that talks to Redis: redis-py 5.3 now and then swallows the cancellation of a command.
+    """End a task that talks to Redis: redis-py 5.3 sometimes swallows the cancellation of a command.
 
-    A task that did hear of it has a second to put away what it worked on.
+    A cancelled task has a second to clean up.
     """
     while not task.done():
         task.cancel()
