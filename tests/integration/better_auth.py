@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import shutil
 import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from tests.servers import go_without
+from tests import npm
 from tests.signing import SECRET
 
 if TYPE_CHECKING:
@@ -72,10 +70,8 @@ def running_better_auth() -> Iterator[BetterAuth]:
 
     Without Node or its packages the test is skipped; with the environment's `CI` set it fails.
     """
-    node = shutil.which("node")
-    if node is None:
-        go_without(_WHAT, "node is not installed")
-    _install()
+    node = npm.node(_WHAT)
+    npm.install(FOLDER, _WHAT)
     environment = {**os.environ, "BETTER_AUTH_SECRET": SECRET}
     with subprocess.Popen(
         [node, "server.mjs"], cwd=FOLDER, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -89,20 +85,3 @@ def running_better_auth() -> Iterator[BetterAuth]:
         finally:
             process.stdin.close()
             process.kill()
-
-
-def _install() -> None:
-    """Install the locked packages, once for all test runs that share this folder."""
-    npm = shutil.which("npm")
-    if npm is None:
-        go_without(_WHAT, "npm is not installed")
-    with (FOLDER / ".gitignore").open("rb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        locked, installed = FOLDER / "package-lock.json", FOLDER / "node_modules" / ".locked"
-        if installed.exists() and installed.read_bytes() == locked.read_bytes():
-            return
-        command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-        done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=300, check=False)
-        if done.returncode != 0:
-            go_without(_WHAT, f"its packages cannot be installed: {done.stderr[-300:]}")
-        installed.write_bytes(locked.read_bytes())
