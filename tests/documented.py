@@ -50,12 +50,6 @@ def check_answer(response: httpx.Response) -> None:
     assert error is None, f"{where}: {error}"
 
 
-async def check_async_answer(response: httpx.Response) -> None:
-    """The same for an asynchronous client."""
-    await response.aread()
-    check_answer(response)
-
-
 def _check_headers(answer: Answer, response: httpx.Response, where: str) -> None:
     described = {name.lower(): header for name, header in answer.headers.items()}
     given = {name for name in response.headers if not name.startswith("access-control-")}
