@@ -53,7 +53,7 @@ def test_09_a_preflight_of_an_allowed_origin_passes(shared_service: RunningServi
 def test_09_errors_carry_cors_headers_too(client: httpx.Client, shared_service: RunningService, tasks: str) -> None:
     origin = {"Origin": ORIGIN}
     answers = [
-        httpx.get(shared_service.url + tasks, headers=origin),
+        shared_service.client().get(tasks, headers=origin),
         client.get("/api/other/tasks", headers=origin),
         client.get(tasks + "/999999999", headers=origin),
         client.get("/nowhere", headers=origin),
@@ -176,7 +176,7 @@ def test_14_a_request_is_one_structured_line_and_a_refusal_a_warning(
     marked = {"X-Request-ID": f"{user}.marked"}
     client.post(tasks, json={"title": "the-secret-title", "description": "the-secret-description"}, headers=marked)
     client.get("/api/another/tasks", headers=marked)
-    httpx.get(shared_service.url + tasks, headers=marked | {"Authorization": "Bearer the-secret-token"})
+    shared_service.client().get(tasks, headers=marked | {"Authorization": "Bearer the-secret-token"})
     eventually(lambda: len(lines_of(shared_service, marked["X-Request-ID"])) == 3)
     created, foreign, refused = lines_of(shared_service, marked["X-Request-ID"])
     assert created.items() >= {"method": "POST", "route": "/api/{user_id}/tasks", "status": 201}.items()

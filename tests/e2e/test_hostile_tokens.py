@@ -21,7 +21,7 @@ import pytest
 
 from tests import token_table as table
 from tests.integration.better_auth import BetterAuth, running_better_auth
-from tests.servers import RunningService, Servers, eventually, running_service
+from tests.servers import RunningService, Servers, client_of, eventually, running_service
 from tests.signing import NOW, ORIGIN, SECRET, USER, Draft, base64url, good, key_set_body
 from tests.unit import test_token_verifier as more
 
@@ -113,7 +113,8 @@ def bad_tokens(algorithm: str) -> list[bytes]:
 
 def status(service: RunningService, headers: list[tuple[bytes, bytes]], user: str = USER) -> int:
     """The status of a list with these headers; an error has the contract's shape."""
-    answer = httpx.get(f"{service.url}/api/{user}/tasks", headers=headers)
+    with client_of(service.url) as client:
+        answer = client.get(f"/api/{user}/tasks", headers=headers)
     if answer.status_code == 401:
         assert answer.headers["www-authenticate"] == "Bearer"
         assert isinstance(answer.json()["detail"], str)

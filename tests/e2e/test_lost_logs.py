@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.servers import Database, RunningService, client_of, eventually, running_service
@@ -68,7 +67,7 @@ def test_answers_go_on_while_the_log_is_closed_and_the_loss_is_told_once_it_is_o
         os.close(reader)
         assert answered(service, 50) == [200] * 50
         reader = start_reading(fifo)
-        assert httpx.get(f"{service.url}/health").status_code == 200
+        assert service.client().get("/health").status_code == 200
         lines = eventually(lambda: [line for line in read(reader) if "lines" in line])
         assert [line["event"] for line in lines] == ["log lines were lost"]
         assert lines[0]["level"] == "warning"
