@@ -198,6 +198,8 @@ def test_a_database_that_was_never_migrated_is_the_same_sentence(empty: Addresse
 def test_a_login_that_may_not_migrate_is_one_sentence(
     servers: Servers, rights: str, reason: str, *, owns: bool
 ) -> None:
+    if rights and owns and int(servers.execute("SHOW server_version_num")[0][0]) < 160_000:
+        pytest.skip("before Postgres 16 CREATEROLE lets a login change any role")
     name = "tasklog_of_somebody"
     servers.execute(f"CREATE ROLE {name} LOGIN {rights} PASSWORD 'hunter2'")
     servers.execute(f"CREATE DATABASE {name} {f'OWNER {name}' if owns else ''}")
