@@ -91,9 +91,9 @@ class Servers:
             return f"{self.redis_url}?db={database}"
         return urlunsplit(urlsplit(self.redis_url)._replace(path=f"/{database}"))
 
-    def execute(self, statement: str) -> None:
-        """Run a statement as the superuser, in no database of a test."""
-        run_async(_execute(self.postgres_url, statement))
+    def execute(self, statement: str) -> list[asyncpg.Record]:
+        """Return the rows of a statement of the superuser, in no database of a test."""
+        return run_async(_execute(self.postgres_url, statement))
 
     @contextmanager
     def migrated_template(self) -> Iterator[None]:
