@@ -14,8 +14,9 @@ MEGABYTE: Final = 1_000_000
 
 _APPEND: Final = """
     SELECT tasklog.append(ARRAY[0], ARRAY[$1::text], ARRAY[$2::bigint], ARRAY[version], ARRAY[gen_random_uuid()],
-                          ARRAY[type], ARRAY[1]::smallint[], ARRAY[data],
-                          ARRAY['{"actor":"a","nonce":"' || gen_random_uuid() || '","request_id":"r"}'],
+                          ARRAY[type], ARRAY[CASE type WHEN 'task.created' THEN 2 ELSE 1 END]::smallint[], ARRAY[data],
+                          ARRAY['{"actor":"a","nonce":"' || replace(gen_random_uuid()::text, '-', '')
+                                || '","request_id":"r"}'],
                           ARRAY[NULL]::text[], ARRAY[NULL]::bytea[], true)
     FROM (SELECT type, version, replace(data, '%', CASE WHEN n % 2 = 0 THEN repeat('x', $6) ELSE hard END) AS data
           FROM (SELECT CASE WHEN $2::bigint IS NULL THEN 1 ELSE n END AS version, $3::text AS type, $4::text AS data, n
