@@ -110,7 +110,7 @@ def test_anchors_find_what_was_cut(shell: Shell) -> None:
     assert not away.exists()
     empty.touch()
     assert shell.run("verify", "--anchors", empty).returncode == 2
-    for table in ("events", "streams", "tasks"):
+    for table in ("events", "streams", "tasks", "checkpoints"):
         shell.database.execute(f"DELETE FROM tasklog.{table} WHERE user_id = 'bob'")
     assert shell.run("verify").returncode == 0
     (fault,) = shell.json("verify", "--anchors", anchors, code=3)["faults"]
