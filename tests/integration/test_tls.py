@@ -135,7 +135,7 @@ REFUSED = [
     ("sslmode=verify-full&sslrootcert=system", "localhost", UNTRUSTED),
     ("sslmode=verify-full&sslrootcert={certificate}", "127.0.0.1", "IP address mismatch"),
     ("sslmode=verify-full", "localhost", "need sslrootcert=FILE, or sslrootcert=system"),
-    ("sslmode=verify-full&sslrootcert=/nowhere/ca.pem", "localhost", "sslrootcert=/nowhere/ca.pem, which is not a readable file"),
+    ("sslmode=verify-full&sslrootcert=/nowhere/ca.pem", "localhost", "/nowhere/ca.pem, which is not a readable file"),
     ("sslmode=disable", "localhost", IN_THE_CLEAR),
     ("ssl=false", "localhost", IN_THE_CLEAR),
 ]
