@@ -134,17 +134,19 @@ PARK: Final = """
 
 CLEAR_UNPROJECTED: Final = """
     -- Users $1 reached positions $2: who is at the head has no work left. A head that an append holds is passed
-    -- over and looked at again, so that the two never wait for each other.
+    -- over and looked at again, so that the two never wait for each other. The joined `|| ''` keeps the index for the
+    -- array: looked up by the join and by the array at once, each user would cost as much as there are users.
     WITH locked AS (
-        SELECT s.user_id, s.head, least(reached.position, c.position) AS position
+        SELECT s.user_id, s.head, least(reached.position, (
+            SELECT c.position FROM tasklog.checkpoints c WHERE c.user_id = reached.user_id)) AS position
         FROM unnest($1::text[], $2::bigint[]) AS reached (user_id, position)
-        JOIN tasklog.streams s USING (user_id) JOIN tasklog.checkpoints c USING (user_id)
-        WHERE s.user_id = ANY ($1::text[]) AND c.user_id = ANY ($1::text[])
-        FOR UPDATE OF s SKIP LOCKED
+        CROSS JOIN LATERAL (
+            SELECT s.user_id, s.head FROM tasklog.streams s WHERE s.user_id = reached.user_id FOR UPDATE SKIP LOCKED
+        ) AS s
     )
     UPDATE tasklog.streams s
     SET unprojected_since = CASE WHEN locked.head > locked.position THEN clock_timestamp() END
-    FROM locked WHERE s.user_id = locked.user_id AND s.user_id = ANY ($1::text[])
+    FROM locked WHERE s.user_id = ANY ($1::text[]) AND s.user_id || '' = locked.user_id
 """
 
 ENROL_ALL: Final = """
