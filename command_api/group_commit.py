@@ -73,6 +73,7 @@ class _Waiting:
     request: CommandRequest
     result: asyncio.Future[TaskState]
     deadline: float
+    size: int
     attempts: int = 0
     passed_over: bool = False
 
@@ -113,14 +114,16 @@ class CommandQueue:
         late = self._waiting and loop.time() - self._waiting[0].deadline > _LONGEST_WAIT_SECONDS - _PATIENCE
         if late or self._commands >= _WAITING:
             raise UnavailableError("too many commands are waiting")
-        waiting = _Waiting(request=request, result=loop.create_future(), deadline=loop.time() + _PATIENCE)
+        waiting = _Waiting(
+            request=request, result=loop.create_future(), deadline=loop.time() + _PATIENCE, size=request.size
+        )
         key = request.idempotency_key and (request.user_id, request.idempotency_key.key)
         if key in self._keys:
             raise InFlightError
         if key:
             self._keys.add(key)
             waiting.result.add_done_callback(lambda _: self._keys.discard(key))
-        heavy = request.size if request.size > _LIGHT else 0
+        heavy = waiting.size if waiting.size > _LIGHT else 0
         if heavy and self._heavy_text + heavy > _HEAVY_WAITING:
             raise UnavailableError("too much text is waiting")
         self._commands += 1
@@ -137,14 +140,14 @@ class CommandQueue:
         while True:
             await self._arrived.wait()
             batch, self._passed_over = self._passed_over, []
-            text = sum(waiting.request.size for waiting in batch)
+            text = sum(waiting.size for waiting in batch)
             while self._waiting and len(batch) < _BATCH and text < _BATCH_TEXT:
                 waiting = self._waiting.popleft()
                 lane = self._lanes.get(
                     waiting.request.user_id
                 )  # opened after this command came: it goes behind those in the lane
                 (batch if lane is None else lane).append(waiting)
-                text += waiting.request.size
+                text += waiting.size
             if not self._waiting:
                 self._arrived.clear()
             await self._carry_out(batch, light=_LIGHT)
@@ -253,7 +256,7 @@ def _take(lane: deque[_Waiting]) -> list[_Waiting]:
         waiting = lane.popleft()
         batch.append(waiting)
         tasks |= {waiting.request.task_id} - {None}
-        text += waiting.request.size
+        text += waiting.size
     return batch
 
 

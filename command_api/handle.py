@@ -16,7 +16,7 @@ from domain.commands import Command
 from domain.decide import CommandError, decide
 from domain.events import Recorded, TaskEvent
 from domain.evolve import HistoryError, fold
-from domain.fields import Changes, Fields, given
+from domain.fields import Changes, Fields, field_values
 from domain.task import TaskState
 from event_log.append import Append, Fetching, IdempotencyKey, Refused, append
 from event_log.codec import UnreadableEventError
@@ -46,7 +46,7 @@ class CommandRequest:
         """How many characters of text the command carries."""
         if not isinstance(self.command, Fields | Changes):
             return 0
-        return sum(len(value) for value in given(self.command).values() if isinstance(value, str))
+        return sum([len(value) for value in field_values(self.command) if isinstance(value, str)])
 
 
 class StaleError(CommandError):
