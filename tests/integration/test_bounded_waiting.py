@@ -17,6 +17,9 @@ import pytest
 
 from command_api import group_commit
 from command_api.group_commit import CommandQueue, CommandQueues, command_queues
+from command_api.handle import CommandRequest
+from command_api.idempotency import key_with_digest
+from domain.commands import CreateTask
 from domain.task import Task
 from event_log.append import APPEND
 from runtime import pool as runtime_pool
@@ -62,6 +65,11 @@ def of_the_other_queue(queues: CommandQueues) -> str:
     return next(user for user in map(str, range(1000)) if queues.of(user) is not queues.of("alice"))
 
 
+def of_the_same_queue(queues: CommandQueues) -> str:
+    """A user whose commands are in the queue of alice's."""
+    return next(user for user in map(str, range(1000)) if queues.of(user) is queues.of("alice"))
+
+
 def has_waited(command: Any, seconds: float) -> None:
     """Let a command have come so long ago."""
     command.deadline = asyncio.get_running_loop().time() + 10 - seconds
@@ -96,6 +104,46 @@ async def test_a_command_beyond_as_many_as_may_wait_is_refused_at_once(
         await eventually_async(lambda: appends.begun == 2)
     assert {type(answer) for answer in await together(fifth, other, run(queues, CREATE))} == {Task}
     assert await positions(owner, "alice") == [1, 2, 3, 4, 5, 6]
+
+
+async def test_one_user_cannot_take_all_places_of_a_queue(
+    queues: CommandQueues, appends: Appends, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "_LONGEST_WAIT_SECONDS", 100)  # however long this test takes
+    appends.free.clear()
+    many = [asyncio.create_task(run(queues, CREATE)) for _ in range(1000)]
+    stranger = asyncio.create_task(run(queues, CREATE, user=of_the_same_queue(queues)))
+    await eventually_async(lambda: appends.begun == 1)
+    appends.free.set()
+    assert isinstance(await within(20, stranger), Task)
+    answers = [type(answer) for answer in await together(*many)]
+    assert (answers.count(Task), answers.count(UnavailableError)) == (500, 500)
+    assert await positions(owner, "alice") == list(range(1, 501))
+
+
+async def test_one_user_cannot_take_all_room_for_text_of_a_queue(queues: CommandQueues, appends: Appends) -> None:
+    appends.free.clear()
+    long = CreateTask(title="Long", description="x" * 1_000_000)
+    many = [asyncio.create_task(run(queues, long)) for _ in range(33)]
+    stranger = asyncio.create_task(run(queues, long, user=of_the_same_queue(queues)))
+    await eventually_async(lambda: appends.begun >= 1)
+    appends.free.set()
+    assert isinstance(await within(20, stranger), Task)
+    answers = [type(answer) for answer in await together(*many)]
+    assert (answers.count(Task), answers.count(UnavailableError)) == (16, 17)
+
+
+async def test_a_refused_command_with_much_text_can_be_repeated_under_its_key(
+    queues: CommandQueues, appends: Appends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = CreateTask(title="Long", description="x" * 100_000)
+    key = key_with_digest("K", None, command, None)
+    request = CommandRequest(user_id="alice", task_id=None, command=command, request_id="test", idempotency_key=key)
+    with monkeypatch.context() as patched:
+        patched.setattr(group_commit, "_HEAVY_WAITING", 10)
+        with pytest.raises(UnavailableError, match="too much text"):
+            await within(5, queues.execute(request))
+    assert isinstance(await within(5, queues.execute(request)), Task)
 
 
 async def test_nobody_new_is_let_in_while_the_first_has_waited_for_over_a_second(

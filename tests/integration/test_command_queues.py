@@ -14,6 +14,7 @@ import asyncpg
 import pytest
 
 from command_api.group_commit import CommandQueues, command_queues
+from command_api.handle import CommandRequest
 from domain.commands import ToggleTask
 from domain.task import Task
 from event_log.append import APPEND
@@ -24,10 +25,20 @@ from tests.ledger import created, positions, waits_for_lock, within
 from tests.servers import eventually_async
 
 HOLD = "SELECT FROM tasklog.streams WHERE user_id = 'alice' FOR UPDATE"
+CURSE = """
+    CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'cursed'; END $$;
+    CREATE TRIGGER refuse BEFORE INSERT ON tasklog.events
+        FOR EACH ROW WHEN (new.user_id = 'cursed') EXECUTE FUNCTION public.refuse()
+"""
 END = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE usename = 'tasklog_writer' AND datname = current_database()
 """
+
+
+def request(user: str) -> CommandRequest:
+    """A new task of a user."""
+    return CommandRequest(user_id=user, task_id=None, command=CREATE, request_id="test")
 
 
 def in_a_lane(queue: CommandQueues, commands: int) -> bool:
@@ -145,15 +156,39 @@ async def waiting_appends(owner: asyncpg.Connection, number: int) -> bool:
 
 
 async def test_a_database_error_of_one_command_is_its_own(queue: CommandQueues, owner: asyncpg.Connection) -> None:
-    await owner.execute("""
-        CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'cursed'; END $$;
-        CREATE TRIGGER refuse BEFORE INSERT ON tasklog.events
-            FOR EACH ROW WHEN (new.user_id = 'cursed') EXECUTE FUNCTION public.refuse()
-    """)
+    await owner.execute(CURSE)
     answers = await together(*(run(queue, CREATE, user=user) for user in ["a", "cursed", "z", "a"]))
     assert [type(answer) for answer in answers] == [Task, asyncpg.RaiseError, Task, Task]
     assert await positions(owner, "a") == [1, 2]
     assert await positions(owner, "cursed") == []
+
+
+class Counted:
+    """A database that counts the appends."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.appends = 0
+
+    async def fetch(self, query: str, *args: Any) -> Any:
+        self.appends += query == APPEND
+        return await self._database.fetch(query, *args)
+
+
+async def test_one_command_with_an_error_costs_the_others_of_its_batch_a_few_statements(
+    writer: Database, owner: asyncpg.Connection
+) -> None:
+    """The batch of 64 is halved until the command is alone: 2 statements for each of 6 halvings."""
+    await owner.execute(CURSE)
+    counted: Any = Counted(writer)
+    users = [f"user-{n:02}" for n in range(64)]
+    users[37] = "cursed"
+    async with command_queues(counted, Wake(None)) as queue:
+        one = queue.of("cursed")
+        answers = await together(*(one.execute(request(user)) for user in users))
+    assert [type(answer) for answer in answers].count(Task) == 63
+    assert isinstance(answers[37], asyncpg.RaiseError)
+    assert counted.appends == 1 + 2 * 6
 
 
 async def test_a_command_that_was_given_up_before_it_began_is_not_carried_out(
