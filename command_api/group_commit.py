@@ -14,6 +14,7 @@ import structlog
 
 from command_api.handle import CommandRequest, LoadError, Outcome, handle
 from command_api.known_states import KnownStates
+from command_api.taken import Taken
 from domain.decide import CommandError
 from domain.task import DeletedTask, NoTask, Task, TaskState
 from event_log.append import Refused
@@ -46,6 +47,10 @@ _WAITING: Final = 1000
 
 _HEAVY_WAITING: Final = 32 * 1024 * 1024
 """Characters: the most text of heavy commands that wait in one queue. Light commands are let in all the same."""
+
+_WAITING_OF_A_USER: Final = _WAITING // 2
+_HEAVY_WAITING_OF_A_USER: Final = _HEAVY_WAITING // 2
+"""The most of these that one user takes, so that there is room for strangers."""
 
 _FIRST_PAUSE: Final = 0.002
 _LONGEST_PAUSE: Final = 0.05
@@ -94,8 +99,8 @@ class CommandQueue:
         self._waiting: deque[_Waiting] = deque()
         self._passed_over: list[_Waiting] = []
         self._arrived = asyncio.Event()
-        self._commands = 0
-        self._heavy_text = 0
+        self._places = Taken()
+        self._heavy_text = Taken()
         self._keys: set[tuple[str, str]] = set()
         self._lanes: dict[str, deque[_Waiting]] = {}
         self._lane_tasks: set[asyncio.Task[None]] = set()
@@ -110,12 +115,12 @@ class CommandQueue:
             InFlightError: a request with the same idempotency key is being carried out.
             UnavailableError: the database cannot answer, or too many commands wait already.
         """
-        loop = asyncio.get_running_loop()
-        late = self._waiting and loop.time() - self._waiting[0].deadline > _LONGEST_WAIT_SECONDS - _PATIENCE
-        if late or self._commands >= _WAITING:
-            raise UnavailableError("too many commands are waiting")
+        loop, user_id = asyncio.get_running_loop(), request.user_id
+        size = request.size
+        heavy = size if size > _LIGHT else 0
+        self._check_room(user_id, heavy)
         waiting = _Waiting(
-            request=request, result=loop.create_future(), deadline=loop.time() + _PATIENCE, size=request.size
+            request=request, result=loop.create_future(), deadline=loop.time() + _PATIENCE, size=size
         )
         key = request.idempotency_key and (request.user_id, request.idempotency_key.key)
         if key in self._keys:
@@ -123,17 +128,26 @@ class CommandQueue:
         if key:
             self._keys.add(key)
             waiting.result.add_done_callback(lambda _: self._keys.discard(key))
-        heavy = waiting.size if waiting.size > _LIGHT else 0
-        if heavy and self._heavy_text + heavy > _HEAVY_WAITING:
-            raise UnavailableError("too much text is waiting")
-        self._commands += 1
-        self._heavy_text += heavy
+        self._places.take(user_id, 1)
+        if heavy:
+            self._heavy_text.take(user_id, heavy)
         try:
             self._enter(waiting, heavy=bool(heavy))
             return await waiting.result
         finally:
-            self._commands -= 1
-            self._heavy_text -= heavy
+            self._places.give_back(user_id, 1)
+            if heavy:
+                self._heavy_text.give_back(user_id, heavy)
+
+    def _check_room(self, user_id: str, heavy: int) -> None:
+        now = asyncio.get_running_loop().time()
+        late = self._waiting and now - self._waiting[0].deadline > _LONGEST_WAIT_SECONDS - _PATIENCE
+        if late or not self._places.leaves_room(user_id, 1, most=_WAITING, most_of_a_user=_WAITING_OF_A_USER):
+            raise UnavailableError("too many commands are waiting")
+        if heavy and not self._heavy_text.leaves_room(
+            user_id, heavy, most=_HEAVY_WAITING, most_of_a_user=_HEAVY_WAITING_OF_A_USER
+        ):
+            raise UnavailableError("too much text is waiting")
 
     async def run_forever(self) -> None:
         """Take batches of commands from the queue and carry them out, for ever."""
@@ -180,14 +194,15 @@ class CommandQueue:
             self._wake.notify()
 
     async def _carry_out_apart(self, batch: Sequence[_Waiting], error: Exception, *, light: int | None) -> None:
-        """Carry out the commands one by one, so that only the one with the error fails; the batch was rolled back."""
+        """Carry out the halves of a batch that was rolled back, so that only the command with the error fails."""
         if len(batch) == 1:
             cause = error.__cause__ if isinstance(error, LoadError) else error
             _fail(batch[0], cause if isinstance(cause, Exception) else error)
             return
-        log.warning("a batch of commands failed, they are tried one by one", error=type(error).__name__)
-        for waiting in batch:
-            await self._carry_out([waiting], light=light)
+        log.warning("a batch of commands failed, its halves are tried", error=type(error).__name__)
+        middle = len(batch) // 2
+        await self._carry_out(batch[:middle], light=light)
+        await self._carry_out(batch[middle:], light=light)
 
     def _settle(self, waiting: _Waiting, outcome: Outcome) -> None:
         match outcome:
