@@ -119,9 +119,7 @@ class CommandQueue:
         size = request.size
         heavy = size if size > _LIGHT else 0
         self._check_room(user_id, heavy)
-        waiting = _Waiting(
-            request=request, result=loop.create_future(), deadline=loop.time() + _PATIENCE, size=size
-        )
+        waiting = _Waiting(request=request, result=loop.create_future(), deadline=loop.time() + _PATIENCE, size=size)
         key = request.idempotency_key and (request.user_id, request.idempotency_key.key)
         if key in self._keys:
             raise InFlightError
