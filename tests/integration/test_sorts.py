@@ -22,7 +22,7 @@ BY_TITLE = ["apple", "apple", "Banana", "fig", "Pear"]
 
 @pytest.mark.parametrize("sort", SORTS.values(), ids=list(SORTS))
 async def test_a_page_is_read_in_order_from_the_index_of_its_sort(owner: asyncpg.Connection, sort: Sort) -> None:
-    """Seen to fail: with `id` in the order of a sort whose index does not have it."""
+    """Without a sort step: the order of the page is the order of the index."""
     await owner.execute(
         f"""
         SET enable_seqscan = off;
