@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from tests import listeners
 from tests.chaos.postgres_wire import Frontend, ReadyWatch
 
 _CHUNK: Final = 65536
@@ -70,7 +71,7 @@ class Proxy:
     async def close(self) -> None:
         """Refuse connections and cut those that are open."""
         if self._listener is not None:
-            self._listener.close()
+            await listeners.close(self._listener)
             self._listener = None
         self._flowing.set()
         self.cut()
@@ -127,6 +128,9 @@ class Proxy:
         except OSError:
             writer.transport.abort()
             return
+        except asyncio.CancelledError:
+            writer.transport.abort()
+            raise
         writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         link = _Link(client=writer, server=server_writer)
         self._links.add(link)

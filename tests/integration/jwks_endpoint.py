@@ -6,6 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
+from tests.listeners import close
 from tests.signing import key_set_body
 
 if TYPE_CHECKING:
@@ -38,14 +39,15 @@ class JwksEndpoint:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Refuse connections."""
         if self._server is not None:
-            self._server.close()
+            await close(self._server)
+            self._server = None
 
     async def end(self) -> None:
         """Stop, and leave no connection open."""
-        self.stop()
+        await self.stop()
         for task in self._serving:
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)

@@ -143,7 +143,7 @@ async def test_a_set_of_many_keys_is_used_whole() -> None:
 async def test_users_of_a_known_key_neither_wait_nor_fail_while_the_endpoint_is_down() -> None:
     async with jwks_endpoint() as endpoint, judge_of(endpoint) as judge:
         assert await verdict(judge, header()) == USER
-        endpoint.stop()
+        await endpoint.stop()
         assert await verdict(judge, header("new")) == "KeysUnavailable"
         assert at_once(judge.user_id([header(sub="somebody")])) == "somebody"
 
@@ -277,7 +277,7 @@ async def test_the_keys_are_kept_fresh_without_any_request() -> None:
 async def test_a_service_starts_without_the_endpoint_and_heals_by_itself() -> None:
     """Until there is a key, nobody can say whether a token is good: that is no 401, which would log people out."""
     async with jwks_endpoint() as endpoint:
-        endpoint.stop()
+        await endpoint.stop()
         async with judge_of(endpoint, Timing(timeout=0.3, pause=0.02)) as judge:
             assert await verdict(judge, header()) == "KeysUnavailable"
             await endpoint.start()
