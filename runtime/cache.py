@@ -18,9 +18,10 @@ class _Kept(NamedTuple, Generic[V]):
 
 
 class ExpiringCache(Generic[K, V]):
-    """A cache that drops the least recently kept or touched entry when it is over `limit`, or older than `seconds`.
+    """A cache that drops its oldest entry when it is over `limit`, and every entry after `seconds`.
 
-    `limit` is the sum of the weights of all entries, in whatever unit the caller weighs them.
+    An entry's age counts from when it was last kept or touched. `limit` is the sum of the weights of all entries, in
+    the caller's own unit.
     """
 
     def __init__(self, limit: int, seconds: float) -> None:
@@ -36,13 +37,13 @@ class ExpiringCache(Generic[K, V]):
         return None if kept is None else kept.value
 
     def touch(self, key: K) -> None:
-        """Start the entry's time to live anew."""
+        """Restart the entry's time to live."""
         if (kept := self._kept.get(key)) is not None:
             self._kept[key] = kept._replace(since=time.monotonic())
             self._kept.move_to_end(key)
 
     def keep(self, key: K, value: V, weight: int = 1) -> None:
-        """Cache `value`, in place of an older one of this key."""
+        """Cache `value`; it replaces an older value of this key."""
         self.forget(key)
         self._kept[key] = _Kept(value, weight, time.monotonic())
         self._weight += weight

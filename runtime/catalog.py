@@ -1,6 +1,7 @@
-"""What `./run migrate` installed: a digest of each object of the schema, kept in the database and compared by verify.
+"""What `./run migrate` installed: a digest of each object of the schema, stored in the database and checked by verify.
 
-Whoever may change the schema may change the list too; it shows accidents and grants by hand, not a clever superuser.
+Anyone who may change the schema may change this list too. So it shows accidents and manual grants, but not a superuser
+who hides changes.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ _DIGITS: Final = 16
 _KEPT_ON: Final = "tasklog.alembic_version"
 
 PLAIN_NAMES: Final = "search_path = pg_catalog, pg_temp"
-"""The setting of a transaction that reads the catalog: names are written alike, whoever asks."""
+"""The setting for a transaction that reads the catalog: names are then written the same way for every login."""
 
 _CATALOG: Final = r"""
-    -- Each object of the schema: its kind, table, name, and all that makes it what it is. Left out are an owner's own
-    -- rights, which it can always give itself, and settings for speed alone.
+    -- Each object of the schema: its kind, table, name, and its full definition. Two things are left out: the rights of
+    -- an owner, who can always grant them to itself, and settings that only affect speed.
     WITH schema AS (
         SELECT oid, nspname, nspowner, nspacl FROM pg_namespace WHERE nspname = 'tasklog'
     ), relation AS (
@@ -85,11 +86,11 @@ _CATALOG: Final = r"""
 _READ: Final = f"SELECT obj_description(to_regclass('{_KEPT_ON}'), 'pg_class')"
 
 _NEVER_INSTALLED: Final = ("trigger", "rule", "policy", "right")
-"""Kinds of which migrate installs none: whatever there is of them is somebody else's."""
+"""Kinds of objects that migrate never installs: any that exist were added by someone else."""
 
 
 class Connection(Protocol):
-    """What reads the catalog: an asyncpg connection in a transaction with `PLAIN_NAMES`."""
+    """The connection that reads the catalog: an asyncpg connection in a transaction with `PLAIN_NAMES`."""
 
     async def fetch(self, query: str) -> Sequence[Any]:
         """Return the rows of a statement."""
@@ -99,7 +100,7 @@ class Connection(Protocol):
 
 
 async def catalog(connection: Connection, tables: Collection[str]) -> str:
-    """Return the statement that keeps the list of what is installed now, of `tables` and what is no table's."""
+    """Return the statement that stores the list of installed objects: those of `tables`, and those of no table."""
     found = {
         key: digest
         for key, (kind, table, digest) in (await _objects(connection)).items()
@@ -110,7 +111,7 @@ async def catalog(connection: Connection, tables: Collection[str]) -> str:
 
 
 async def differences(connection: Connection) -> list[str]:
-    """Return a sentence for each object that is not as the last `./run migrate` installed it."""
+    """Return a sentence for each object that differs from what the last `./run migrate` installed."""
     try:
         installed = orjson.loads(await connection.fetchval(_READ) or "")
     except orjson.JSONDecodeError:
@@ -131,18 +132,18 @@ def _differences(installed: Mapping[str, str], found: Mapping[str, tuple[str, st
 
 
 def _matters(kind: str, table: str, installed: Mapping[str, str]) -> bool:
-    """Return whether an object that migrate did not install changes what Tasklog does: tables beside ours do not."""
+    """Return whether an object that migrate did not install affects Tasklog. Other tables in the schema do not."""
     ours = not table or f"table {table}" in installed or f"sequence {table}" in installed
     return ours and kind not in ("table", "sequence", "index")
 
 
 async def _objects(connection: Connection) -> dict[str, tuple[str, str, str]]:
-    """Return kind, table and digest of each object, by the object's kind and name."""
+    """Return the kind, table and digest of each object; the key is the object's kind and name."""
     found = {}
     for kind, table, name, fact in await connection.fetch(_CATALOG):
         full = ".".join(part for part in (table, name) if part)
         key = f"{kind} {name if kind == 'right' else full}"
-        # An index for speed may be anybody's; a unique one refuses rows.
+        # An ordinary index only affects speed, so anyone may add one; a unique index can refuse rows.
         kind_of = "unique index" if kind == "index" and fact.startswith("CREATE UNIQUE") else kind
         found[key] = (kind_of, table, sha256(fact.encode()).hexdigest()[:_DIGITS])
     return found

@@ -1,4 +1,4 @@
-"""Connecting to the one server that takes writes, of those that a database URL names."""
+"""Connecting to the server that accepts writes, when a database URL names several."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ UNREACHABLE: Final = (
     TimeoutError,
     ReadOnlyServerError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a connection that the server is ending, used before its end was seen
+    asyncpg.InternalClientError,  # the server is closing this connection, and we used it before we noticed
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
 )
-"""Errors of a server that cannot be used now, while another may."""
+"""Errors of a server that cannot be used now, while another host may work."""
 
 _SECONDS_OF_A_HOST: Final = 3.0
-"""How long one of several hosts may take to answer."""
+"""How long each of several hosts may take to answer, in seconds."""
 
 
 class Connector:
-    """Connects a pool, first to the host that was right the last time."""
+    """Connects a pool, and tries the host that worked last time first."""
 
     def __init__(self, where: Address, seconds: float) -> None:
-        """Connect to `where`; all of it takes at most `seconds`, unless there are several hosts."""
+        """Connect to `where` within `seconds`; if there are several hosts, each has at most `_SECONDS_OF_A_HOST`."""
         self._where = where
         self._hosts = hosts(where.url)
         self._seconds = seconds if len(self._hosts) == 1 else min(seconds, _SECONDS_OF_A_HOST)
 
     async def connect(self, *args: Any, **options: Any) -> asyncpg.Connection:
-        """Return a connection to the first host that takes writes; a pool gives the arguments.
+        """Return a connection to the first host that accepts writes; the pool passes the arguments.
 
         Raises:
-            ReadOnlyServerError, OSError, TimeoutError, asyncpg errors: what the last host tried said.
+            ReadOnlyServerError, OSError, TimeoutError, asyncpg errors: the error of the last host that was tried.
         """
         refused: Exception = ReadOnlyServerError()
         for host in [*self._hosts]:
@@ -54,7 +54,7 @@ class Connector:
         raise refused
 
     async def _connect(self, *args: Any, **options: Any) -> asyncpg.Connection:
-        options |= {"timeout": self._seconds, "target_session_attrs": "any"}  # which is looked at below
+        options |= {"timeout": self._seconds, "target_session_attrs": "any"}  # checked by `settle` below
         connection = await asyncpg.connect(*args, **options)
         try:
             await settle(connection, shared=self._where.pooled)
@@ -65,7 +65,7 @@ class Connector:
 
 
 def hosts(url: str) -> list[dict[str, Any]]:
-    """Return what asyncpg is to be told of each host of a URL, where there are several; else to tell it nothing."""
+    """Return asyncpg's arguments for each host of a URL; one empty dict if there is a single host."""
     parts = urlsplit(url)
     named = parts.netloc.rpartition("@")[2].split(",")
     if not parts.netloc.rpartition("@")[2]:

@@ -1,4 +1,4 @@
-"""Postgres as the services use it: opened with what each role needs, and checked before it is used."""
+"""Postgres for the services: opened with what each role needs, and checked before use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from runtime.settings import Settings, SettingsError
 __all__ = ["OPERATORS_SECONDS", "Complete", "Database", "UnavailableError", "chunks", "open_database"]
 
 _LOGIN: Final = """
-    -- Whether rights mean nothing to the login, or to the role that was taken after it.
+    -- Whether the login, or the role it switched to, is a superuser, for whom rights mean nothing.
     SELECT bool_or(rolsuper) FROM pg_roles WHERE rolname IN (current_user, session_user)
 """
 _OTHER_SCHEMA: Final = "The database does not have the schema of this version: run ./run migrate."
@@ -32,32 +32,32 @@ _READ_ONLY: Final = (
 )
 _CONNECTIONS: Final = 8
 OPERATORS_SECONDS: Final = 3600
-"""The longest that an operator's statement may take, be it in a command or in a job."""
+"""The longest that an operator's statement may take, in a command or in a job, in seconds."""
 _START_SECONDS: Final = 10
 
-# What a crash of the server takes back of the projection is projected again.
+# If the server crashes, it may lose the last projected rows; the projector then projects those events again.
 _SESSION: Final[Mapping[str, dict[str, str]]] = {"projector": {"synchronous_commit": "off"}}
 
 _open: Final[set[Database]] = set()
 
 
 def give_up_databases() -> None:
-    """End all waiting for the databases of this process; see `Database.give_up`."""
+    """Make everything that waits for this process's databases fail at once; see `Database.give_up`."""
     for database in _open:
         database.give_up()
 
 
 async def databases_answer() -> bool:
-    """Whether every database that this process has open answers."""
+    """Return whether every database that this process has open answers."""
     return all([await database.answers() for database in [*_open]])
 
 
 @asynccontextmanager
 async def open_database(settings: Settings, role: Role, *, seconds: float = 10) -> AsyncIterator[Database]:
-    """Yield a service's database, checked to be there and to have the schema that this code needs.
+    """Yield a service's database, after checking that it answers and has the schema that this code needs.
 
     Raises:
-        SettingsError: it is not there, refuses the login, has another schema, or takes a service for a superuser.
+        SettingsError: the database does not answer, refuses the login, has another schema, or the login is a superuser.
     """
     where = service_address(settings, role)
     setting = "DATABASE_URL" if where.role else URL_OF_ROLE.get(role, "DATABASE_URL").upper()
@@ -74,7 +74,7 @@ async def open_database(settings: Settings, role: Role, *, seconds: float = 10) 
         command_timeout=seconds,
         statement_cache_size=0 if where.pooled else 100,
         reset=_keep,
-        # A pooler takes none of these at the start: there they are set in each transaction.
+        # A pooler does not pass these on at login, so behind one each transaction sets them.
         server_settings=None if where.pooled else sessions.SESSION | session,
     )
     await pool
@@ -91,7 +91,7 @@ async def open_database(settings: Settings, role: Role, *, seconds: float = 10) 
 
 
 async def _keep(_: object) -> None:
-    """Reset nothing between uses: no session state is ever set, and a transaction left open is rolled back before."""
+    """Skip asyncpg's reset: sessions hold no state of ours, and open transactions were already rolled back."""
 
 
 async def _check_schema(database: Database, setting: str) -> None:
@@ -101,11 +101,11 @@ async def _check_schema(database: Database, setting: str) -> None:
 
 
 async def _asked_at_start(database: Database, query: str, setting: str) -> Sequence[Any]:
-    """Return the rows of `query`; whatever keeps them from coming is one sentence about `setting`."""
+    """Return the rows of `query`; turn any error into one sentence about `setting`."""
     try:
         return await asyncio.wait_for(database.fetch(query), timeout=_START_SECONDS)
     except (asyncpg.InvalidParameterValueError, asyncpg.InsufficientPrivilegeError):
-        # The role to take is not there, or not granted to this login.
+        # The role to switch to does not exist, or is not granted to this login.
         raise SettingsError(_OTHER_SCHEMA) from None
     except (UnavailableError, TimeoutError, asyncpg.PostgresError, ValueError) as error:
         cause = error.__cause__ if isinstance(error, UnavailableError) else None
@@ -115,9 +115,9 @@ async def _asked_at_start(database: Database, query: str, setting: str) -> Seque
 
 
 async def _check_login(database: Database, settings: Settings, role: Role, setting: str) -> None:
-    """Refuse a superuser as a service: no right that it lacks would hold anybody up who got in by it.
+    """Refuse a superuser as a service, because the database's rights do not limit a superuser.
 
-    Nor would a role that it took: a session can take that back.
+    Switching to another role does not help: a session can switch back.
     """
     ((superuser,),) = await _asked_at_start(database, _LOGIN, setting)
     if superuser and not settings.allow_superuser:

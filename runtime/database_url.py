@@ -1,4 +1,4 @@
-"""Where the database is: what people paste as its URL, understood."""
+"""Where the database is: reads a database URL in the forms that people paste."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _FILES: Final = frozenset(["sslcert", "sslcrl", "sslkey", "sslrootcert"])
 _POOLER_PORTS: Final = frozenset([6432, 6543])
 _POOLER_WORDS: Final = frozenset([("pgbouncer", "true"), ("pgbouncer", "1"), ("pool_mode", "transaction")])
 
-# Other drivers' words for encryption; node-postgres says no-verify.
+# How other drivers spell `sslmode`; `no-verify` is node-postgres's.
 _SSL: Final[Mapping[str, str]] = {
     "true": "require",
     "1": "require",
@@ -63,10 +63,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Address:
-    """Where and as whom to connect: a URL that libpq understands, whether a pooler is in between, a role to take.
+    """Where and as whom to connect: a URL for libpq, whether a pooler is in between, and the role to switch to.
 
-    `tls` is how to trust the server where the URL cannot tell asyncpg. `certain` says that the URL or a setting tells
-    whether there is a pooler; else `runtime.poolers.settled` asks the server.
+    `tls` says how to trust the server, where the URL cannot tell asyncpg. `certain` is true if the URL or a setting
+    says whether there is a pooler; otherwise `runtime.poolers.settled` asks the server.
     """
 
     url: str = field(repr=False)
@@ -77,10 +77,10 @@ class Address:
 
 
 def address(url: str, *, pooler: Pooler = "auto", role: str | None = None) -> Address:
-    """Understand a database URL of the settings: any of its schemes, libpq's parameters, a pooler recognized.
+    """Return the address for a database URL of the settings: any scheme, libpq's parameters; detect a pooler.
 
     Raises:
-        SettingsError: a file that it names cannot be read.
+        SettingsError: a file that the URL names cannot be read, or a parameter has a value that is not valid.
     """
     parts = parse(url)
     parameters = _with_sslmode(list(parts.parameters))
@@ -97,21 +97,21 @@ def address(url: str, *, pooler: Pooler = "auto", role: str | None = None) -> Ad
             raise SettingsError(f"The database URL has {name}={value}, which is not a readable file.")
     pooled = _is_pooler(parts) if pooler == "auto" else pooler == "yes"
     tls = None
-    if ("sslrootcert", "system") in known:  # which asyncpg takes for a file; with libpq too it means verify-full
+    if ("sslrootcert", "system") in known:  # asyncpg would open a file named "system"; libpq verifies fully
         tls = ssl.create_default_context()
         known = [(name, value) for name, value in known if name not in ("sslrootcert", "sslmode")]
     return Address(url=parts.written(known), pooled=pooled, role=role, tls=tls, certain=pooled or pooler != "auto")
 
 
 def _is_pooler(url: PostgresURL) -> bool:
-    """Whether a pooler in transaction mode shows in the URL: Neon's, Supabase's, PgBouncer's port, a word on it."""
+    """Return whether the URL shows a transaction pooler: Neon's, Supabase's, PgBouncer's port, or a parameter."""
     return any(pair in _POOLER_WORDS for pair in url.parameters) or any(
         "-pooler" in host.name or ".pooler." in host.name or host.port in _POOLER_PORTS for host in url.hosts
     )
 
 
 def _with_sslmode(parameters: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return the parameters with `ssl` called `sslmode`, in libpq's words: dropped, the connection would be clear."""
+    """Return the parameters with `ssl` renamed to `sslmode`, in libpq's words. Dropped, it would mean no encryption."""
     if not any(name == "sslmode" for name, _ in parameters):
         parameters = [("sslmode" if name == "ssl" else name, value) for name, value in parameters]
     return [
@@ -120,7 +120,7 @@ def _with_sslmode(parameters: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def service_address(settings: Settings, role: Role) -> Address:
-    """Return the address of a service: its own URL, else DATABASE_URL with the service's role taken after connecting.
+    """Return a service's address: its own URL, or else DATABASE_URL, switching to the service's role after login.
 
     Raises:
         SettingsError: no URL is set.

@@ -1,4 +1,4 @@
-"""Where log lines go: a file, pipe or terminal that may be closed, full, or not read, which must end no request."""
+"""Where log lines go: a file, pipe or terminal. It may be closed, full or not read, but no request fails for that."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _PATIENCE: Final = 0.1
-"""Seconds that a writer waits, once, for somebody who reads slowly."""
+"""How long a write waits for a slow reader, in seconds. After a lost line it no longer waits."""
 _ALWAYS_TAKEN: Final = 4096
-"""Bytes that a pipe takes without waiting whenever it says that it can be written. (PIPE_BUF)"""
+"""How many bytes a pipe accepts at once whenever poll says that it is writable (PIPE_BUF)."""
 
 
 class Sink:
-    """A stream for whole lines that never raises and hardly waits; lines that could not be written are counted.
+    """A stream for whole lines that never raises and hardly waits. It counts lines that could not be written.
 
-    Their number goes before the next line that can be written.
+    The count is written before the next line that succeeds.
     """
 
     def __init__(self, descriptor: int, notice: Callable[[int], bytes]) -> None:
-        """Write to a file descriptor; `notice` makes a line, without its end, of the number of lost lines."""
+        """Write to a file descriptor; `notice` returns the line, without newline, that counts the lost lines."""
         self._descriptor = descriptor
         self._notice = notice
         self._waiting = bytearray()
         self._lost = 0
         self._cut = False
-        """Whether the last line was written in part."""
+        """Whether only a part of the last line was written."""
         self._turn = threading.Lock()
         self._ready = select.poll()
         self._ready.register(descriptor, select.POLLOUT)
         self._turn_ends = False
-        """Whether the running event loop will write what was taken."""
+        """Whether the running event loop will write the waiting lines at the end of this turn."""
         atexit.register(self.write_out)
 
     def write(self, data: str | bytes) -> int:
-        """Take a line, or a part of one, until `flush`."""
+        """Store a line, or part of one, until `flush`."""
         with self._turn:
             self._waiting += data.encode(errors="backslashreplace") if isinstance(data, str) else data
         return len(data)
 
     def flush(self) -> None:
-        """Write what was taken; within an event loop all lines of its turn go out in one write."""
+        """Write the stored lines; inside an event loop, all lines of one turn of the loop are written together."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -57,7 +57,7 @@ class Sink:
                 loop.call_soon(self.write_out)
 
     def write_out(self) -> None:
-        """Write what was taken, or count it as lost."""
+        """Write the stored lines, or count them as lost."""
         self._turn_ends = False
         with self._turn:
             lines, self._waiting = self._waiting, bytearray()
@@ -82,10 +82,10 @@ class Sink:
         return not rest
 
     def _takes_more(self) -> bool:
-        """Whether a write would not wait. Who has lost a line already is not waited for."""
+        """Return whether a write would not block. After a lost line this does not wait at all."""
         return bool(self._ready.poll(0 if self._lost else _PATIENCE * 1000))
 
 
 def descriptor_of(stream: TextIO | None) -> int:
-    """Return a stream's file descriptor; where the process was started without it, of a file that swallows all."""
+    """Return a stream's file descriptor; if the process was started without that stream, one of /dev/null."""
     return os.open(os.devnull, os.O_WRONLY) if stream is None else stream.fileno()

@@ -1,7 +1,7 @@
-"""Logs on stdout, ours and those of the libraries alike: a JSON object a line, or on a terminal a readable line.
+"""Logs on stdout, ours and the libraries': one JSON object per line, or readable lines on a terminal.
 
-No line shows what users wrote: an error is its types and stack frames, without its message, because the
-messages of drivers and validators quote values.
+No line shows what users wrote. So an error is logged as its types and stack frames, without its message, because
+drivers and validators quote values in their messages.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _NOISY: Final = ("httpx", "httpcore", "asyncio", "arq")
 
 
 def configure(level: str, form: str = "auto") -> None:
-    """Log at `level` (debug, info, warning, error) and above, from now on and in the whole process.
+    """Log at `level` (debug, info, warning, error) and above, in the whole process.
 
-    `form` is json, text, or auto: text on a terminal, else JSON.
+    `form` is json, text, or auto: text on a terminal, otherwise JSON.
     """
     render = _line if form == "text" or (form == "auto" and _on_a_terminal()) else _json
     shared: list[Processor] = [
@@ -64,13 +64,13 @@ def _on_a_terminal() -> bool:
 
 
 def _lost_lines(lines: int) -> MutableMapping[str, object]:
-    """Return the event that tells how many lines before it could not be written: log closed, full or not read."""
+    """Return the event that says how many earlier lines were lost, because the log was closed, full or not read."""
     at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     return {"lines": lines, "event": "log lines were lost", "level": "warning", "at": at}
 
 
 def _route_libraries() -> None:
-    """Let the libraries' loggers end in the root logger; requests have a line of ours, not uvicorn's."""
+    """Send the libraries' log lines to the root logger. Requests get our own line, so uvicorn's is off."""
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "arq"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
@@ -107,12 +107,12 @@ def _frames(error: BaseException, depth: int = 0) -> Iterator[str]:
 def _json(_logger: object, _method: str, event: MutableMapping[str, object]) -> bytes:
     try:
         return orjson.dumps(event, default=repr)
-    except orjson.JSONEncodeError:  # a lone surrogate, say
+    except orjson.JSONEncodeError:  # for example a lone surrogate
         return json.dumps(event, default=repr).encode()
 
 
 def _line(_logger: object, _method: str, event: MutableMapping[str, object]) -> bytes:
-    """Render an event as a line for people: time, level, what happened, its fields, and the type of an error."""
+    """Return an event as a line for people: time, level, event, its fields, and the type of an error."""
     known = ("at", "level", "event", "traceback")
     at, level, what, frames = (event.get(name) for name in known)
     if isinstance(frames, list):
@@ -122,6 +122,6 @@ def _line(_logger: object, _method: str, event: MutableMapping[str, object]) -> 
 
 
 def _readable(value: object) -> str:
-    """Return a text on one line, which moves no cursor and forges no line."""
+    """Return the text on one line, with control characters escaped: it cannot move the cursor or fake a line."""
     text = str(value)
     return text if text.isprintable() else ascii(text)

@@ -1,4 +1,4 @@
-"""A pool of connections of one role, whatever stands between it and Postgres."""
+"""A pool of connections of one role, with or without a pooler before Postgres."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WAITING: Final = 1000
 _UNAVAILABLE: Final = (
     *UNREACHABLE,
     asyncpg.LockNotAvailableError,
-    asyncpg.InternalServerError,  # XX000: a migration changed the catalog under the statement
+    asyncpg.InternalServerError,  # XX000: a migration changed the catalog during the statement
     asyncpg.exceptions.InvalidCachedStatementError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.DeadlockDetectedError,
@@ -29,29 +29,29 @@ _UNAVAILABLE: Final = (
     asyncpg.PostgresIOError,
 )
 _OTHER_SERVER: Final = (TimeoutError, ReadOnlyServerError, asyncpg.ReadOnlySQLTransactionError)
-"""Errors of a server that is silent or takes no writes any more: the other connections to it are no better."""
+"""Errors of a server that is silent or no longer accepts writes: the pool's other connections are no better."""
 _WAY_OUT_SECONDS: Final = 1.0
-"""How long a rollback, or closing a connection, may take before the connection is cut instead."""
+"""How long a rollback, or closing a connection, may take before the connection is cut, in seconds."""
 _HEARD_SECONDS: Final = 1.0
-"""How long an answer of the server shows that it answers."""
+"""For how long after an answer the server counts as answering, in seconds."""
 _PROBE_SECONDS: Final = 2.0
 
 
 class UnavailableError(Exception):
-    """The database cannot answer now; what was sent may or may not have been committed."""
+    """The database cannot answer now. The statement may or may not have been committed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """How many connections a service has, and how long it waits for anything: a connection, an answer."""
+    """How many connections a service has, and how long it waits for a connection or an answer, in seconds."""
 
     connections: int
     seconds: float
 
     def on_server(self) -> dict[str, str]:
-        """Return the server's own time-outs, in ms. It gives up first: what it cancels is known not to have happened.
+        """Return the server's own time-outs, in ms. They are shorter than ours, so what the server cancels did nothing.
 
-        A session that holds locks and says nothing, since its process is stopped or cut off, is ended too.
+        The server also ends a session that holds locks but sends nothing, because its process is stopped or cut off.
         """
         return {
             "statement_timeout": str(round(self.seconds * 900)),
@@ -61,9 +61,9 @@ class Limits:
 
 
 class Database:
-    """A pool of connections of one role. Every fetch is a transaction of its own.
+    """A pool of connections of one role. Each fetch is its own transaction.
 
-    At most `_WAITING` callers queue for a connection, each at most `limits.seconds`.
+    At most `_WAITING` callers queue for a connection, each for at most `limits.seconds`.
     """
 
     def __init__(self, pool: asyncpg.Pool, where: Address, limits: Limits, session: dict[str, str]) -> None:
@@ -77,7 +77,7 @@ class Database:
         self._probe: asyncio.Task[None] | None = None
 
     async def fetch(self, query: str, *args: Any) -> Sequence[Any]:
-        """Run one statement; its rows, committed.
+        """Run one statement, commit, and return its rows.
 
         Raises:
             UnavailableError: no connection, a time-out, or the server refuses work.
@@ -92,9 +92,9 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self, *settings: str, snapshot: bool = False) -> AsyncIterator[Any]:
-        """Yield a connection in a transaction of the service's role, with `settings` (`name = value`) until it ends.
+        """Yield a connection in a transaction of the service's role; `settings` (`name = value`) hold until it ends.
 
-        With `snapshot` it only reads, and all its statements see the same moment.
+        With `snapshot` the transaction only reads, and all its statements see the same moment.
 
         Raises:
             UnavailableError: no connection, a time-out, or the server refuses work.
@@ -110,10 +110,10 @@ class Database:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
-        """Yield a connection of the pool, when it is this caller's turn.
+        """Wait for a connection of the pool, and yield it.
 
         Raises:
-            UnavailableError: too many wait for one, none became free in time, or the server does not do its work.
+            UnavailableError: too many callers wait, no connection became free in time, or the server fails.
         """
         if self._given_up is not None:
             raise UnavailableError("the process is ending")
@@ -123,7 +123,7 @@ class Database:
         use, task = object(), asyncio.current_task()
         self._users[use] = task
         try:
-            # The time-out costs 20 us, so it is for those alone who may have to wait.
+            # The time-out costs 20 µs, so only callers that may have to wait get one.
             connection = await self.pool.acquire(timeout=self._limits.seconds if waits else None)
             try:
                 yield connection
@@ -142,17 +142,17 @@ class Database:
             del self._users[use]
 
     async def _give_back(self, connection: Any, error: BaseException) -> None:
-        """Give a connection back after an error: to be used again, or cut where the server is silent."""
+        """Return a connection to the pool after an error, or cut it if the server is silent."""
         if isinstance(error, _OTHER_SERVER):
             await self.pool.expire_connections()
-        with suppress(asyncpg.InterfaceError):  # it is cut already
+        with suppress(asyncpg.InterfaceError):  # already cut
             if isinstance(error, TimeoutError):
                 connection.terminate()
         with suppress(TimeoutError):
             await self.pool.release(connection, timeout=_WAY_OUT_SECONDS)
 
     async def answers(self) -> bool:
-        """Whether the server did what it was asked within the last second, or does so now."""
+        """Return whether the server answered within the last second, or answers now."""
         loop = asyncio.get_running_loop()
         asked = loop.time() - _HEARD_SECONDS
         if self._heard_at < asked:
@@ -166,7 +166,7 @@ class Database:
             await self.fetch("SELECT 1")
 
     def give_up(self) -> None:
-        """Ask nothing of the server any more: whoever waits for it gets UnavailableError, now and later."""
+        """Stop using the server: every caller that waits for it, now or later, gets UnavailableError at once."""
         if self._given_up is None:
             self._given_up = set(self._users.values())
             self.pool.terminate()
@@ -175,7 +175,7 @@ class Database:
                     task.cancel()
 
     async def close(self) -> None:
-        """Close all connections; cut those whose server does not take part."""
+        """Close all connections; cut those whose server does not respond."""
         if self._probe is not None:
             self._probe.cancel()
         with suppress(*_UNAVAILABLE):
@@ -184,10 +184,10 @@ class Database:
 
 
 async def _roll_back(connection: Any, error: BaseException) -> None:
-    """Roll back, or cut the connection of a server that is silent: it rolls back then."""
+    """Roll back. If the server is silent, leave it to the cut connection, which the server then rolls back."""
     if isinstance(error, TimeoutError):
         return
-    with suppress(asyncpg.InterfaceError):  # it is cut already
+    with suppress(asyncpg.InterfaceError):  # already cut
         try:
             if not connection.is_closed():
                 await connection.execute("ROLLBACK", timeout=_WAY_OUT_SECONDS)
@@ -199,16 +199,16 @@ async def _roll_back(connection: Any, error: BaseException) -> None:
 
 
 Complete: TypeAlias = Callable[[Any, list[Any]], AsyncIterator[list[Any]]]
-"""Fetches what was left out of some rows, by their connection, and gives the rows again in smaller lists."""
+"""Fetches what was left out of some rows, on the same connection, and yields the rows again in smaller lists."""
 
 
 async def chunks(
     connection: Any, query: str, *args: object, complete: Complete | None = None
 ) -> AsyncIterator[list[Any]]:
-    """Yield the rows of `query` in lists, read in one transaction, so that memory stays flat.
+    """Yield the rows of `query` in lists, read in one transaction, so that memory use stays constant.
 
-    A list is about what the kernel buffers, and the next one is under way while some is worked on: both sides work.
-    A list in which a row says what was `left_out` goes through `complete`.
+    A list is about as much as the kernel buffers. The next list is fetched while the caller works on this one, so both
+    sides stay busy. A list with a row that has `left_out` set goes through `complete`.
     """
     cursor = await connection.cursor(query, *args)
     coming = asyncio.ensure_future(cursor.fetch(_CHUNK))
@@ -219,7 +219,7 @@ async def chunks(
             if complete is None or not any(row["left_out"] for row in rows):
                 yield rows
                 continue
-            await asyncio.wait([coming])  # a connection does one thing at a time
+            await asyncio.wait([coming])  # a connection runs one statement at a time
             async for part in complete(connection, rows):
                 yield part
     finally:

@@ -1,4 +1,4 @@
-"""Finding out whether a pooler in transaction mode is in between, where neither the URL nor a setting tells."""
+"""Detecting a pooler in transaction mode, when neither the URL nor a setting says whether there is one."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from runtime.refusals import refusal
 
 _SECONDS: Final = 10
 _SENT: Final = "54321ms"
-"""What the session is asked to have as its lock_timeout. Nobody else has it."""
+"""The lock_timeout that the login asks for: an unusual value that no server has by default."""
 
 _OF_POOLERS: Final = (
-    asyncpg.ProtocolViolationError,  # PgBouncer refuses most parameters of a login
-    asyncpg.InvalidSQLStatementNameError,  # another session than the one that prepared the statement
+    asyncpg.ProtocolViolationError,  # PgBouncer refuses most parameters at login
+    asyncpg.InvalidSQLStatementNameError,  # the statement was prepared in another session
     asyncpg.DuplicatePreparedStatementError,
 )
 
@@ -34,10 +34,10 @@ log = structlog.get_logger()
 
 
 async def settled(where: Address, setting: str) -> Address:
-    """Return the address with `pooled` as it is: a login whose parameters do not arrive is a pooler's.
+    """Return the address with `pooled` set: if the login's parameters do not arrive, there is a pooler.
 
     Raises:
-        SettingsError: nobody can log in there.
+        SettingsError: the login failed.
     """
     if where.certain:
         return where

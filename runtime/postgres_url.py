@@ -1,4 +1,4 @@
-"""A Postgres URL taken apart, and put together again as asyncpg reads it right.
+"""Takes a Postgres URL apart, and writes it so that asyncpg reads it correctly.
 
 asyncpg 0.32 ends the password at its first `@`, takes `?host=::1` for an empty host with a port, and does not know
 `hostaddr`.
@@ -26,17 +26,17 @@ class Host:
 
     @property
     def is_socket(self) -> bool:
-        """Whether it is the directory of a socket on this machine."""
+        """Return whether it is the directory of a socket on this machine."""
         return self.name.startswith(("/", "@"))
 
     def written(self) -> str:
-        """Return it as it stands in a list of hosts."""
+        """Return the host as it is written in a list of hosts."""
         return f"[{self.name}]" if ":" in self.name else self.name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PostgresURL:
-    """`login` is `user:password`, encoded for a URL; `hosts` are tried in their order, none is the local default."""
+    """A URL's parts. `login` is `user:password`, URL-encoded; `hosts` are in order; none means the local default."""
 
     login: str = field(repr=False)
     hosts: tuple[Host, ...]
@@ -57,10 +57,10 @@ class PostgresURL:
 
 
 def parse(url: str) -> PostgresURL:
-    """Take a URL apart as libpq does: several hosts, parameters before what stands between `//` and `/`.
+    """Take a URL apart as libpq does: several hosts; parameters override what stands between `//` and `/`.
 
     Raises:
-        ValueError: it is none, or says two things at once, as a password with an unescaped `/`, `?` or `#` does.
+        ValueError: it is no Postgres URL, or is ambiguous, such as with an unescaped `/`, `?` or `#` in the password.
     """
     match = _URL.fullmatch(url)
     if match is None:
@@ -92,7 +92,7 @@ def _hosts(listed: str, ports: str | None) -> tuple[Host, ...]:
 
 
 def _host(text: str, port: int | None) -> Host:
-    """Read `host`, `host:port`, `[::1]:port`, `::1` or a directory; a `port` that is given elsewhere counts."""
+    """Read `host`, `host:port`, `[::1]:port`, `::1` or a directory. The argument `port`, if given, takes precedence."""
     if text.startswith(("/", "@")):
         directory, _, number = text.partition(":")
         return Host(name=directory, port=port or (_port(number) if number else None))
@@ -112,6 +112,6 @@ def _port(text: str) -> int:
 
 
 def _encoded(login: str) -> str:
-    """Return `user:password` with everything encoded that a URL would take for something else."""
+    """Return `user:password` with every special character URL-encoded."""
     user, colon, password = login.partition(":")
     return quote(unquote(user), safe="") + colon + quote(unquote(password), safe="")

@@ -1,4 +1,4 @@
-"""Redis as every process uses it: a client that connects late, and one log line for an outage."""
+"""Redis for every process: a client that connects on first use, and one log line per outage."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = structlog.get_logger()
 
 
 class Outage:
-    """Log lines for a Redis outage: one when it begins, with what that means, and one when it ends."""
+    """Logs a Redis outage: one line when it begins, which says what it means, and one when it ends."""
 
     def __init__(self, means: str) -> None:
         self._gone, self._returned = f"redis is away: {means}", f"redis is back after this: {means}"
@@ -37,7 +37,7 @@ class Outage:
 
 @asynccontextmanager
 async def open_redis(settings: Settings) -> AsyncIterator[Redis | None]:
-    """Yield a Redis client that connects when it is first used, or None without REDIS_URL.
+    """Yield a Redis client that connects on first use, or None without REDIS_URL.
 
     Raises:
         SettingsError: see `redis_pool`.
@@ -54,14 +54,14 @@ async def open_redis(settings: Settings) -> AsyncIterator[Redis | None]:
 
 
 def redis_pool(url: str) -> ConnectionPool:
-    """Return a pool that connects when it is first used.
+    """Return a pool that connects on first use.
 
     Raises:
         SettingsError: the URL has parameters that Redis does not know, or whose values are not valid.
     """
     try:
         pool = ConnectionPool.from_url(url, socket_timeout=2, socket_connect_timeout=2)
-        pool.connection_class(**pool.connection_kwargs)  # connects to nothing yet, but looks at the parameters
+        pool.connection_class(**pool.connection_kwargs)  # does not connect, but checks the parameters
     except (TypeError, ValueError):
         raise SettingsError(
             "REDIS_URL has parameters that are not known or not valid: check the part after its question mark."
@@ -70,9 +70,9 @@ def redis_pool(url: str) -> ConnectionPool:
 
 
 async def cancelled(task: asyncio.Task[None]) -> None:
-    """End a task that talks to Redis: redis-py 5.3 sometimes swallows the cancellation of a command.
+    """Cancel a task that talks to Redis, until it ends: redis-py 5.3 sometimes swallows a cancellation.
 
-    A cancelled task has a second to clean up.
+    After each attempt the task has a second to clean up.
     """
     while not task.done():
         task.cancel()

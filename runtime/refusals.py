@@ -1,4 +1,4 @@
-"""Why a database cannot be used: one sentence for any error of it, at a start, a migration or an operator's command."""
+"""Why a database cannot be used, in one sentence: for any database error, at start, in migrations and in commands."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ POOLER: Final = "it is behind a pooler in transaction mode: set DATABASE_POOLER=
 
 _LACKS_CONNECT: Final = "the login lacks CONNECT: run ./run migrate, or GRANT CONNECT ON DATABASE to it"
 
-# Each before what it is a kind of.
+# A subclass stands before its base class.
 _REASONS: Final[Mapping[type[Exception], str]] = {
     asyncpg.InvalidPasswordError: "wrong user or password",
     asyncpg.InvalidAuthorizationSpecificationError: "no such user, or not from here",
@@ -53,34 +53,34 @@ _REASONS: Final[Mapping[type[Exception], str]] = {
     TimeoutError: "no answer in time",
 }
 _MESSAGES: Final[Mapping[str, str]] = {
-    "Connect call failed": "nothing listens there",  # asyncio's summary of the addresses that a host has
+    "Connect call failed": "nothing listens there",  # asyncio's message when all addresses of a host refuse
     "rejected SSL upgrade": "it does not speak TLS",
     "SSL required": "it takes encrypted connections alone: sslmode=require",  # PgBouncer's words
-    "connection is insecure": "it takes encrypted connections alone: sslmode=require",  # Neon's
+    "connection is insecure": "it takes encrypted connections alone: sslmode=require",  # Neon's words
     "root certificate file": "verify-ca and verify-full need sslrootcert=FILE, or sslrootcert=system",
     "is not a database of UTF8": "its encoding is not UTF8",
-    "permission denied for database": _LACKS_CONNECT,  # as PgBouncer hands it on, without its SQLSTATE
+    "permission denied for database": _LACKS_CONNECT,  # PgBouncer passes this on without its SQLSTATE
     "server login failed": "the pooler may not log in to Postgres: see the pooler's log",
 }
 _CHECKED_AT_LOGIN: Final = "CheckMyDatabase"
-"""The function of Postgres that refuses a login without CONNECT; its message may be in any language."""
+"""The Postgres function that refuses a login without CONNECT. Its message may be in any language."""
 
 
 def refusal(setting: str, error: BaseException) -> SettingsError:
-    """Return one sentence of why the database of a setting cannot be used; what the server said may quote the URL."""
+    """Return one sentence on why a setting's database cannot be used; it quotes nothing of the server or the URL."""
     return SettingsError(
         f"The database of {setting} cannot be used ({reason_of(error)}): check the URL and that Postgres runs."
     )
 
 
 def is_database_error(error: BaseException) -> bool:
-    """Whether an error, or what it came from, is one of Postgres or of the way to it."""
+    """Return whether an error, or one of its causes, came from Postgres or the connection to it."""
     ours = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
     return any(isinstance(cause, ours) for cause in causes(error))
 
 
 def reason_of(error: BaseException) -> str:
-    """Return why, in a few words; an error that no words are known for is named, with its SQLSTATE."""
+    """Return the reason in a few words; for an unknown error, its name and SQLSTATE."""
     found = [*causes(error)]
     for cause in found:
         if lacks_connect(cause):
@@ -90,7 +90,7 @@ def reason_of(error: BaseException) -> str:
         for part, words in _MESSAGES.items():
             if part in str(cause):
                 return words
-    # The last cause first: asyncpg 0.32 wraps what ended a connection into "connection was closed".
+    # The innermost cause first: asyncpg 0.32 wraps the real reason in "connection was closed".
     for cause in reversed(found):
         for kind, words in _REASONS.items():
             if isinstance(cause, kind):
@@ -99,7 +99,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def lacks_connect(error: BaseException) -> bool:
-    """Whether Postgres refused a login for want of CONNECT on the database."""
+    """Return whether Postgres refused a login because it lacks CONNECT on the database."""
     return (
         isinstance(error, asyncpg.InsufficientPrivilegeError)
         and getattr(error, "server_source_function", None) == _CHECKED_AT_LOGIN
@@ -107,7 +107,7 @@ def lacks_connect(error: BaseException) -> bool:
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what it was raised from, from the outside in; SQLAlchemy keeps its own in `orig`."""
+    """Yield an error and its causes, outermost first; SQLAlchemy keeps its cause in `orig`."""
     seen: list[BaseException] = []
     current: BaseException | None = error
     while current is not None and current not in seen:

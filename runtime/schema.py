@@ -1,7 +1,7 @@
-"""Which database schema this code needs, and whether an installed one will do.
+"""Which database schema this code needs, and whether the installed one works.
 
 `./run migrate` writes what it installed into the comment of the sequence `tasklog.task_ids`. Services of release 1.0
-look at the comment of the schema instead, and for one text alone: it stays for as long as the schema serves them.
+read the comment of the schema instead, and accept only one text. That text stays as long as the schema serves them.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ _WRITTEN_OUT: Final = (
     _ROOT / "read_model" / "sorts.py",
     _ROOT / "migrations" / "templates.py",
 )
-"""What the functions are written out for: each field, each sort; and how."""
+"""The lists that the SQL functions are generated from (each field, each sort), and the code that does it."""
 
 RIGHTS: Final = _ROOT / "migrations" / "rights.sql"
 """What each role may do, installed last."""
 
 SERVES: Final = "0002"
-"""The oldest revision whose services this schema serves: their functions, columns and rights are all there."""
+"""The oldest revision whose services can still use this schema, with all its functions, columns and rights."""
 
 OF_RELEASE_1_0: Final = "tasklog 99f34e2e15e0"
-"""What services of release 1.0 look for."""
+"""The comment of the schema that services of release 1.0 look for."""
 
 OLDEST_POSTGRES: Final = 15
 
@@ -53,26 +53,26 @@ INSTALLED: Final = """
             WHERE relnamespace = to_regnamespace('tasklog') AND relname = 'task_ids') AS installed,
            getdatabaseencoding()::text AS encoding, current_setting('server_version_num')::integer / 10000 AS version
 """
-"""Reads what is installed in a database, null before the first migration; its encoding; Postgres's version."""
+"""Reads what is installed (null before the first migration), the database's encoding, and Postgres's version."""
 
 _WRITTEN: Final = re.compile(r"(?P<digest>tasklog [0-9a-f]+) at (?P<revision>\w+) for (?P<serves>\w+)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Schema:
-    """An installed schema: `serves` is the oldest revision whose services it serves."""
+    """An installed schema; `serves` is the oldest revision whose services can use it."""
 
     digest: str
     revision: str
     serves: str
 
     def written(self) -> str:
-        """Return the comment that holds it."""
+        """Return the schema as the text of a comment."""
         return f"{self.digest} at {self.revision} for {self.serves}"
 
 
 def read(comment: str | None) -> Schema | None:
-    """Return what a comment says is installed, None where it says nothing."""
+    """Return the schema that a comment describes, or None if it describes none."""
     match = _WRITTEN.fullmatch(comment or "")
     return None if match is None else Schema(**match.groupdict())
 
@@ -84,7 +84,7 @@ def head_revision() -> str:
 
 @cache
 def schema_version() -> str:
-    """Return a digest of the migrations, the SQL functions and the rights of this code."""
+    """Return a digest of this code's migrations, SQL functions and rights."""
     digest = hashlib.sha256()
     for path in (*sorted(_VERSIONS.glob("*.py")), *FUNCTIONS, *_WRITTEN_OUT, RIGHTS):
         digest.update(path.read_bytes())
@@ -92,16 +92,16 @@ def schema_version() -> str:
 
 
 def is_current(comment: str | None) -> bool:
-    """Whether a comment says that exactly this code's schema is installed."""
+    """Return whether a comment says that exactly this code's schema is installed."""
     schema = read(comment)
     return schema is not None and schema.digest == schema_version()
 
 
 def check_database(setting: str, encoding: str, version: int) -> None:
-    """Refuse a database that cannot hold every text, and a Postgres that is too old.
+    """Refuse a database whose encoding cannot store every text, and a Postgres that is too old.
 
     Raises:
-        SettingsError: naming the setting, and what to do.
+        SettingsError: names the setting, and what to do.
     """
     if encoding != "UTF8":
         raise SettingsError(
@@ -115,10 +115,10 @@ def check_database(setting: str, encoding: str, version: int) -> None:
 
 
 def check_schema(comment: str | None) -> None:
-    """Refuse a schema that does not serve this code's services; a newer one may.
+    """Refuse a schema that this code's services cannot use. A newer schema may serve them.
 
     Raises:
-        SettingsError: what to do.
+        SettingsError: says what to do.
     """
     installed, ours = read(comment), head_revision()
     if installed is None or installed.revision < ours:

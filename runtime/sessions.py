@@ -1,4 +1,4 @@
-"""What a service's session is set to, whatever `ALTER DATABASE … SET` and `ALTER ROLE … SET` say."""
+"""A service session's settings, which override `ALTER DATABASE … SET` and `ALTER ROLE … SET`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any, Final
 import asyncpg
 
 TRANSACTION: Final[dict[str, str]] = {
-    # A cached plan that was made on a small table would scan it when it is large.
+    # A plan that was cached while a table was small would scan the table when it has grown.
     "enable_seqscan": "off",
-    # Without a scan that is forbidden, an expensive plan is no reason to compile it.
+    # With scans off, plans look expensive, and Postgres would compile them for no gain.
     "jit": "off",
 }
 """What statements need. Behind a pooler each transaction sets it."""
@@ -33,41 +33,41 @@ SESSION: Final[dict[str, str]] = {
     "enable_nestloop": "on",
     "plan_cache_mode": "auto",
 }
-"""What a session is given that is not shared. It costs nothing: it travels with the login."""
+"""The settings of a session that is not shared. They cost nothing, as they are sent with the login."""
 
 _WITH_TRANSACTION_TIMEOUT: Final = 17
-"""The first version of Postgres that has it: an older one refuses a login that names it."""
+"""The first Postgres version that has transaction_timeout: older ones refuse a login that sets it."""
 
 
 _IS_WRITABLE: Final = "SELECT set_config('transaction_read_only', 'off', true)"
-"""Changes nothing where the server takes writes; else an error, as no query may come before this change.
+"""Fails unless the server accepts writes; changes nothing. It must run before any query of the transaction.
 
-So one statement, which returns nothing that needs a look, tells a standby and a read-only database.
+This one statement detects a standby and a read-only database, and its result needs no look.
 """
 
 
 class ReadOnlyServerError(Exception):
-    """The server is a standby, or its database takes no writes: what it holds may be old."""
+    """The server is a standby, or its database accepts no writes: its data may be old."""
 
 
 async def settle(connection: Any, *, shared: bool) -> None:
-    """Set what a login cannot, since not every version knows it, and refuse a server that takes no writes.
+    """Set what a login cannot set on every version, and refuse a server that accepts no writes.
 
     Raises:
-        ReadOnlyServerError: it takes none.
+        ReadOnlyServerError: the server accepts no writes.
     """
     own = {} if shared else _of_version(connection)
     await _run(connection, ";".join([*(f"SET {name} = {value}" for name, value in own.items()), _IS_WRITABLE]))
 
 
 async def begin(connection: Any, shared: dict[str, str], *settings: str, snapshot: bool = False) -> None:
-    """Begin a transaction on a server that takes writes; in one round trip.
+    """Begin a transaction on a server that accepts writes, in one round trip.
 
-    `shared` is what it has to set because its session is not its own, `settings` are its further ones. With `snapshot`
-    all its statements see the same moment, and it writes nothing.
+    `shared` holds the settings that a shared session (behind a pooler) needs in each transaction; `settings` are
+    further ones. With `snapshot` the transaction only reads, and all its statements see the same moment.
 
     Raises:
-        ReadOnlyServerError: the server takes none.
+        ReadOnlyServerError: the server accepts no writes.
     """
     own = TRANSACTION | _of_version(connection) | shared if shared else {}
     after = [*settings, "transaction_read_only = on"] if snapshot else settings
@@ -82,10 +82,10 @@ async def begin(connection: Any, shared: dict[str, str], *settings: str, snapsho
 
 
 def check_reported(connection: Any) -> None:
-    """Refuse what was read in a session that has turned read-only: the server reports that with the answer.
+    """Discard an answer if the session has become read-only; the server reports that with the answer.
 
     Raises:
-        ReadOnlyServerError: it has.
+        ReadOnlyServerError: the session has become read-only.
     """
     if connection.get_settings().default_transaction_read_only != "off":
         raise ReadOnlyServerError

@@ -13,10 +13,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from runtime import postgres_url
 
 Pooler: TypeAlias = Literal["auto", "yes", "no"]
-"""Whether a pooler is between us and Postgres; `auto` tells by the URL."""
+"""Whether a pooler is between us and Postgres; `auto` decides by the URL."""
 
 SHORTEST_SECRET: Final = 32
-"""The bytes of a secret that nobody guesses."""
+"""The least length of a secret, in bytes, so that nobody can guess it."""
 
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
 
@@ -30,7 +30,7 @@ _SCHEMES: Final = {
     "redis_url": ("redis", "rediss", "unix"),
     "jwks_url": _WEB,
 }
-"""What each setting that is a URL may begin with."""
+"""The schemes that each URL setting may begin with."""
 
 
 class SettingsError(Exception):
@@ -38,7 +38,7 @@ class SettingsError(Exception):
 
 
 class Settings(BaseSettings):
-    """One field a setting; `.env.example` explains each."""
+    """One field for each setting; `.env.example` explains them."""
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True, frozen=True)
 
@@ -107,9 +107,10 @@ class Settings(BaseSettings):
 
     @property
     def embedded(self) -> bool:
-        """Whether Postgres is the embedded one: development on one machine, with a generated secret.
+        """Return whether Postgres is the embedded one: development on one machine, with a generated secret.
 
-        Its services have URLs of their own, without a host: it listens on a socket in a private directory alone.
+        The services then have their own URLs without a host, as the server only listens on a socket in a private
+        directory.
         """
         return self.database_url is None and all(
             host.is_socket for url in self.service_urls for host in postgres_url.parse(url).hosts
@@ -117,20 +118,20 @@ class Settings(BaseSettings):
 
     @property
     def service_urls(self) -> list[str]:
-        """The services' own URLs of the database."""
+        """Return the services' own database URLs."""
         urls = (self.command_database_url, self.projector_database_url, self.read_database_url)
         return [url.get_secret_value() for url in urls if url is not None]
 
 
 def _copied(text: str, name: str) -> str:
-    """Return a URL without the space, the quotes, the `psql` or the `NAME=` that it was pasted with."""
+    """Return a URL without the spaces, quotes, `psql` or `NAME=` that were pasted along with it."""
     text = text.strip().removeprefix(f"{name}=").removeprefix("psql ").strip()
     quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
     return text[1:-1].strip() if quoted else text
 
 
 def _is_url(url: str, schemes: tuple[str, ...]) -> bool:
-    """Whether it can be read and has one of the schemes, which a driver may follow; a web address has a host."""
+    """Return whether a URL can be parsed and has one of the schemes, also with `+driver`. Web URLs need a host."""
     try:
         if schemes is _POSTGRES:
             postgres_url.parse(url)
@@ -146,7 +147,7 @@ def load_settings() -> Settings:
     """Read the settings.
 
     Raises:
-        SettingsError: naming the first setting that does not fit, never its value.
+        SettingsError: names the first setting that is not valid, never its value.
     """
     try:
         return Settings()

@@ -1,4 +1,4 @@
-"""How a service is told to stop: at once while it starts, and later after what is under way."""
+"""How a service stops on a signal: at once while it starts, and later after finishing open work."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from runtime.database import give_up_databases
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 PATIENCE_SECONDS: Final = 2.0
-"""How long a stop waits for the database before whoever waits for it is told that it is not available.
+"""How long a stop waits for the database before open requests are told that it is unavailable, in seconds.
 
-With the 3 s of open requests, and what closing takes, it is within the 5 s in which `./run` ends.
+With the 3 s for open requests, and the time for closing, this stays within the 5 s in which `./run` ends.
 """
 
 
@@ -23,7 +23,7 @@ class StoppedAtStart(Exception):  # noqa: N818 - no error
 
 
 class Stopping:
-    """What a signal does; `stoppable` makes it."""
+    """What a signal does to a service; made by `stoppable`."""
 
     def __init__(self) -> None:
         self.stopped_at_start = False
@@ -32,11 +32,11 @@ class Stopping:
         self._stop: Callable[[], object] | None = None
 
     def started(self, stop: Callable[[], object]) -> None:
-        """Have a signal call `stop` from now on."""
+        """Call `stop` on a signal from now on."""
         self._stop = stop
 
     def on_signal(self) -> None:
-        """Stop."""
+        """Stop the service; if it is still starting, cancel the start."""
         if self._stop is not None:
             self._stop()
             self._loop.call_later(PATIENCE_SECONDS, give_up_databases)
@@ -47,14 +47,14 @@ class Stopping:
 
 @contextmanager
 def stoppable() -> Iterator[Stopping]:
-    """Take the signals over for the task of a service.
+    """Handle the stop signals for the task of a service.
 
     Raises:
         StoppedAtStart: a signal came before `Stopping.started` was called.
     """
     loop, stopping = asyncio.get_running_loop(), Stopping()
     for number in SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+        if signal.getsignal(number) is not signal.SIG_IGN:  # started with nohup
             loop.add_signal_handler(number, stopping.on_signal)
     try:
         yield stopping

@@ -1,4 +1,4 @@
-"""The version of Tasklog, written here alone: a release changes this line."""
+"""The version of Tasklog, only written here: a release changes this line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The wake-up after a commit, over Redis: best effort, never waited for, nothing rests on it."""
+"""The wake-up over Redis after a commit: best effort, nobody waits for it, and nothing depends on it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Wake:
         self._asked.set()
 
     async def publish_forever(self) -> None:
-        """Send what is asked for; while Redis is away, forget it: the projector looks by itself."""
+        """Send a message whenever one was asked for. While Redis is away, drop it: the projector also polls."""
         delay, outage = _FIRST_DELAY, Outage("projectors are not woken")
         while self._redis is not None:
             await self._asked.wait()
@@ -47,7 +47,7 @@ class Wake:
 
 @asynccontextmanager
 async def open_wake(settings: Settings) -> AsyncIterator[Wake]:
-    """Yield a Wake for the time of a service."""
+    """Yield a Wake that sends messages while the service runs."""
     async with open_redis(settings) as redis:
         wake = Wake(redis)
         publishing = asyncio.create_task(wake.publish_forever())
@@ -58,7 +58,7 @@ async def open_wake(settings: Settings) -> AsyncIterator[Wake]:
 
 
 async def listen_forever(redis: Redis, woken: asyncio.Event) -> None:
-    """Set `woken` at every message, and at every connection: what was sent before it was missed."""
+    """Set `woken` at every message, and after every connect, as messages sent before it were missed."""
     delay, outage = _FIRST_DELAY, Outage("the projector looks for work by itself")
     while True:
         try:
