@@ -1,1 +1,1 @@
-"""The ledger: one append-only stream of events per user. What appends, decodes and chains events is here."""
+"""The ledger: one append-only stream of events per user. The code that appends, decodes and chains events."""

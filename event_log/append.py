@@ -1,4 +1,4 @@
-"""Append: many users' events in one statement and one transaction, failing command by command."""
+"""Append: events of many users in one statement and one transaction; a command that fails leaves the others alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from event_log.codec import canonical_json, encode
 
 _NONCE: Final = 16
 _RANDOM: Final = _NONCE + 10
-"""Random bytes an event. A batch asks for all of its bytes at once, as each request is a system call."""
+"""Random bytes per event. A batch reads all its random bytes at once, because each read is a system call."""
 
 APPEND: Final = "SELECT * FROM tasklog.append_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
 
@@ -25,12 +25,12 @@ class Fetching(Protocol):
     """The part of a database that reads and appends use."""
 
     async def fetch(self, query: str, *args: Any) -> Sequence[Any]:
-        """Return the rows of `query`, committed."""
+        """Run `query`, commit, and return its rows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IdempotencyKey:
-    """A key under which a user's command is carried out only once, and a digest of its request."""
+    """A key under which a user's command is carried out only once, with a digest of the request."""
 
     key: str
     fingerprint: bytes
@@ -40,10 +40,10 @@ class IdempotencyKey:
 class Append:
     """The events of one command: all of them are appended, or none.
 
-    `task_id` is None for a new task, whose id the ledger gives. `expected_version` is the version that the events were
-    decided on, `last_event_id` the id of the event at that version, or None to check the number alone. `actor` and
-    `request_id` say who did it and by which request. An append with an `idempotency_key` may have no events: the
-    ledger then records only that the command was carried out.
+    `task_id` is None for a new task; the ledger then assigns an id. The events were decided on version
+    `expected_version`; `last_event_id` is the id of the event at that version, or None to check only the version.
+    `actor` and `request_id` say who made the change, in which request. An append with an `idempotency_key` may have no
+    events: the ledger then only records that the command was carried out.
     """
 
     user_id: str
@@ -64,24 +64,24 @@ class Refused(Enum):
     BUSY = "busy"
     """Another transaction holds the user's stream: try again, or wait for it."""
     REPEATED = "repeated"
-    """A command with this key was carried out: answer as it was answered, see `remembered`."""
+    """A command with this key was already carried out: give the same answer again, see `remembered`."""
     HEAVY = "heavy"
-    """The task is too large for a batch with other users' commands: the command was not tried."""
+    """The task is too large to share a batch with other users' commands: the command was not tried."""
 
 
 async def append(
     database: Fetching, appends: Sequence[Append], *, wait: bool = False
 ) -> list[tuple[Recorded, ...] | Refused]:
-    """Append in one round trip; return for each of `appends`, in order, its recorded events or why it was refused.
+    """Append in one round trip; return, for each of `appends` in order, its recorded events or why it was refused.
 
-    Recorded events are committed. Without `wait`, an append to a stream that another transaction holds is refused as
-    BUSY, so no user waits for another.
+    Recorded events are committed. Without `wait`, an append to a stream that another transaction has locked is refused
+    as BUSY, so no user waits for another.
     """
     random = io.BytesIO(os.urandom(_RANDOM * sum(len(command.events) for command in appends)))
     rows = [row for n, command in enumerate(appends) for row in _rows(n, command, random)]
     ids: list[list[UUID]] = [[] for _ in appends]
     for row in rows:
-        ids[row[0]].append(row[5])  # by the command's place
+        ids[row[0]].append(row[5])  # by the index of the command
     refused: dict[int, Refused] = {}
     recorded: list[list[Recorded]] = [[] for _ in appends]
     for row in await database.fetch(APPEND, *(list(column) for column in zip(*rows, strict=True)), wait):

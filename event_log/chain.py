@@ -1,7 +1,7 @@
-"""The hash chain of a stream: any change, removal, insertion or reordering of its events shows.
+"""The hash chain of a stream: it shows any change, removal, insertion or reordering of events.
 
-An event's hash is sha256 over ten lines of text: the hash before it (64 zeros for the first), user, position, task,
-version, event id, type, schema version, time, and the digest of its content; docs/audit.md checks one by hand.
+An event's hash is sha256 over ten lines of text: the previous hash (64 zeros for the first event), user, position,
+task, version, event id, type, schema version, time, and the digest of its content; docs/audit.md checks one by hand.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ GENESIS: Final = "0" * 64
 """The hash before the first event."""
 
 _TIME: Final = slice(-len("YYYY-MM-DDTHH:MM:SS.ssssssZ"), None)
-"""Where the time stands in a link's line; such texts are ordered as their times."""
+"""Where the time is in a link's line. These texts sort in the order of time."""
 
 _SCAN: Final = r"""
-    -- Events in order, as `Link`s with what a replay needs beside.
+    -- Events in order, as `Link`s, with further columns for a replay.
     SELECT e.user_id, e.position,
            e.position || E'\n' || coalesce(e.task_id::text, '') || E'\n' || e.version || E'\n' || e.event_id || E'\n'
            || e.type || E'\n' || e.schema_version || E'\n'
@@ -43,7 +43,7 @@ SCAN_USER: Final = _SCAN.format(data=DATA, where="e.user_id = $1")
 
 
 class Link(NamedTuple):
-    """What an event contributes to the chain; `line` is its seven lines from position to time."""
+    """The part of an event that goes into the chain; `line` holds the seven lines from position to time."""
 
     user_id: str
     position: int
@@ -65,7 +65,7 @@ class Head(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    """The first position of a user's stream, or of its projection, that is not as it was written.
+    """The first position of a user's stream, or of its projection, that is wrong.
 
     A fault of the schema has neither user nor position.
     """
@@ -77,7 +77,7 @@ class Fault:
 
 @dataclass(kw_only=True, slots=True)
 class Chain:
-    """Checks links that come in order of user and position; `faults` holds the first of each user."""
+    """Checks links, which must come in order of user and position; `faults` holds the first fault of each user."""
 
     faults: dict[str, Fault] = field(default_factory=dict)
     heads: dict[str, Head] = field(default_factory=dict)
@@ -85,7 +85,7 @@ class Chain:
     _textless: dict[str, list[int]] = field(default_factory=dict)
 
     def feed(self, links: Iterable[Link]) -> None:
-        """Check further links, or plain tuples like them."""
+        """Check more links, or plain tuples with the same members."""
         user, (position, digest, time) = None, Head()
         for link in links:
             if link[0] != user:
@@ -124,26 +124,26 @@ class Chain:
         return digest
 
     def _look_behind_fault(self, link: Link) -> None:
-        """Read erasures behind a fault: they still account for text that is missing before them."""
+        """Read erasures after a fault: they still explain earlier events without text."""
         user, _, _, _, data, erased_digest, _, kind = link
         if kind == STREAM_ERASED and erased_digest is None:
             self._excuse(user, data)
 
     def _excuse(self, user: str, data: str | None) -> None:
-        """Note that an erasure accounts for the events before it that have no text."""
+        """Note that an erasure explains why the events up to its position have no text."""
         with suppress(orjson.JSONDecodeError):
             match orjson.loads(data or "null"):
                 case {"through": int(through)} if user in self._textless:
                     self._textless[user] = [position for position in self._textless[user] if position > through]
 
     def fault(self, user_id: str, position: int, reason: str) -> None:
-        """Record a user's fault, unless one at a lower position is recorded."""
+        """Record a user's fault, unless one at a lower position is already recorded."""
         known = self.faults.get(user_id)
         if known is None or known.position is None or position < known.position:
             self.faults[user_id] = Fault(user_id=user_id, position=position, reason=reason)
 
     def finish(self, user_id: str, head: Head | None = None) -> None:
-        """Check the end of a stream: the recorded head fits, no tail was cut, every missing text was erased."""
+        """Check the end of a stream: the recorded head fits, no tail was cut, and all missing text was erased."""
         last = self.heads.pop(user_id, Head())
         position = last.position
         if unrecorded := self._textless.pop(user_id, []):

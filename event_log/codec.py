@@ -1,4 +1,4 @@
-"""Events as they are stored: stable wire names, schema versions, canonical JSON."""
+"""Events in their stored form: stable wire names, schema versions, canonical JSON."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from domain.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, T
 from domain.fields import FIELDS, UNSET, Fields
 
 STREAM_ERASED: Final = "stream.erased"
-"""An event of the whole stream: the text of the events up to `through` was erased. It changes no task."""
+"""The type of an event of the whole stream: the text of all events up to `through` was erased. It changes no task."""
 
 ERASED_TITLE: Final = "[erased]"
-"""The title that a replay gives to a task whose text was erased."""
+"""The title that a replay gives a task whose text was erased."""
 
 _CLASSES: Final[Mapping[str, type[TaskEvent]]] = {
     "task.created": TaskCreated,
@@ -29,7 +29,7 @@ EVENT_TYPES: Final = (*_CLASSES, STREAM_ERASED)
 
 _SCHEMA_VERSIONS: Final = dict.fromkeys(_CLASSES, 1) | {"task.created": 2}
 _UPCASTERS: Final[Mapping[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]]] = {
-    # Version 1 knew no description.
+    # Version 1 had no description.
     ("task.created", 1): lambda data: {"description": None} | data,
 }
 _NAMES: Final = {event_class: name for name, event_class in _CLASSES.items()}
@@ -53,17 +53,17 @@ class UnreadableEventError(Exception):
 
 
 def canonical_json(value: object) -> str:
-    """JSON with sorted keys and no white space: the text that is stored and hashed."""
+    """Return JSON with sorted keys and no white space: the text that is stored and hashed."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def is_known(name: str, schema_version: int) -> bool:
-    """Return whether this code knows such an event."""
+    """Return whether this code knows events of this type and schema version."""
     return 1 <= schema_version <= _SCHEMA_VERSIONS.get(name, name == STREAM_ERASED)
 
 
 def encode(event: TaskEvent) -> tuple[str, int, str]:
-    """Return the event's wire name, schema version and data as canonical JSON; fields that are unset are left out."""
+    """Return the event's wire name, schema version and data as canonical JSON, without unset fields."""
     event_class = type(event)
     name = _NAMES[event_class]
     data = {field: value for field in _FIELDS[event_class] if (value := getattr(event, field)) is not UNSET}
@@ -71,10 +71,10 @@ def encode(event: TaskEvent) -> tuple[str, int, str]:
 
 
 def decode(name: str, schema_version: int, data: str | None) -> TaskEvent:
-    """Return the event that was stored as `name` with `data`, which is None once erased.
+    """Return the event that was stored as `name` with `data`; `data` is None after an erasure.
 
     Raises:
-        UnreadableEventError: the name or the schema version is unknown, or the data do not fit.
+        UnreadableEventError: the name or the schema version is unknown, or the data do not fit it.
     """
     newest = _SCHEMA_VERSIONS.get(name, 0)
     if not 1 <= schema_version <= newest:

@@ -1,4 +1,4 @@
-"""Erase a person's text (GDPR, article 17), and let the disk forget it too. `erase.sql` says what happens."""
+"""Erase a person's text (GDPR, article 17), on disk too. `erase.sql` says how."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def erase(database: Fetching, user_id: str, *, actor: str, request_id: str
 
 
 async def vacuum(connection: Any) -> bool:
-    """Free the space of old rows, to be written over; return False where the login may not."""
+    """Free the space of old rows so that Postgres overwrites it; return False if the login may not."""
     if not await connection.fetchval(_MAY_VACUUM):
         return False
     for table in _WITH_TEXT:

@@ -1,8 +1,8 @@
--- Erase a person's text (GDPR, article 17): the only operation that changes events, and the only right of its role.
--- Every task is deleted by an event of its own, `stream.erased` records that it was done and up to where, and the
--- data and metadata of all earlier events give way to the digest that the hash chain already holds for them; earlier
--- erasures stay on record, as they hold nobody's text.
--- The projection follows at once. Returns the position of `stream.erased`; null for a user without events.
+-- Erase a person's text (GDPR, article 17). This is the only operation that changes events, and the only right of its
+-- role. It deletes every task with an event of its own, and appends `stream.erased`, which records up to which position
+-- text was erased. In all earlier events the digest that the hash chain already uses replaces data and metadata.
+-- Earlier `stream.erased` events keep their data, as they hold no text of a person. The projection is updated in the
+-- same transaction. Returns the position of `stream.erased`; null for a user without events.
 CREATE OR REPLACE FUNCTION tasklog.erase(owner text, actor text, request_id text) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -34,7 +34,7 @@ BEGIN
     SET erased_digest = tasklog.content_digest(e.metadata::text, e.data::text), data = NULL, metadata = NULL
     WHERE e.user_id = owner AND e.position <= through AND e.erased_digest IS NULL AND e.type <> 'stream.erased';
 
-    -- The checkpoint first: a projector that is at work on this user is waited for.
+    -- Lock the checkpoint first, to wait for a projector that is working on this user.
     INSERT INTO tasklog.checkpoints (user_id, position) VALUES (owner, stream.head)
     ON CONFLICT (user_id) DO UPDATE
     SET position = excluded.position, attempts = 0, parked_until = NULL, error = NULL,
@@ -47,7 +47,7 @@ BEGIN
     RETURN stream.head;
 END $$;
 
--- The metadata of an operator's event, as event_log/append.py writes them for a user's.
+-- The metadata of an operator's event, in the form that event_log/append.py writes for a user's event.
 CREATE OR REPLACE FUNCTION tasklog.operator_metadata(actor text, request_id text) RETURNS text
 LANGUAGE sql VOLATILE AS $$
     SELECT format('{"actor":%s,"nonce":"%s","request_id":%s}', to_json($1),

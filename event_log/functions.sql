@@ -1,5 +1,5 @@
--- The ledger's functions: the only way in for the services that answer requests. Installed anew by every
--- migration run. They run with the owner's rights, so that no service role needs any right to a table.
+-- The ledger's functions: services that answer requests use the ledger only through them. `./run migrate` replaces
+-- those that differ. They run with the owner's rights, so no service role needs any right to a table.
 
 -- One link of a stream's hash chain: sha256 over ten lines of text. docs/audit.md checks one by hand.
 CREATE OR REPLACE FUNCTION tasklog.link(
@@ -13,32 +13,34 @@ CREATE OR REPLACE FUNCTION tasklog.link(
         'UTF8'))
 $$;
 
--- What stands for an event's metadata and data in its link. The metadata hold a random nonce, so that
--- an erased text cannot be guessed from its digest.
+-- The digest that represents an event's metadata and data in its link. The metadata hold a random nonce, so nobody can
+-- guess an erased text from its digest.
 CREATE OR REPLACE FUNCTION tasklog.content_digest(metadata text, data text)
 RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT sha256(convert_to($1 || E'\n' || $2, 'UTF8'))
 $$;
 
--- The most bytes that the data of an event can have. What is stored uncompressed tells its size, what is compressed and
--- short is looked at; of long compressed data the bound is that of the method, and of a request's body.
+-- An upper bound of the size of an event's data, in bytes. Uncompressed data store their size. Short compressed data
+-- are decompressed. For long compressed data the bound is the best possible compression ratio, or the limit of a
+-- request's body.
 CREATE OR REPLACE FUNCTION tasklog.most_bytes(data json) RETURNS integer LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT CASE WHEN pg_column_compression($1) IS NULL THEN pg_column_size($1)
                 WHEN pg_column_size($1) < 2000 THEN octet_length($1::text)
                 ELSE least(255 * pg_column_size($1), 1200000) END
 $$;
 
--- Append the events of many commands, of many users, in one transaction; see event_log/append.py.
+-- Append the events of many commands of many users in one transaction; see event_log/append.py.
 --
--- A command is refused unless its task is at the version that it was decided on, and unless the event at that version is
--- the one in `known`: after a fail-over that lost commits, or a restore, a version is given again. Null checks no event.
+-- A command is refused unless its task is at the version that the command was decided on, and the event at that version
+-- is the one in `known`: after a fail-over that lost commits, or after a restore, another event can have the same
+-- version. Null in `known` skips this check.
 --
--- An element of the arrays is an event. The events of one command stand together, and all or none of them are
--- appended. A command with an idempotency key is carried out once: the key is remembered in the same transaction, with
--- the version that the command led to; one that led to no event has an element without a type.
+-- Each element of the arrays is one event. The events of a command stand together; all of them are appended, or none. A
+-- command with an idempotency key is carried out once: the same transaction stores the key, with the version that the
+-- command led to. A command that led to no event has one element without a type.
 --
--- A user's head is locked before anything of the user is checked, and each check is a statement of its own, so that it
--- sees what was committed while the lock was waited for.
+-- The user's head is locked before any check. Each check is its own statement, so it sees what others committed while
+-- this one waited for the lock.
 CREATE OR REPLACE FUNCTION tasklog.append_events(
     commands integer[], users text[], tasks bigint[], versions integer[], known uuid[], event_ids uuid[],
     types text[], schema_versions smallint[], data text[], metadata text[], keys text[], fingerprints bytea[],
@@ -64,7 +66,7 @@ BEGIN
         IF stream.user_id IS DISTINCT FROM event.user_id THEN
             PERFORM tasklog.move_head(stream) WHERE free AND stream.unprojected_since IS NOT NULL;
             free := true;
-            -- What take_head does, without a call, for nearly every user: the stream is there, and free.
+            -- The usual case of take_head, without a call: the stream exists and is not locked.
             SELECT s.user_id, s.head, s.hash, greatest(clock_timestamp(), s.recorded_at), NULL INTO stream
             FROM tasklog.streams s WHERE s.user_id = event.user_id FOR UPDATE SKIP LOCKED;
             IF NOT FOUND THEN
@@ -88,7 +90,8 @@ BEGIN
                 outcome := 'busy';
             ELSIF event.key IS NOT NULL AND tasklog.is_remembered(event.user_id, event.key) THEN
                 outcome := 'repeated';
-                -- What was decided on its result in this batch was decided on what did not happen here.
+                -- Later commands in this batch on the same task were decided on a result that did not happen here:
+                -- refuse them too.
                 refused := refused || coalesce(task_id, 0);
             ELSIF task_id IS NULL THEN
                 task_id := nextval('tasklog.task_ids');
@@ -96,7 +99,7 @@ BEGIN
                 SELECT e.version, e.event_id INTO current_version, current_event FROM tasklog.events e
                 WHERE e.user_id = event.user_id AND e.task_id = event.task_id
                 ORDER BY e.version DESC LIMIT 1;
-                -- What was decided on a refused command's result is refused with it, even if its version fits.
+                -- A command decided on the result of a refused command is refused too, even if its version fits.
                 IF coalesce(current_version, 0) <> event.version - 1 OR current_event <> event.known
                    OR task_id = ANY (refused) THEN
                     outcome := 'conflict';
@@ -149,7 +152,7 @@ LANGUAGE sql STABLE AS $$
         WHERE k.user_id = owner AND k.key = wanted AND k.recorded_at > now() - interval '24 hours')
 $$;
 
--- What is remembered of commands by their users' idempotency keys; see command_api/idempotency.py.
+-- What is stored about commands, by their users' idempotency keys; see command_api/idempotency.py.
 CREATE OR REPLACE FUNCTION tasklog.remembered(users text[], keys text[])
 RETURNS TABLE (user_id text, key text, fingerprint bytea, task_id bigint, version integer)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -158,7 +161,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     WHERE k.recorded_at > now() - interval '24 hours'
 $$;
 
--- The idempotency keys, without the keys themselves, whose event is not in the ledger; of a user, or of all for null.
+-- The tasks and versions of idempotency keys whose event is not in the ledger; of one user, or of all for null.
 CREATE OR REPLACE FUNCTION tasklog.keys_without_event(owner text)
 RETURNS TABLE (user_id text, task_id bigint, version integer)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -169,14 +172,14 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     ORDER BY k.user_id, k.task_id LIMIT 1000
 $$;
 
--- Lock a user's head and return it with the time of the next event, which never runs backwards; no row
--- when somebody else has it and `wait` is false. A stream that does not exist yet is locked by its name.
+-- Lock a user's head and return it with the time of the next event, which never runs backwards. Returns no row if
+-- another transaction has the lock and `wait` is false. The lock of a stream that does not exist yet is on its name.
 CREATE OR REPLACE FUNCTION tasklog.take_head(owner text, wait boolean) RETURNS SETOF tasklog.streams
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     stream tasklog.streams;
 BEGIN
-    -- Behind the lock on the name a statement of its own looks again: the stream may have begun since.
+    -- After locking the name, a separate statement looks again: another transaction may have created the stream.
     IF wait THEN
         SELECT * INTO stream FROM tasklog.streams s WHERE s.user_id = owner FOR UPDATE;
         IF NOT FOUND THEN
@@ -204,7 +207,7 @@ BEGIN
     RETURN NEXT stream;
 END $$;
 
--- Append one event behind a locked head, and return the head as it then is.
+-- Append one event behind a locked head, and return the new head.
 CREATE OR REPLACE FUNCTION tasklog.append_one(
     stream tasklog.streams, task_id bigint, version integer, event_id uuid,
     type text, schema_version smallint, data text, metadata text
@@ -221,7 +224,7 @@ BEGIN
     RETURN stream;
 END $$;
 
--- Write a locked head back after events were appended behind it.
+-- Write a locked head back after appending events.
 CREATE OR REPLACE FUNCTION tasklog.move_head(stream tasklog.streams) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
@@ -233,7 +236,7 @@ BEGIN
     END IF;
 END $$;
 
--- The events of some tasks behind a known version of each, in order, for services of 1.0. To be dropped a release later.
+-- The events of some tasks after a given version of each, in order, for services of 1.0. To be dropped a release later.
 CREATE OR REPLACE FUNCTION tasklog.task_events(users text[], tasks bigint[], versions integer[])
 RETURNS TABLE (user_id text, task_id bigint, "position" bigint, version integer, type text,
                schema_version smallint, data text, recorded_at timestamptz)
@@ -248,7 +251,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     ORDER BY known.n, e.version
 $$;
 
--- A user's events behind a position, in order, as the read side folds them over its rows.
+-- A user's events after a position, in order; reads fold them over the rows.
 CREATE OR REPLACE FUNCTION tasklog.tail(owner text, after bigint)
 RETURNS TABLE (task_id bigint, "position" bigint, version integer, type text, schema_version smallint,
                data text, recorded_at timestamptz)
@@ -257,9 +260,10 @@ LANGUAGE sql STABLE ROWS 10 AS $$
     FROM tasklog.events e WHERE e.user_id = owner AND e.position > after ORDER BY e.position
 $$;
 
--- Move the sequence of task ids forward to the highest id of a task, and return that; null where it is not behind. A
--- restore of data alone and logical replication leave a sequence behind, and ids would be given again. All events are
--- read, a few seconds for some millions, before the sequence is locked, and it is locked only if it is behind.
+-- Move the sequence of task ids forward to the highest id in use, and return that id; null if the sequence is not
+-- behind. Restoring data alone, or logical replication, leaves the sequence behind, and ids would be assigned twice.
+-- The function reads all events before it locks the sequence (a few seconds for some millions), and locks it only if it
+-- is behind.
 CREATE OR REPLACE FUNCTION tasklog.mend_task_ids() RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = on AS $$
 DECLARE
@@ -269,7 +273,7 @@ BEGIN
     IF highest <= (SELECT last_value - (NOT is_called)::integer FROM tasklog.task_ids) OR highest IS NULL THEN
         RETURN NULL;
     END IF;
-    -- Until this transaction ends, nobody is given an id: none can be given between the look and the move.
+    -- Until this transaction ends, no id can be assigned, so none can be between this look and the move.
     ALTER SEQUENCE tasklog.task_ids OWNED BY NONE;
     RETURN setval('tasklog.task_ids', greatest(highest, (SELECT last_value FROM tasklog.task_ids)));
 END $$;

@@ -1,11 +1,11 @@
--- What a task is, or was, from a few of its events. migrations/templates.py writes out what stands here for each field.
+-- What a task is, or was, from a few of its events. migrations/templates.py repeats the parts that depend on a field.
 
--- The few events that give what some tasks are, or were at a version: of each task the first, the last that set each
--- field, and the last of all, in order; see event_log/read.py. Each has an index, so a long history costs no more than a
--- short one.
+-- The few events that give the state of some tasks, now or at a version. For each task these are: its first event, the
+-- last event that set each field, and its last event, in order; see event_log/read.py. Each has an index, so a long
+-- history costs no more than a short one.
 --
--- `light` is the most bytes of data that a task's events may have: of a task with more, and of all later ones of its
--- user, nothing but its place `n` comes back. Null sets no limit.
+-- `light` limits the bytes of data that a task's events may have. For a task with more, and for all later tasks of that
+-- user, only the index `n` is returned. Null sets no limit.
 CREATE OR REPLACE FUNCTION tasklog.last_events(users text[], tasks bigint[], versions integer[], light integer)
 RETURNS TABLE (n integer, task_id bigint, "position" bigint, version integer, event_id uuid, type text,
                schema_version smallint, data text, recorded_at timestamptz)
@@ -42,8 +42,8 @@ BEGIN
     END LOOP;
 END $$;
 
--- Where the few events stand that give what a task was at version `up_to`, and how many bytes of data each has: the
--- first, and the last that set each of the fields `wanted`. Null wants all fields, and the last event of all.
+-- Positions and bytes of data of the few events that give a task at version `up_to`: the first event, and the last
+-- event that set each of the fields `wanted`. Null means all fields, and adds the last event.
 CREATE OR REPLACE FUNCTION tasklog.last_positions(owner text, of_task bigint, up_to integer, wanted text[])
 RETURNS TABLE ("position" bigint, bytes integer)
 LANGUAGE sql STABLE ROWS 5 AS $$

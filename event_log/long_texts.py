@@ -1,4 +1,4 @@
-"""Long texts: whoever works through many events or tasks leaves them out, and fetches a few when they are needed."""
+"""Long texts: code that reads many events or tasks leaves them out, and fetches a few at a time when needed."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from event_log.codec import decode
 T = TypeVar("T")
 
 SHORT_CHARACTERS: Final = 500
-"""A text of at most this length stays in the state of a task; millions of states are held at a time."""
+"""The longest text, in characters, that stays in a task's state; millions of states can be in memory."""
 SHORT_BYTES: Final = 8192
-"""The data of an event of at most this size, and a row of at most this size, are read with many others."""
+"""The largest data of an event, or row, in bytes, that is read together with many others."""
 ROOM_BYTES: Final = 4 * 1024 * 1024
-"""So much of long texts is held at a time; at least one."""
+"""How many bytes of long texts are in memory at a time; a single longer text is allowed."""
 
 DATA: Final = f"""
     CASE WHEN tasklog.most_bytes(e.data) <= {SHORT_BYTES} THEN e.data::text END AS data,
     CASE WHEN tasklog.most_bytes(e.data) > {SHORT_BYTES} THEN tasklog.most_bytes(e.data) END AS left_out
 """
-"""Columns of a query over events `e`: their data if they are short, else how many bytes were left out."""
+"""Columns of a query over events `e`: the data if they are short, otherwise how many bytes were left out."""
 
 TEXTS: Final = """
     -- The events of users $1 at positions $2, with their data.
@@ -33,7 +33,7 @@ TEXTS: Final = """
 
 
 class Elsewhere(str):
-    """Stands for a long text in the state of a task: it has `size` characters, the event at `position` holds it."""
+    """A placeholder for a long text in a task's state: the event at `position` holds the text, of `size` characters."""
 
     __slots__ = ("position", "size")
 
@@ -42,14 +42,14 @@ class Elsewhere(str):
 
     @classmethod
     def of(cls, text: str, position: int) -> Elsewhere:
-        """Return what stands for `text`."""
+        """Return the placeholder for `text`."""
         made = cls()
         made.position, made.size = position, len(text)
         return made
 
 
 def without_long_texts(state: TaskState, position: int) -> TaskState:
-    """Return the state without the long texts that the event at `position` set."""
+    """Return the state with placeholders for the long texts that the event at `position` set."""
     if not isinstance(state, Task):
         return state
     long: dict[str, Any] = {
@@ -61,15 +61,15 @@ def without_long_texts(state: TaskState, position: int) -> TaskState:
 
 
 def left_out(task: Task) -> list[Elsewhere]:
-    """Return what stands for the long texts of a task."""
+    """Return the placeholders for a task's long texts."""
     return [value for value in field_values(task) if isinstance(value, Elsewhere)]
 
 
 async def whole(database: Fetching, tasks: Sequence[tuple[str, Task]], query: str = TEXTS) -> list[Task]:
-    """Return the tasks (user id, task) with all their texts, which `query` fetches as TEXTS does.
+    """Return the tasks (user id, task) with all their texts; `query` fetches these as TEXTS does.
 
     Raises:
-        UnreadableEventError: an event that holds one cannot be read.
+        UnreadableEventError: an event that holds such a text cannot be read.
     """
     wanted = {(user_id, text.position) for user_id, task in tasks for text in left_out(task)}
     if not wanted:
@@ -96,7 +96,7 @@ def _with_texts(task: Task, events: Mapping[int, object]) -> Task:
 async def with_data(
     database: Fetching, rows: Sequence[Mapping[str, Any]], query: str = TEXTS
 ) -> AsyncIterator[list[Mapping[str, Any]]]:
-    """Give the rows of a query with DATA again, each with its data, in lists of about ROOM_BYTES."""
+    """Yield the rows of a query with DATA again, now with all data, in lists of about ROOM_BYTES."""
     for part in parts((row, row["left_out"] or 0) for row in rows):
         long = [row for row in part if row["left_out"]]
         if not long:
@@ -108,7 +108,7 @@ async def with_data(
 
 
 def parts(sized: Iterable[tuple[T, int]], room: int = ROOM_BYTES) -> Iterator[list[T]]:
-    """Divide items, given with their sizes, into lists whose sizes sum up to `room` at most; or of one item."""
+    """Divide items, given with their sizes, into lists of at most `room` in total, or of a single item."""
     part: list[T] = []
     size = 0
     for item, its_size in sized:

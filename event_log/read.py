@@ -1,4 +1,4 @@
-"""Read events back, as the domain knows them."""
+"""Reading events back as the domain's objects."""
 
 from __future__ import annotations
 
@@ -23,15 +23,11 @@ TaskKey = tuple[str, int]
 
 
 class NoStreamError(Exception):
-    """The ledger has no stream of the user who is named."""
+    """The ledger has no stream of this user."""
 
 
 def recorded(row: Mapping[str, Any]) -> Recorded | None:
-    """Return the event of a stored row; its time may be a datetime or ISO 8601 text. None for one that changes no task.
-
-    Raises:
-        UnreadableEventError: this code does not know the event.
-    """
+    """Return the event of a stored row, or None if it changes no task; its time may be a datetime or ISO 8601 text."""
     if row["type"] == STREAM_ERASED:
         return None
     at = row["recorded_at"]
@@ -45,9 +41,10 @@ def recorded(row: Mapping[str, Any]) -> Recorded | None:
 
 
 class Known(NamedTuple):
-    """A task's state with the id of the event that led to it.
+    """A task's state, with the id of the event that led to it.
 
-    The version alone does not identify it: after a fail-over that lost commits, another event gets the same version.
+    The version does not identify the state: after a fail-over that lost commits, another event can get the same
+    version.
     """
 
     state: TaskState
@@ -60,9 +57,9 @@ NOTHING_KNOWN: Final = Known(NoTask(), None)
 async def known_tasks(
     database: Fetching, asked: Sequence[tuple[TaskKey, int | None]], light: int | None = None
 ) -> list[Known | None]:
-    """Return what each task is, or was at a version, from a few of its events, however many it has.
+    """Return each task's state, now or at a version; this reads only a few events of each task.
 
-    `light` is the most bytes of data that these events may have; the answer for a task with more is None.
+    `light` limits the bytes of data that these events may have; the answer for a larger task is None.
 
     Raises:
         HistoryError, UnreadableEventError: the events of a task do not fit each other, or cannot be read.
@@ -85,7 +82,7 @@ def _known(history: Sequence[Recorded]) -> Known:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Remembered:
-    """A command that was carried out under an idempotency key: the digest of its request, and the task after it."""
+    """A command carried out under an idempotency key: a digest of its request, its task, and the version after it."""
 
     fingerprint: bytes
     task_id: int
@@ -93,7 +90,7 @@ class Remembered:
 
 
 async def remembered(database: Fetching, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Remembered]:
-    """Return the commands of the last 24 hours that had these keys, by (user id, idempotency key)."""
+    """Return the commands of the last 24 hours with these keys, by (user id, idempotency key)."""
     rows = await database.fetch(REMEMBERED, [user_id for user_id, _ in keys], [key for _, key in keys])
     return {
         (row["user_id"], row["key"]): Remembered(

@@ -1,4 +1,4 @@
-"""Which events set a field of a task: the partial indexes and the SQL functions look for them alike.
+"""Which events set a field of a task. The partial indexes and the SQL functions use the same conditions.
 
 `migrations/templates.py` writes these conditions into the functions, `event_log/tables.py` into the indexes.
 """
@@ -13,10 +13,10 @@ from domain.fields import FIELDS
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setter:
-    """A field of a task, and in SQL over rows of `events` which of them set it after the first.
+    """A field of a task, and the SQL condition over rows of `events` for those that set it after the first event.
 
-    `shows_before` are those of which a history tells what the field was before. `index` holds those that set it: the
-    last one is found at once, however many others a task has had since.
+    `shows_before` is the condition for events whose history entry shows the field's earlier value. `index` is the name
+    of the index on the events that set it, so the last one is found at once in any history.
     """
 
     field: str
@@ -28,8 +28,8 @@ class Setter:
 def _edited(field: str) -> Setter:
     """Return the setter of a field that edits change.
 
-    They are found by text: within a JSON string the quote would be escaped, and an operator of json would fail on text
-    that Postgres cannot hold.
+    The condition searches the text of the JSON: inside a JSON string a quote is escaped, so it cannot match there. A
+    JSON operator would fail on text that Postgres cannot store.
     """
     member = field.replace("_", r"\_")
     sets = f"""type = 'task.edited' AND data::text LIKE '%"{member}":%'"""
@@ -41,7 +41,7 @@ SETTERS: Final = (
     Setter(
         field="completed",
         sets="type IN ('task.completed', 'task.reopened')",
-        shows_before="false",  # each of the two can happen to one state only
+        shows_before="false",  # each of the two has only one possible earlier value
         index="events_completions",
     ),
 )

@@ -1,7 +1,7 @@
-"""The story of a stream: whether its events could have happened at all, whatever their hashes say.
+"""Checks whether the events of a stream could have happened at all, whatever their hashes say.
 
-A chain of hashes proves that events are as they were written. It does not prove that they could have happened: after
-a fail-over that lost events, or an import, a task may be reopened that was never completed.
+A hash chain proves that events are as they were written. It does not prove that they could have happened: after a
+fail-over that lost events, or after an import, a task that was never completed may be reopened.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from event_log.chain import Fault
 from event_log.codec import STREAM_ERASED, is_known
 
 LARGEST_TASK_ID: Final = 2**53 - 1
-"""The largest id that every JSON parser reads as it was written."""
+"""The largest integer that every JSON parser reads exactly."""
 
 _PAGE_BITS: Final = 10
 
@@ -41,20 +41,20 @@ _NEXT: Final[Mapping[tuple[str, _Standing], _Standing]] = {
     ("task.deleted", _Standing.COMPLETED): _Standing.DELETED,
     (STREAM_ERASED, _Standing.ABSENT): _Standing.ABSENT,
 }
-"""What a task is after an event; `decide` leads to no other pair. An erasure happens to the stream, to no task."""
+"""A task's state after each possible event; `decide` allows no others. An erasure belongs to a stream, not a task."""
 
 _NEW: Final = (0, _Standing.ABSENT)
 
 
 class TaskIds:
-    """A set of task ids: a bit for each, so that those of millions of tasks fit into memory."""
+    """A set of task ids, one bit per id, so that the ids of millions of tasks fit into memory."""
 
     def __init__(self) -> None:
         self.highest = 0
         self._pages: defaultdict[int, int] = defaultdict(int)
 
     def take(self, task_id: int) -> bool:
-        """Add an id; return False if it was taken before."""
+        """Add an id; return False if it was already in the set."""
         page, bit = task_id >> _PAGE_BITS, 1 << (task_id & (1 << _PAGE_BITS) - 1)
         if self._pages[page] & bit:
             return False
@@ -65,7 +65,7 @@ class TaskIds:
 
 @dataclass(kw_only=True, slots=True)
 class Story:
-    """Checks events that come in order of user and position; `faults` holds the first of each user."""
+    """Checks events, which must come in order of user and position; `faults` holds the first fault of each user."""
 
     faults: dict[str, Fault] = field(default_factory=dict)
     task_ids: TaskIds = field(default_factory=TaskIds)
@@ -74,7 +74,7 @@ class Story:
     _tasks: dict[int | None, tuple[int, _Standing]] = field(default_factory=dict)
 
     def feed(self, events: Iterable[StoryEvent]) -> None:
-        """Check further events."""
+        """Check more events."""
         user, tasks = self._user, self._tasks
         for user_id, position, task_id, version, kind, schema_version in events:
             if user_id != user:
@@ -83,7 +83,7 @@ class Story:
             if user_id == self._unread:
                 continue
             if not is_known(kind, schema_version):
-                # A newer version wrote it, and only that version can check the events behind it.
+                # A newer version wrote this event, and only that version can check the events after it.
                 self._unread = user_id
                 continue
             before, standing = tasks.get(task_id, _NEW)
@@ -95,7 +95,7 @@ class Story:
             tasks[task_id] = (version, after or standing)
 
     def take_faults(self) -> dict[str, Fault]:
-        """Return the faults of the users so far, and forget them."""
+        """Return the faults found so far, and clear them."""
         faults, self.faults = self.faults, {}
         return faults
 
@@ -110,7 +110,7 @@ class Story:
 
 
 def _reason(task_id: int | None, version: int, kind: str, known: tuple[int, _Standing]) -> str:
-    """Say why an event cannot have happened."""
+    """Return why an event cannot have happened."""
     before, standing = known
     if (task_id is None) is not (kind == STREAM_ERASED):
         return f"{kind} must {'have no' if kind == STREAM_ERASED else 'have a'} task"

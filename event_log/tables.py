@@ -1,4 +1,4 @@
-"""The ledger's tables. Migrations are tested to give exactly these."""
+"""The ledger's tables. A test compares the migrations' result with them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ metadata = sa.MetaData(schema=SCHEMA)
 
 
 def user_id() -> sa.Column[str]:
-    """Return the first part of every key, and the distribution column: compared byte by byte."""
+    """Return the column that begins every key: compared byte by byte. It is also the distribution column."""
     return sa.Column("user_id", sa.Text(collation="C"), nullable=False)
 
 
@@ -21,11 +21,11 @@ streams = sa.Table(
     "streams",
     metadata,
     user_id(),
-    # The position of the newest event, its hash and its time; the row's lock orders the user's appends.
+    # The position of the newest event, its hash and its time. The lock on this row orders the user's appends.
     sa.Column("head", sa.BigInteger, nullable=False),
     sa.Column("hash", sa.LargeBinary, nullable=False),
     sa.Column("recorded_at", sa.TIMESTAMP(timezone=True), nullable=False),
-    # Where the projector finds its work, oldest first; null when the projection has reached the head.
+    # Where the projector finds its work, oldest first; null when everything up to the head is projected.
     sa.Column("unprojected_since", sa.TIMESTAMP(timezone=True)),
     sa.PrimaryKeyConstraint("user_id", name="streams_pkey"),
     sa.Index(
@@ -41,18 +41,18 @@ events = sa.Table(
     metadata,
     user_id(),
     sa.Column("position", sa.BigInteger, nullable=False),
-    # Null in an event that happened to the whole stream.
+    # Null for an event of the whole stream.
     sa.Column("task_id", sa.BigInteger),
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("event_id", UUID(as_uuid=True), nullable=False),
     sa.Column("type", sa.Text, nullable=False),
     sa.Column("schema_version", sa.SmallInteger, nullable=False),
-    # `json`, not `jsonb`: the very text that was hashed is kept. Both are null once erased.
+    # `json`, not `jsonb`, because it keeps the exact text that was hashed. Both are null after an erasure.
     sa.Column("data", JSON),
     sa.Column("metadata", JSON),
     sa.Column("recorded_at", sa.TIMESTAMP(timezone=True), nullable=False),
     sa.Column("hash", sa.LargeBinary, nullable=False),
-    # What stands for data and metadata in the hash chain after they were erased.
+    # After an erasure, this digest replaces data and metadata in the hash chain.
     sa.Column("erased_digest", sa.LargeBinary),
     sa.PrimaryKeyConstraint("user_id", "position", name="events_pkey"),
     sa.UniqueConstraint("user_id", "task_id", "version", name="events_task_version_key"),
@@ -67,7 +67,8 @@ idempotency_keys = sa.Table(
     metadata,
     user_id(),
     sa.Column("key", sa.Text(collation="C"), nullable=False),
-    # Of the request that the key came with, and what that led to: the answer is folded from it again.
+    # A digest of the request, and the task and version it led to. A repeated request's answer is folded from events
+    # again.
     sa.Column("fingerprint", sa.LargeBinary, nullable=False),
     sa.Column("task_id", sa.BigInteger, nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
@@ -77,4 +78,4 @@ idempotency_keys = sa.Table(
 )
 
 task_ids = sa.Sequence("task_ids", metadata=metadata, schema=SCHEMA, data_type=sa.BigInteger)
-"""Ids of tasks, unique over all users."""
+"""Ids of tasks, unique across all users."""

@@ -1,1 +1,1 @@
-"""Materializes the ledger into the `tasks` table, each event exactly once."""
+"""The projector: writes the ledger's events to the `tasks` table, each exactly once."""

@@ -1,9 +1,8 @@
-"""Catch up: bring the read table to the ledger's head, batch by batch, each event exactly once.
+"""Catch up: bring the read table up to the ledger's head, in batches, each event exactly once.
 
-A batch is one transaction: it locks the checkpoints of the users it works on, reads their next events, changes their
-rows and moves the checkpoints. A batch that is killed is rolled back as a whole. It is committed
-without waiting for the disk: if a crash of the server loses it, checkpoint and rows together, its events are
-projected again from the ledger.
+A batch is one transaction: it locks the checkpoints of its users, reads their next events, changes their rows and moves
+the checkpoints. If the process is killed, Postgres rolls the batch back. A commit does not wait for the disk: a crash
+of the server can lose the batch, but it loses checkpoint and rows together, so the events are projected again.
 """
 
 from __future__ import annotations
@@ -38,12 +37,12 @@ from runtime.database import Database
 USERS: Final = 500
 """The most users in a batch."""
 ENROLLED: Final = 1_000
-"""The most new users who are given a checkpoint in one transaction."""
+"""The most new users that get a checkpoint in one transaction."""
 EVENTS_OF_A_USER: Final = 2_000
 EVENTS: Final = 5_000
 BYTES_OF_A_USER: Final = 2 * 1024 * 1024
 BYTES: Final = 8 * 1024 * 1024
-"""The most events and bytes in a batch, of one user and of all; a batch has at least one event, with its task."""
+"""The most events and bytes in a batch, of one user and in total; a batch has at least one event, with its task."""
 
 _PARKED: Final = "a user is parked: an event cannot be projected"
 
@@ -51,7 +50,7 @@ log = structlog.get_logger()
 
 
 class RefusedError(Exception):
-    """The database refused a batch's rows; nothing of it has happened."""
+    """The database refused a batch's rows, and rolled back the batch."""
 
     def __init__(self, users: list[str], reason: str) -> None:
         super().__init__(reason)
@@ -70,7 +69,7 @@ class Batch:
 
 
 async def catch_up(database: Database, stopping: asyncio.Event | None = None) -> int:
-    """Project until only parked users have unprojected events left; return the number of events projected.
+    """Project until only parked users have unprojected events; return the number of events projected.
 
     Raises:
         UnavailableError: the database went away; nothing is half done.
@@ -93,7 +92,7 @@ async def catch_up(database: Database, stopping: asyncio.Event | None = None) ->
 
 
 async def _park(database: Database, user_id: str, error: str) -> None:
-    """Park a user whose rows the database refused; they were tried alone."""
+    """Park a user whose rows the database refused in a batch of their own."""
     log.error(_PARKED, user_id=user_id, error=error)
     await database.fetch(PARK, user_id, error)
 
@@ -121,9 +120,9 @@ async def project_batch(database: Database, users: int = USERS) -> tuple[int, in
     except asyncpg.PostgresError as error:
         if not claimed:
             raise
-        # Without the error's message, which may quote a user's text.
+        # The error's message is left out: it may quote a user's text.
         raise RefusedError([*claimed], f"{type(error).__name__} ({error.sqlstate})") from error
-    # In a transaction of its own, to lock the heads only briefly: an append passes over a user whose head is locked.
+    # A separate transaction, so that heads are locked only briefly: an append skips a user whose head is locked.
     await database.fetch(CLEAR_UNPROJECTED, [*batch.reached], [*batch.reached.values()])
     return len(claimed), batch.events, batch.is_full
 
@@ -133,7 +132,7 @@ async def _project(connection: Any, claimed: Mapping[str, int]) -> Batch:
     events = await connection.fetch(UNPROJECTED, [*claimed], [*claimed.values()], *limits)
     is_full = sum(row["bytes"] for row in events) >= BYTES_OF_A_USER
     touched = {(row["user_id"], row["task_id"]) for row in events if row["task_id"] is not None}
-    touched -= {(row["user_id"], row["task_id"]) for row in events if row["version"] == 1}  # which have no row yet
+    touched -= {(row["user_id"], row["task_id"]) for row in events if row["version"] == 1}  # new tasks have no row yet
     rows = await connection.fetch(TOUCHED, *zip(*touched, strict=True)) if touched else ()
     if long := {(row["user_id"], row["id"]): row["left_out"] for row in rows if row["left_out"]}:
         fitting = _fitting(events, long)
@@ -148,9 +147,9 @@ async def _project(connection: Any, claimed: Mapping[str, int]) -> Batch:
 
 
 def _fitting(events: Sequence[Any], long: Mapping[TaskKey, int]) -> list[Any]:
-    """Return the events whose tasks, with the bytes that `long` gives, fit into a batch.
+    """Return the events whose tasks fit into the batch; `long` gives the bytes of long tasks.
 
-    Of each user these are the events before the first that does not fit.
+    A user's events stop before the first one that does not fit.
     """
     fitting: list[Any] = []
     seen: set[TaskKey] = set()
@@ -169,7 +168,7 @@ def _fitting(events: Sequence[Any], long: Mapping[TaskKey, int]) -> list[Any]:
 
 
 def fold_batch(claimed: Mapping[str, int], events: Sequence[Any], rows: Mapping[TaskKey, Task]) -> Batch:
-    """Fold events over the rows that they change; a user's first impossible event stops only that user."""
+    """Fold events over the rows that they change; an impossible event only stops its own user."""
     batch = Batch(states=dict(rows), reached=dict(claimed))
     for row in events:
         user_id, key = row["user_id"], (row["user_id"], row["task_id"])

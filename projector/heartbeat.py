@@ -18,12 +18,12 @@ from runtime.version import VERSION
 _BEATS: Final = "tasklog:projectors"
 _BEAT_SECONDS: Final = 5.0
 _SILENT_SECONDS: Final = 15
-"""A projector that was silent for longer is not taken for a running one."""
+"""A projector that was silent for longer, in seconds, no longer counts as running."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Heartbeat:
-    """What a projector last said: its version, and when, in seconds since 1970 by the clock of Redis."""
+    """A projector's last message: its version, and the time of Redis in seconds since 1970."""
 
     version: str
     at: int
@@ -33,7 +33,7 @@ _STORED: Final = TypeAdapter(Heartbeat)
 
 
 async def beat_forever(redis: Redis) -> None:
-    """Say every few seconds that this projector runs, until cancelled; while Redis is away, nobody hears it."""
+    """Write a heartbeat every few seconds until cancelled. While Redis is away, nothing is written."""
     name = uuid4().hex
     try:
         while True:
@@ -47,7 +47,7 @@ async def beat_forever(redis: Redis) -> None:
 
 
 async def running_projectors(redis: Redis) -> list[Mapping[str, object]]:
-    """Return version and time of the last heartbeat of each running projector, and forget those that are silent.
+    """Return version and time of each running projector's last heartbeat; remove those of silent projectors.
 
     Raises:
         RedisError, OSError: Redis is away.
@@ -68,7 +68,7 @@ async def running_projectors(redis: Redis) -> list[Mapping[str, object]]:
 
 
 async def _now(redis: Redis) -> int:
-    """Return the time of Redis: the clocks of machines differ."""
+    """Return the time of Redis, because the clocks of machines differ."""
     seconds, _ = await redis.time()
     return int(seconds)
 

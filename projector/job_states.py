@@ -1,6 +1,6 @@
-"""The states of operational jobs, running and ended: a hash in Redis that may be lost at any time.
+"""The states of operational jobs, running and finished: a hash in Redis, which may be lost at any time.
 
-Nothing in it is anybody's text: names of jobs, users' ids, paths, numbers, and the reasons of faults.
+It holds no text of users: only names of jobs, user ids, paths, numbers, and reasons of faults.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _now() -> str:
 
 @dataclass(kw_only=True, slots=True)
 class JobState:
-    """One job: `state` is queued, running, done, failed or interrupted; `rate` is events a second."""
+    """One job: `state` is queued, running, done, failed or interrupted; `rate` is events per second."""
 
     id: str
     name: str
@@ -46,36 +46,36 @@ class JobState:
 
     @property
     def of_all_users(self) -> bool:
-        """Whether the job was for the whole ledger."""
+        """Return whether the job was for the whole ledger."""
         return self.arguments.get("user_id") is None
 
     async def write(self, redis: Redis) -> None:
-        """Make it what `status` shows; while Redis is away, nobody sees it."""
+        """Store the state, which `status` then shows; while Redis is away, nothing is stored."""
         self.updated_at = _now()
         with suppress(RedisError, OSError):
             await cast(Awaitable[int], redis.hset(STATES, self.id, orjson.dumps(asdict(self)).decode()))
 
 
 _STORED: Final = TypeAdapter(JobState)
-"""Reads a state, and passes over what only another version knows."""
+"""Reads a state, and ignores members that only another version knows."""
 
 
 @dataclass(kw_only=True, slots=True)
 class Meter:
-    """Counts the events that a job has done; `total` is how many there are, where it is known."""
+    """Counts the events that a job has done; `total` is how many there are, if known."""
 
     done: int = 0
     total: int | None = None
 
     def __call__(self, events: int) -> None:
-        """Count further events."""
+        """Count more events."""
         self.done += events
 
 
 async def job_states(redis: Redis) -> list[JobState]:
-    """Return the last jobs, newest first. A running job that was silent for long is shown as interrupted.
+    """Return the last jobs, newest first. A running job that was silent for too long is shown as interrupted.
 
-    A state that cannot be read, as another version may have written it, is left out.
+    A state that cannot be read, because another version wrote it, is left out.
 
     Raises:
         RedisError, OSError: Redis is away.
@@ -90,7 +90,7 @@ async def job_states(redis: Redis) -> list[JobState]:
 
 
 async def forget_old(redis: Redis) -> None:
-    """Keep the last jobs, and of each name the last one that was done for all users and for one."""
+    """Keep the last jobs, and for each name the last one that was done for all users and for one user."""
     with suppress(RedisError, OSError):
         states = await job_states(redis)
         done = {(state.name, state.of_all_users): state.id for state in reversed(states) if state.state == "done"}
@@ -106,7 +106,7 @@ async def _stored(redis: Redis) -> Mapping[bytes, bytes]:
 
 
 def _read(stored: bytes) -> JobState | None:
-    """Return a stored state, None for one that this version cannot read."""
+    """Return a stored state, or None if this version cannot read it."""
     try:
         state = _STORED.validate_json(stored)
         zones = {_time(state.queued_at).tzinfo, _time(state.updated_at).tzinfo}
@@ -121,9 +121,10 @@ def _time(text: str) -> datetime:
 
 @asynccontextmanager
 async def shown(redis: Redis, state: JobState, claim: str) -> AsyncIterator[Meter]:
-    """Show a job as running while it does, with its progress, and then how it ended: `state.result` or an error.
+    """Show a job as running, with its progress, and then how it ended: `state.result` or an error.
 
-    The key `claim` keeps others from running it: while the job runs it does not expire, and soon after a kill it does.
+    The key `claim` prevents others from running it. The key is renewed while the job runs, and expires soon after a
+    kill.
     """
     meter, began, over = Meter(), time.monotonic(), asyncio.Event()
 
@@ -152,7 +153,8 @@ async def shown(redis: Redis, state: JobState, claim: str) -> AsyncIterator[Mete
         state.state, state.error = "failed", type(error).__name__
         raise
     finally:
-        # Not cancelled: what is on its way to Redis could come behind what follows, and redis-py may not hear of it.
+        # Let the last beat finish instead of cancelling it: its write could overtake ours, and redis-py may miss a
+        # cancellation.
         over.set()
         await beating
         measure()

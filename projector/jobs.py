@@ -1,4 +1,4 @@
-"""Operational jobs, run by arq on Redis. No correctness rests on them, or on Redis. Nothing else imports arq."""
+"""Operational jobs, run by arq on Redis. Correctness does not depend on them, or on Redis. Nothing else imports arq."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from runtime.settings import Settings
 
 QUEUE: Final = "tasklog:jobs"
 _LONGEST_DELAY: Final = 5.0
-"""Seconds between two attempts to reach Redis."""
+"""The longest pause between two attempts to reach Redis, in seconds."""
 _LONGEST_JOB: Final = 6 * 3600
-"""Seconds that a job may run."""
+"""The longest that a job may run, in seconds."""
 _TRIES: Final = 3
 _NIGHT: Final = time(3, 30)
-"""When nightly jobs run, UTC."""
+"""When nightly jobs run, in UTC."""
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """A job: `run` is given the database, what counts its progress, and its arguments; its result is JSON."""
+    """A job: `run` gets the database, a progress counter and its arguments; its result is JSON."""
 
     name: str
     run: Callable[..., Awaitable[Mapping[str, Any]]]
@@ -48,7 +48,7 @@ class QueueError(Exception):
 
 
 async def enqueue(redis_url: str, name: str, arguments: Mapping[str, Any]) -> str:
-    """Queue a job for any free projector; return its id, by which `status` shows it.
+    """Queue a job for any free projector; return its id, which `status` shows.
 
     Raises:
         QueueError: Redis is away.
@@ -64,7 +64,7 @@ async def enqueue(redis_url: str, name: str, arguments: Mapping[str, Any]) -> st
 
 
 async def work_forever(settings: Settings, database: Database, jobs: Sequence[Job]) -> None:
-    """Run an arq worker, and start another whenever Redis was away."""
+    """Run an arq worker, and start a new one after Redis was away."""
     assert settings.redis_url is not None
     delay, outage = 0.5, Outage("no operational jobs")
     while True:
@@ -76,7 +76,7 @@ async def work_forever(settings: Settings, database: Database, jobs: Sequence[Jo
                 try:
                     await worker.async_run()
                 finally:
-                    # Its jobs are cancelled, and Redis may be away: neither is news here.
+                    # Its jobs are cancelled, and Redis may be away; both are expected here.
                     with suppress(asyncio.CancelledError, RedisError, OSError):
                         await worker.close()
         except (RedisError, OSError) as error:
@@ -128,7 +128,7 @@ async def _connected(redis_url: str) -> AsyncIterator[ArqRedis]:
 
 
 def _coroutine(job: Job) -> Callable[..., Coroutine[Any, Any, None]]:
-    """Return the job as arq runs it: its state is shown, and a failure is logged without the error's message."""
+    """Return the job as a function for arq: it shows the job's state and logs a failure without the error's message."""
 
     async def run(ctx: dict[Any, Any], **arguments: Any) -> None:
         redis: ArqRedis = ctx["redis"]

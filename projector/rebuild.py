@@ -1,7 +1,7 @@
-"""Rebuild: compare users' rows with a replay of their events, and mend what differs; online.
+"""Rebuild: compare users' rows with a replay of their events, and correct what differs, while services run.
 
-A user's rows change in one transaction, under the lock of the user's checkpoint: readers see them before or after.
-Who is to be rebuilt is marked, so any number of processes share the work, and a killed one loses only its batch.
+A user's rows change in one transaction, under the lock of the user's checkpoint, so readers see them before or after
+it. Users to rebuild are marked, so any number of processes share the work; a killed process only loses its batch.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ _EVENTS: Final = 20_000
 """About how many events one transaction replays."""
 _FIRST_USERS: Final = 20
 _MOST_USERS: Final = 2_000
-"""Users in the first batch, and the most in any."""
+"""Users in the first batch, and the most in any batch."""
 _MARKED_AT_ONCE: Final = 10_000
-"""Users for whom one statement requests a rebuild."""
+"""The number of users that one statement marks for a rebuild."""
 _FROZEN: Final = "idle_in_transaction_session_timeout = '60s'"
-"""The longest time that a frozen process can lock its users. Rendering their rows must take less than that."""
+"""How long a frozen process can keep its users locked. Rendering their rows must take less time than that."""
 
 
 @dataclass(kw_only=True, slots=True)
 class Rebuilt:
-    """The result of a rebuild: `failed` are the users whose events cannot be replayed: position and reason."""
+    """The result of a rebuild: `failed` holds, for users whose events cannot be replayed, position and reason."""
 
     users: int = 0
     events: int = 0
@@ -55,7 +55,7 @@ class Rebuilt:
     failed: dict[str, tuple[int, str]] = field(default_factory=dict)
 
     def add(self, other: Rebuilt) -> None:
-        """Add the numbers of `other`."""
+        """Add the figures of `other`."""
         self.users += other.users
         self.events += other.events
         self.written += other.written
@@ -68,7 +68,7 @@ class Rebuilt:
 
 
 async def request_rebuild(database: Database, user_id: str | None = None) -> int:
-    """Request a rebuild of one user, or of all; return how many users. Create the checkpoints that are missing.
+    """Mark one user, or all, for a rebuild; return how many. Create missing checkpoints.
 
     Raises:
         NoStreamError: the user has no stream.
@@ -81,29 +81,29 @@ async def request_rebuild(database: Database, user_id: str | None = None) -> int
         if not marked:
             break
         await database.fetch(AWAKEN, user_id, first, last)
-        total, first = total + marked, last + "\x01"  # the very next text: no text of Postgres holds a NUL
+        total, first = total + marked, last + "\x01"  # the next possible text, as no text in Postgres holds a NUL
     if user_id is not None and not total:
         raise NoStreamError(user_id)
     return total
 
 
 async def left(database: Database) -> tuple[int, int]:
-    """Return how many users still wait for their rebuild, and how many events they have."""
+    """Return how many users still wait for a rebuild, and how many events they have."""
     ((users, events),) = await database.fetch(LEFT_TO_REBUILD)
     return users, events
 
 
 async def faults(database: Database, user_id: str | None = None) -> dict[str, tuple[int, str]]:
-    """Return the users (one or all) whom the last rebuild in any process could not replay: position and reason."""
+    """Return the users (one or all) that the last rebuild in any process could not replay, with position and reason."""
     rows = await database.fetch(FAULTS, user_id)
     return {row["user_id"]: (row["fault_position"], row["fault_reason"]) for row in rows}
 
 
 async def rebuild(database: Database, progress: Callable[[int], None] = lambda _: None) -> Rebuilt:
-    """Rebuild until every user left is being rebuilt by another process.
+    """Rebuild until no marked user is left, except those that another process is rebuilding.
 
     Raises:
-        UnavailableError: the database went away; the requests for a rebuild stay.
+        UnavailableError: the database went away; the marks stay.
     """
     total, batch = Rebuilt(), Rebuilt()
     while (batch := await rebuild_batch(database, batch.next_users())).users:
@@ -113,7 +113,7 @@ async def rebuild(database: Database, progress: Callable[[int], None] = lambda _
 
 
 async def rebuild_batch(database: Database, users: int) -> Rebuilt:
-    """Rebuild up to `users` marked users in one transaction. Rows that the database refuses fail their user alone."""
+    """Rebuild up to `users` marked users in one transaction. If the database refuses rows, only their user fails."""
     try:
         done = await _rebuild_batch(database, users)
     except RefusedError as refused:
@@ -128,7 +128,7 @@ async def rebuild_batch(database: Database, users: int) -> Rebuilt:
 
 
 async def _give_up(database: Database, user_id: str, error: str) -> Rebuilt:
-    """End the rebuild of a user whose rows the database refused even in a batch of their own."""
+    """End the rebuild of a user whose rows the database refused in a batch of their own."""
     rows = await database.fetch(GIVE_UP_REBUILD, user_id, error)
     return Rebuilt(users=len(rows), failed={row["user_id"]: (row["position"], error) for row in rows})
 
@@ -158,7 +158,7 @@ async def _replay(connection: Any, claimed: dict[str, int]) -> Rebuilt:
 
 
 async def _mend(connection: Any, claimed: dict[str, int], replay: Replay, done: Rebuilt) -> set[str]:
-    """Write the rows that differ from the replay; return whose. Users who cannot be replayed keep their rows."""
+    """Write the rows that differ from the replay; return their users. Users that cannot be replayed keep their rows."""
     expected = {key: task for key, task in replay.tasks().items() if key[0] not in replay.failed}
     stored = chunks(connection, ROWS_OF_USERS, [user for user in claimed if user not in replay.failed])
     found = [difference async for difference in differences(connection, expected, stored)]

@@ -1,6 +1,6 @@
-"""Replay: what the rows of some users must be, from the ledger alone; and how they differ from the rows there are.
+"""Replay: compute users' rows from the ledger alone, and compare them with the stored rows.
 
-Long texts are not kept: a state says which event holds them. Rows that have one are rendered a few at a time.
+Long texts are not kept in memory: a state says which event holds them. Rows with long texts are rendered in parts.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _NOTHING: Final = NoTask()
 
 @dataclass(kw_only=True, slots=True)
 class Replay:
-    """Folds events from the first one on; `until` says at which position each user's replay stops."""
+    """Folds events from the first one on; `until` is the position at which each user's replay stops."""
 
     until: Mapping[str, int]
     states: dict[TaskKey, TaskState] = field(default_factory=dict)
     failed: dict[str, tuple[int, str]] = field(default_factory=dict)
 
     def feed(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Fold further events, in order; a user's first impossible one ends that user's replay."""
+        """Fold more events, in order; an impossible event ends its user's replay."""
         states, user, until = self.states, "", 0
         for row in rows:
             user_id = row["user_id"]
@@ -49,12 +49,12 @@ class Replay:
                 until = 0
 
     def tasks(self) -> dict[TaskKey, Task]:
-        """Return the tasks that `tasks` must have rows of."""
+        """Return the tasks that must have a row."""
         return {key: state for key, state in self.states.items() if isinstance(state, Task)}
 
 
 class Difference(NamedTuple):
-    """A row that differs from the replay: `task` is what it must be, or None; `stored` says whether there is a row."""
+    """A row that differs from the replay: `task` is what it must be, if anything; `stored` is false without a row."""
 
     key: TaskKey
     task: Task | None
@@ -64,7 +64,7 @@ class Difference(NamedTuple):
 async def differences(
     connection: Any, expected: dict[TaskKey, Task], stored: AsyncIterator[list[Any]]
 ) -> AsyncIterator[Difference]:
-    """Compare the rows that are `stored` with the `expected` tasks, which are taken out of the dict.
+    """Compare the `stored` rows with the `expected` tasks, and remove those from the dict.
 
     `connection` must not be used while this runs.
 

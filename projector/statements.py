@@ -1,7 +1,7 @@
 """Every statement of the projector, each written in one place.
 
-A plan is kept, and may have been made while the tables were small. So what a statement is given stands in a condition
-of each table (`= ANY ($1)`), or in a subquery that is asked for each row: then no plan can read a whole table or index.
+Postgres caches plans, and may have made one while the tables were small. So every table has a condition on the
+parameters (`= ANY ($1)`), or stands in a subquery for each row: then no plan can read a whole table or index.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from event_log.long_texts import DATA, SHORT_BYTES
 from read_model.rows import COLUMNS, TASK_COLUMNS
 
 CLAIM: Final = """
-    -- $1 users with events that are not projected, longest waiting first, locked for this transaction; those that
-    -- another projector works on, and those that are parked, are passed over.
+    -- $1 users with unprojected events, longest waiting first, locked for this transaction. Users that another
+    -- projector works on, and parked users, are skipped.
     SELECT c.user_id, c.position
     FROM (
         SELECT s.user_id FROM tasklog.streams s WHERE s.unprojected_since IS NOT NULL ORDER BY s.unprojected_since
@@ -27,8 +27,8 @@ CLAIM: Final = """
 """
 
 ENROL: Final = """
-    -- Checkpoints for $1 of the streams that have begun since, longest waiting first; how many they were. A transaction
-    -- of its own, so nobody waits for it long.
+    -- Create checkpoints for $1 of the streams that have none, longest waiting first; return how many. It is a separate
+    -- transaction, so nobody waits for it long.
     WITH enrolled AS (
         INSERT INTO tasklog.checkpoints (user_id, position)
         SELECT new.user_id, 0 FROM (
@@ -43,9 +43,9 @@ ENROL: Final = """
 """
 
 UNPROJECTED: Final = """
-    -- The next events of the claimed users $1 behind their checkpoints $2: at most $3 of each and $4 of all, and
-    -- about $5 bytes of each and $6 of all. A
-    -- statement of its own after CLAIM: it sees what was committed until the locks were held.
+    -- The next events of the claimed users $1 after their checkpoints $2: at most $3 events and about $5 bytes per
+    -- user, and $4 events and about $6 bytes in total. A separate statement after CLAIM, so that it sees everything
+    -- that was committed before the locks were taken.
     SELECT e.user_id, e.position, e.task_id, e.version, e.type, e.schema_version, e.data::text AS data, e.recorded_at,
            e.bytes
     FROM (
@@ -66,25 +66,25 @@ UNPROJECTED: Final = """
 """
 
 _LEFT_OUT: Final = f"CASE WHEN octet_length(t.body) > {SHORT_BYTES} THEN 2 * octet_length(t.body) END AS left_out"
-"""A column of a query over rows `t`: how many bytes the texts of a long row take, which were left out."""
+"""A column of a query over rows `t`: how many bytes of text were left out of a long row."""
 
 
 def _column(name: str) -> str:
-    """Return the column of a row `t`; of a time that Python's calendar does not have, the nearest it has."""
+    """Return a column of a row `t`; a time outside Python's calendar becomes the nearest time within it."""
     if COLUMNS[name] == "timestamptz":
         return f"greatest('0002-01-01Z', least(t.{name}, '9998-12-31Z')) AS {name}"
     return f"t.{name}"
 
 
 def _if_short(name: str) -> str:
-    """Return the column of a row `t`; null for a text of a long row."""
+    """Return a column of a row `t`; null for a text of a long row."""
     if COLUMNS[name] != "text" or name == "user_id":
         return _column(name)
     return f"CASE WHEN octet_length(t.body) <= {SHORT_BYTES} THEN t.{name} END AS {name}"
 
 
 TOUCHED: Final = f"""
-    -- The rows of the tasks $2 of users $1 as they were projected so far; of long ones the texts are left out.
+    -- The rows of tasks $2 of users $1 as projected so far; the texts of long rows are left out.
     SELECT {", ".join(map(_if_short, TASK_COLUMNS))}, {_LEFT_OUT}
     FROM unnest($1::text[], $2::bigint[]) AS touched (user_id, id)
     CROSS JOIN LATERAL (
@@ -102,14 +102,14 @@ WHOLE_ROWS: Final = f"""
 """
 
 PUT: Final = f"""
-    -- The rows as they are now.
+    -- Insert or update the rows.
     INSERT INTO tasklog.tasks ({", ".join(COLUMNS)})
     SELECT * FROM unnest({", ".join(f"${n}::{kind}[]" for n, kind in enumerate(COLUMNS.values(), start=1))})
     ON CONFLICT (user_id, id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in list(COLUMNS)[2:])}
 """
 
 REMOVE: Final = """
-    -- The rows of deleted tasks.
+    -- Remove the rows of deleted tasks.
     DELETE FROM tasklog.tasks t WHERE t.ctid = ANY (ARRAY(
         SELECT found.ctid FROM unnest($1::text[], $2::bigint[]) AS deleted (user_id, id)
         CROSS JOIN LATERAL (
@@ -119,23 +119,23 @@ REMOVE: Final = """
 """
 
 ADVANCE: Final = """
-    -- The checkpoints $2 of users $1, in the transaction that changed their rows; who got on is no longer parked.
+    -- Move the checkpoints of users $1 to $2, in the transaction that changed their rows; advancing clears parking.
     UPDATE tasklog.checkpoints c SET position = reached.position, attempts = 0, parked_until = NULL, error = NULL
     FROM unnest($1::text[], $2::bigint[]) AS reached (user_id, position)
     WHERE c.user_id = reached.user_id AND c.user_id = ANY ($1::text[])
 """
 
 PARK: Final = """
-    -- User $1 waits, longer after each attempt up to five minutes, because of error $2.
+    -- Park user $1 because of error $2: twice as long after each attempt, at most five minutes.
     UPDATE tasklog.checkpoints SET attempts = attempts + 1, error = $2,
         parked_until = clock_timestamp() + least(300, 2 ^ least(attempts, 9)) * interval '1 second'
     WHERE user_id = $1
 """
 
 CLEAR_UNPROJECTED: Final = """
-    -- Users $1 reached positions $2: who is at the head has no work left. A head that an append holds is passed
-    -- over and looked at again, so that the two never wait for each other. The joined `|| ''` keeps the index for the
-    -- array: looked up by the join and by the array at once, each user would cost as much as there are users.
+    -- Clear the mark of users $1, who reached positions $2, if that is their head. A head that an append has locked is
+    -- skipped and checked later, so the two never wait for each other. The `|| ''` makes the planner use the index only
+    -- for the array: if both the join and the array used it, each user would cost as much as there are users.
     WITH locked AS (
         SELECT s.user_id, s.head, least(reached.position, (
             SELECT c.position FROM tasklog.checkpoints c WHERE c.user_id = reached.user_id)) AS position
@@ -150,7 +150,8 @@ CLEAR_UNPROJECTED: Final = """
 """
 
 ENROL_ALL: Final = """
-    -- A checkpoint at the beginning for whoever has lost it, or has rows without any stream: $1, or all for null.
+    -- Create a checkpoint at position 0 for users who lost theirs, or have rows but no stream: user $1, or all for
+    -- null.
     INSERT INTO tasklog.checkpoints (user_id, position, rebuild, mended_at)
     SELECT user_id, 0, true, clock_timestamp() FROM (
         SELECT s.user_id FROM tasklog.streams s WHERE ($1::text IS NULL OR s.user_id = $1)
@@ -162,7 +163,7 @@ ENROL_ALL: Final = """
 """
 
 MARK_REBUILD: Final = """
-    -- The next $3 users from $2 on, or user $1 alone, are to be rebuilt; how many they are and who is the last.
+    -- Mark the next $3 users from $2 on, or only user $1, for a rebuild; return how many, and the last one.
     WITH next AS (
         SELECT user_id FROM tasklog.checkpoints WHERE user_id >= $2 AND ($1::text IS NULL OR user_id = $1)
         ORDER BY user_id LIMIT $3 FOR UPDATE
@@ -172,9 +173,9 @@ MARK_REBUILD: Final = """
 """
 
 AWAKEN: Final = """
-    -- Streams ahead of their checkpoint, of the users from $2 to $3, or of user $1 alone, are work for the
-    -- projector again. A transaction of its own: who erases has the head first and the checkpoint then, so nobody may
-    -- hold a checkpoint and wait for a head. Heads are locked in the order in which an append locks them.
+    -- Mark streams that are ahead of their checkpoint as unprojected: users from $2 to $3, or only user $1. A separate
+    -- transaction: an erasure locks the head first and then the checkpoint, so nobody may hold a checkpoint while
+    -- waiting for a head. Heads are locked in the same order as by an append.
     WITH ahead AS (
         SELECT s.user_id FROM tasklog.streams s JOIN tasklog.checkpoints c USING (user_id)
         WHERE s.user_id >= $2 AND s.user_id <= $3 AND ($1::text IS NULL OR s.user_id = $1)
@@ -191,7 +192,7 @@ LEFT_TO_REBUILD: Final = """
 """
 
 CLAIM_REBUILD: Final = """
-    -- $1 users who are to be rebuilt, locked as CLAIM does.
+    -- $1 users marked for a rebuild, locked as in CLAIM.
     SELECT c.user_id, c.position FROM tasklog.checkpoints c WHERE c.rebuild
     ORDER BY c.user_id LIMIT $1 FOR UPDATE SKIP LOCKED
 """
@@ -207,14 +208,14 @@ REPLAYED: Final = f"""
 """
 
 ROWS_WHERE: Final = f"""
-    -- Rows as `read_model.rows.Row`, and what was left out of them.
+    -- Rows in the form of `read_model.rows.Row`, and how many bytes were left out of them.
     SELECT {", ".join(map(_if_short, COLUMNS))}, {_LEFT_OUT} FROM tasklog.tasks t WHERE """
 
 ROWS_OF_USERS: Final = ROWS_WHERE + "user_id = ANY ($1::text[])"
 
 REBUILT: Final = """
-    -- Users $1 are rebuilt, or could not be at positions $3 because of $4, and rows of those of $2 were mended. A
-    -- checkpoint that was ahead of its stream goes back, and whoever was parked is tried again.
+    -- Record the rebuild of users $1: at positions $3 it failed because of $4 (null: it did not), and rows of users $2
+    -- were corrected. A checkpoint ahead of its stream is moved back, and parked users are tried again.
     UPDATE tasklog.checkpoints c
     SET rebuild = false, attempts = 0, parked_until = NULL, error = NULL,
         fault_position = done.fault_position, fault_reason = done.fault_reason,
@@ -225,9 +226,9 @@ REBUILT: Final = """
 """
 
 WAKE_FORGOTTEN: Final = """
-    -- Of the next $2 streams from user $1 on, those that are ahead of their checkpoint, or have lost it, though no mark
-    -- says so, are work for the projector again; the last user, and how many had to be marked. Whose head is locked is
-    -- marked by whoever holds it. The entity tags of lists change with mended_at: a lost checkpoint had one, maybe.
+    -- Of the next $2 streams from user $1 on, mark those that are ahead of their checkpoint, or have lost it, but are
+    -- not marked. Return the last user, and how many streams were marked. A locked head is skipped, as its holder marks
+    -- it. The ETags of lists change with mended_at, which the lost checkpoint may have had.
     WITH next AS (
         SELECT user_id FROM tasklog.streams WHERE user_id >= $1 ORDER BY user_id LIMIT $2
     ), forgotten AS (
@@ -246,20 +247,20 @@ WAKE_FORGOTTEN: Final = """
 """
 
 GIVE_UP_REBUILD: Final = """
-    -- User $1 is not rebuilt because of $2, unless somebody else has come through with the user meanwhile.
+    -- End the rebuild of user $1 because of $2, unless another process has completed it.
     UPDATE tasklog.checkpoints SET rebuild = false, fault_position = position, fault_reason = $2
     WHERE user_id = $1 AND rebuild RETURNING user_id, position
 """
 
 FAULTS: Final = """
-    -- Whom the last rebuild could not replay, where and why: user $1, or all for null.
+    -- Users that the last rebuild could not replay, with position and reason: user $1, or all for null.
     SELECT user_id, fault_position, fault_reason FROM tasklog.checkpoints
     WHERE fault_reason IS NOT NULL AND ($1::text IS NULL OR user_id = $1) ORDER BY user_id
 """
 
 FORGET_KEYS: Final = """
-    -- Idempotency keys are kept for 24 hours. The oldest $1 of those that are older, and whatever is as old as the last
-    -- of them; how many they were.
+    -- Idempotency keys are kept for 24 hours. Delete the oldest $1 of the expired ones, and any as old as the last of
+    -- these; return how many.
     WITH oldest AS (
         SELECT recorded_at FROM tasklog.idempotency_keys WHERE recorded_at < now() - interval '24 hours'
         ORDER BY recorded_at LIMIT $1

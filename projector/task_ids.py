@@ -1,4 +1,4 @@
-"""The sequence of task ids: checked when a projector starts, as a restore may have left it behind."""
+"""The sequence of task ids, checked when a projector starts, because a restore may have left it behind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = structlog.get_logger()
 
 
 async def mend_task_ids(database: Database) -> None:
-    """Move the sequence behind the highest id of a task, if it is not there; try again while Postgres is away."""
+    """Move the sequence forward to the highest task id, if it is behind; retry while Postgres is away."""
     while True:
         try:
             moved = (await database.fetch(MEND))[0][0]

@@ -1,6 +1,6 @@
-"""The projector's process: catches up when it is woken, and once a second in any case.
+"""The projector's process: catches up when woken, and at least once a second.
 
-Beside that it shares rebuilds while it is idle, and runs an arq worker for operational jobs.
+It also works on rebuilds while idle, and runs an arq worker for operational jobs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from runtime.wakeup import listen_forever
 SWEEP_SECONDS: Final = 1.0
 SHORTEST_PAUSE: Final = 0.005
 LONGEST_PAUSE: Final = 0.02
-"""Seconds between two runs."""
+"""The pause between two runs, in seconds."""
 KEYS_AT_ONCE: Final = 10_000
 STREAMS_AT_ONCE: Final = 1_000
 RETRY_SECONDS: Final = 10.0
@@ -36,9 +36,9 @@ log = structlog.get_logger()
 
 
 def main(settings: Settings, jobs: Sequence[Job], ready: Callable[[], None] = lambda: None) -> None:
-    """Run until SIGTERM, SIGINT or SIGHUP; a batch under way is finished first.
+    """Run until SIGTERM, SIGINT or SIGHUP; the current batch is finished first.
 
-    `jobs` are the operational ones, `ready` is called when it projects.
+    `jobs` are the operational jobs; `ready` is called when the projector begins to project.
 
     Raises:
         SettingsError: the database cannot be used.
@@ -57,14 +57,14 @@ async def _main(settings: Settings, jobs: Sequence[Job], ready: Callable[[], Non
     with stoppable() as signals:
         async with (
             open_database(settings, "projector") as database,
-            # Jobs may run long, so they have a pool of their own; its idle connections are closed after minutes.
+            # Jobs may run long, so they have their own pool; its idle connections are closed after minutes.
             open_database(settings, "projector", seconds=OPERATORS_SECONDS) as patient,
             open_redis(settings) as redis,
         ):
             log.info("projecting")
             asyncio.get_running_loop().call_soon(ready)  # after the line above
             signals.started(stop)
-            # If one of these tasks fails, the process ends, and is started again, rather than run without it.
+            # If one of these tasks fails, the process ends and is restarted, rather than running without that task.
             async with asyncio.TaskGroup() as group:
                 beside = [
                     group.create_task(rebuild_when_idle(database, idle)),
@@ -82,7 +82,7 @@ async def _main(settings: Settings, jobs: Sequence[Job], ready: Callable[[], Non
 
 
 async def rebuild_when_idle(database: Database, idle: asyncio.Event) -> None:
-    """Rebuild one batch of users at a time whenever the projector has caught up; look for requests at every sweep."""
+    """Rebuild one batch of users at a time while the projector is idle; look for new requests at every sweep."""
     batch = Rebuilt()
     while True:
         await idle.wait()
@@ -107,7 +107,7 @@ async def forget_keys(database: Database) -> None:
 
 
 async def wake_forgotten(database: Database) -> None:
-    """Find streams with unprojected events that are not marked so, `STREAMS_AT_ONCE` a sweep, and mark them."""
+    """Find streams with unprojected events that are not marked, `STREAMS_AT_ONCE` per sweep, and mark them."""
     first = ""
     while True:
         try:
@@ -118,16 +118,16 @@ async def wake_forgotten(database: Database) -> None:
                     "streams were ahead of their projection, yet not marked: they are projected now", streams=marked
                 )
         except UnavailableError:
-            pass  # project_until says so
+            pass  # project_until logs it
         await asyncio.sleep(SWEEP_SECONDS)
 
 
 async def project_until(
     stopping: asyncio.Event, database: Database, woken: asyncio.Event, idle: asyncio.Event | None = None
 ) -> None:
-    """Catch up whenever woken and at every sweep, until `stopping` is set; while Postgres is away, try again.
+    """Catch up when woken and at every sweep, until `stopping` is set; retry while Postgres is away.
 
-    `idle` is set in between.
+    `idle` is set between two runs.
     """
     idle, loop = idle or asyncio.Event(), asyncio.get_running_loop()
     while not stopping.is_set():
