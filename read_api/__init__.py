@@ -1,1 +1,1 @@
-"""The read side: filtered and sorted lists that are never stale, and the history."""
+"""The read side: lists, single tasks and histories that are never stale."""

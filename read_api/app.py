@@ -1,4 +1,4 @@
-"""The read API as an app: what it opens, and its routes."""
+"""The read API's app: what it opens, and its routes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Coalesce reads: requests that arrive at the same time are answered by one statement."""
+"""Coalesce reads: one statement answers requests that arrive at the same time."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _AT_ONCE: Final = 2
 
 
 class Coalescer(Generic[K, V]):
-    """A coalescer: it collects keys while a fetch is in progress, and fetches all of them with the next one.
+    """Collects keys while a fetch is in progress, and fetches all of them with the next one.
 
     A fetch begins after every request that it answers, so no answer is older than its request.
     """
 
     def __init__(self, fetch: Callable[[Sequence[K]], Awaitable[Sequence[V]]], *, at_most: int = 500) -> None:
-        """Take `fetch`, which returns a value for each of up to `at_most` keys, in their order."""
+        """Use `fetch`, which returns a value for each of up to `at_most` keys, in order."""
         self._fetch = fetch
         self._at_most = at_most
         self._free = _AT_ONCE
@@ -28,7 +28,7 @@ class Coalescer(Generic[K, V]):
         self._running: set[asyncio.Task[None]] = set()
 
     async def get(self, key: K) -> V:
-        """Return the value of `key`; raise what the fetch raised."""
+        """Return the value of `key`, or raise what the fetch raised."""
         future: asyncio.Future[V] = asyncio.get_running_loop().create_future()
         self._asked.append((key, future))
         if self._free:

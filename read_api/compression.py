@@ -1,4 +1,4 @@
-"""Compression where it pays: of answers that would take the network more than one trip."""
+"""Compression of answers that would otherwise take more than one network round trip."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 ONE_TRIP: Final = 14_000
-"""Bytes that are sent before the first of them is acknowledged: ten segments (RFC 6928)."""
+"""Bytes that a server sends before the first acknowledgement: ten segments (RFC 6928)."""
 
 
 async def json_answer(request: Request, body: bytes, headers: dict[str, str]) -> Response:
-    """Return the body as it is, or compressed (with a weak entity tag) if that saves trips and the client takes it.
+    """Return the body, compressed (with a weak ETag) if that saves round trips and the client accepts it.
 
-    On loopback 210 kB take 0.5 ms and become 21 kB. No compressed body is kept: who has an answer that has not changed
-    gets a 304.
+    On loopback, 210 kB take 0.5 ms and become 21 kB. Compressed bodies are not cached: a client that already has an
+    unchanged answer gets a 304.
     """
     if len(body) <= ONE_TRIP:
         return json_response(body, headers=headers)
@@ -36,7 +36,7 @@ async def json_answer(request: Request, body: bytes, headers: dict[str, str]) ->
 
 
 def json_in_parts(request: Request, parts: AsyncIterator[bytes], headers: dict[str, str]) -> Response:
-    """Return a response that takes and sends one part after the other, compressed if the client takes that."""
+    """Return a response that sends one part after the other, compressed if the client accepts it."""
     headers = {**headers, "Vary": "Accept-Encoding"}
     if takes_gzip(request.headers.get("accept-encoding", "")):
         parts = _compressed(parts)
@@ -53,7 +53,7 @@ async def _compressed(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 def takes_gzip(accept_encoding: str) -> bool:
-    """Whether gzip is among the codings that the client names, with a weight that is not 0 (RFC 9110)."""
+    """Return whether the client accepts gzip: it names it, with a weight above 0 (RFC 9110)."""
     for offer in accept_encoding.lower().split(","):
         coding, _, weight = "".join(offer.split()).partition(";q=")
         if coding == "gzip":

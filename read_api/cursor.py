@@ -1,4 +1,4 @@
-"""A cursor: the place in a sorted list after which the next page begins, as opaque URL-safe text."""
+"""Cursors: the place in a sorted list after which the next page begins, as opaque URL-safe text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TEXT: Final = re.compile(r"[A-Za-z0-9_-]{1,2048}")
 
 
 class CursorError(ValueError):
-    """Text that no cursor encodes to."""
+    """A text that is no cursor."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +36,7 @@ class Cursor:
 
     @property
     def place(self) -> Place:
-        """The task's place in the list."""
+        """Return the task's place in the list."""
         return self.key, self.id
 
 
@@ -52,7 +52,7 @@ def decode(text: str) -> Cursor:
     """Return the cursor that `text` encodes.
 
     Raises:
-        CursorError: `text` is not what `encode` gives, to the letter.
+        CursorError: `text` is not exactly what `encode` gives.
     """
     if not _TEXT.fullmatch(text):
         raise CursorError
@@ -71,7 +71,7 @@ def decode(text: str) -> Cursor:
 
 
 def _fits(cursor: Cursor) -> bool:
-    """Whether the database can take the key, the id and the position for what they are."""
+    """Return whether the key, the id and the position have types that the database accepts."""
     return (
         is_bigint(cursor.id)
         and (cursor.as_of is None or is_bigint(cursor.as_of))

@@ -1,4 +1,4 @@
-"""Entity tags: what an answer shows, and what was asked for where that is not the plain thing."""
+"""ETags: built from the state that an answer shows, and from the query unless it is the plain one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from read_model.body import BODY_FORMAT
 
 
 def entity_tag(state: object, asked: Hashable = None) -> str:
-    """Return the tag of an answer: `state` as text fixes what can be answered, `asked` what of it is."""
+    """Return the ETag of an answer: `state` identifies the data as text, `asked` the query."""
     written = f"{state}.{BODY_FORMAT}"
     return f'"{written}"' if asked is None else f'"{written}-{_digest(asked)}"'
 
@@ -21,7 +21,7 @@ def _digest(asked: Hashable) -> str:
 
 
 def is_known(tag: str, if_none_match: str) -> bool:
-    """Whether the client has what `tag` stands for, compared weakly (RFC 9110): gateways that compress weaken tags."""
+    """Return whether the client already has `tag`, compared weakly (RFC 9110), as compressing gateways weaken tags."""
     if if_none_match == tag:
         return True
     known = [known.strip().removeprefix("W/") for known in if_none_match.split(",")]

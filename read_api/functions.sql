@@ -1,27 +1,27 @@
--- The read side's functions for the present; lists are in lists.sql, what was is in past.sql. They are the only way in
--- for the reading role. Each is STABLE, so all its queries see the one snapshot of the statement that calls it:
--- checkpoint, tail and rows fit together.
+-- The read side's functions for the present; lists are in lists.sql, the past in past.sql. The reading role has no
+-- other access. Each is STABLE, so all its queries see the same snapshot, that of the calling statement: checkpoint,
+-- tail and rows fit together.
 
--- The beginning of an event's hash. Positions are given again after a restore from an older backup; with its mark, one
--- says which history it is of.
+-- The hash prefix of an event. After a restore from an older backup, positions are used again; a position with its hash
+-- prefix still identifies one history.
 CREATE OR REPLACE FUNCTION tasklog.mark(hash bytea) RETURNS text LANGUAGE sql IMMUTABLE AS $$
     SELECT encode(substring($1 FOR 6), 'hex')
 $$;
 
--- The mark of a stream's last event, and of the time when the user's rows were last found wrong and mended.
+-- The hash prefix of a stream's last event, with the time when the user's rows were last corrected.
 CREATE OR REPLACE FUNCTION tasklog.head_mark(hash bytea, mended_at timestamptz) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT tasklog.mark($1) || coalesce('.' || to_hex((extract(epoch FROM $2) * 1000000)::bigint), '')
 $$;
 
--- The positions of some users' last events, with their marks.
+-- The head positions of some users, with their hash prefixes.
 CREATE OR REPLACE FUNCTION tasklog.heads(users text[]) RETURNS TABLE (user_id text, head bigint, mark text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT s.user_id, s.head, tasklog.head_mark(s.hash, c.mended_at)
     FROM tasklog.streams s LEFT JOIN tasklog.checkpoints c USING (user_id) WHERE s.user_id = ANY (users)
 $$;
 
--- One task of a user: `version` and `body` when no later event of it is waiting; else its row in
--- `touched`, if it has one, and its unprojected events in `tail`; see read_api/queries.py.
+-- One task of a user: `version` and `body` if it has no unprojected event; otherwise its row in `touched`, if any, and
+-- its unprojected events in `tail`; see read_api/queries.py.
 CREATE OR REPLACE FUNCTION tasklog.get_task(owner text, wanted_id bigint)
 RETURNS TABLE (version integer, body text, touched json, tail json)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -1,4 +1,4 @@
-"""History: a user's events as they are stored, each with what it changed from what to what."""
+"""History: a user's stored events, each with what it changed, from what to what."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from read_api.queries import MARK_DIGITS, Head, json_array
 HISTORY: Final = "SELECT * FROM tasklog.history($1, $2, $3, $4, $5)"
 
 HISTORY_FIELDS: Final = (*FIELDS, "completed")
-"""What a history shows the changes of."""
+"""The fields whose changes a history shows."""
 
 Known: TypeAlias = Mapping[str, FieldValue | bool]
-"""The fields of a task as far as they are known; none before it is created."""
+"""The fields of a task, as far as they are known; empty before the task is created."""
 
 _GONE: Final[Known] = dict.fromkeys(HISTORY_FIELDS)
 
@@ -36,7 +36,7 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HistoryQuery:
-    """Which events: behind position `after`, of a task or all, of a wire name or all, at most `limit`."""
+    """Which events: after position `after`, of one task or all, of one wire name or all, at most `limit`."""
 
     task_id: int | None = None
     after: int = 0
@@ -46,7 +46,7 @@ class HistoryQuery:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HistoryPage:
-    """The JSON object of a page, the stream's head, and the position behind which the next page begins, if any."""
+    """A page as JSON, the stream's head, and the position after which the next page begins, if there is one."""
 
     body: bytes
     head: Head
@@ -54,10 +54,10 @@ class HistoryPage:
 
 
 async def history(database: Fetching, user_id: str, query: HistoryQuery) -> HistoryPage | None:
-    """Return a page of a user's history; None when the user never had the task that is asked for.
+    """Return a page of a user's history, or None if the user never had the requested task.
 
-    A page may be shorter than its limit, as a bounded number of events is looked at for a type, and as it holds some
-    megabytes of text at most; `next` tells whether there may be more.
+    A page may be shorter than its limit: it holds a few megabytes of text at most, and the search for a type stops
+    after a bounded number of events. `next` says whether there may be more.
 
     Raises:
         UnavailableError: the database cannot answer.
@@ -79,7 +79,7 @@ async def history(database: Fetching, user_id: str, query: HistoryQuery) -> Hist
 
 
 def changes(event: TaskEvent, before: Known) -> list[Change]:
-    """Return what `event` changes in a task that is known to be as `before`."""
+    """Return what `event` changes in a task whose fields were `before`."""
     return [Change(field, before.get(field), after) for field, after in _sets(event).items()]
 
 
@@ -100,7 +100,7 @@ def _sets(event: TaskEvent) -> Known:
 
 
 def _entries(events: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the events as they are answered; those `before` them give what their tasks were."""
+    """Return the events in the form of the answer; the events `before` them give the earlier values."""
     tasks: dict[int, Known] = {}
     for row in before:
         _follow(tasks, row)
@@ -108,14 +108,14 @@ def _entries(events: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, 
 
 
 def _follow(tasks: dict[int, Known], row: Mapping[str, Any]) -> list[Change]:
-    """Return what a stored event changed, none if it cannot be read: an audit must not fail. `tasks` follow it."""
+    """Return what a stored event changed, and update `tasks`; for an unreadable event, return nothing."""
     try:
         event = decode(row["type"], row["schema_version"], row["data"])
     except UnreadableEventError:
         return []
     known = tasks.get(row["task_id"], {})
     if isinstance(event, TaskCompleted | TaskReopened):
-        known = {**known, "completed": isinstance(event, TaskReopened)}  # the only state that it can happen to
+        known = {**known, "completed": isinstance(event, TaskReopened)}  # the only state in which it is possible
     tasks[row["task_id"]] = {**known, **_sets(event)}
     return changes(event, known)
 
@@ -132,7 +132,7 @@ def _entry(row: Mapping[str, Any], changed: Sequence[Change]) -> dict[str, Any]:
 
 
 def _object(text: str | None) -> dict[str, Any]:
-    """Return the JSON object of `text`, an empty one where it is none."""
+    """Return the JSON object of `text`, or an empty one if it holds none."""
     try:
         value = orjson.loads(text or "{}")
     except orjson.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""The history over HTTP: its query parameters, parsed and documented, and the shape of its answer."""
+"""The history over HTTP: its query parameters, parsed and documented, and the shape of the answer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LAST: Final = 10**BIGINT_DIGITS - 1
 
 _TYPES: Final[dict[str, Any]] = {"title": "EventType", "enum": list(EVENT_TYPES)}
 EventType = TypeAliasType("EventType", Annotated[str, Described(json_schema_extra=_TYPES)])
-"""The wire name of an event: one type with a name, wherever the document tells of it."""
+"""The wire name of an event; a type with its own name, so that the document refers to it everywhere."""
 
 HISTORY_PARAMETERS: Final[tuple[dict[str, Any], ...]] = (
     {
@@ -47,7 +47,7 @@ HISTORY_PARAMETERS: Final[tuple[dict[str, Any], ...]] = (
 
 
 class FieldChange(BaseModel):
-    """A field that the event set, from what to what."""
+    """A field that the event set, and its value before and after."""
 
     field: str = Described(json_schema_extra={"enum": list(HISTORY_FIELDS)})
     before: str | bool | None = Described(alias="from")
@@ -57,9 +57,10 @@ class FieldChange(BaseModel):
 class HistoryEvent(BaseModel):
     """An event as it is stored, and what it changed.
 
-    `hash` is sha256 (hex) over ten lines joined by line feeds: the hash before it (64 zeros for the first), user_id,
-    position, task_id (empty if null), version, event_id, type, schema_version, recorded_at, content_digest; the last
-    is sha256 over `metadata`, a line feed and `data`, and all that is left of them after an erasure.
+    `hash` is sha256 (hex) over ten lines joined by line feeds: the previous hash (64 zeros for the first event),
+    user_id, position, task_id (empty if null), version, event_id, type, schema_version, recorded_at, content_digest.
+    The content_digest is sha256 over `metadata`, a line feed and `data`; it is all that is left of them after an
+    erasure.
     """
 
     position: int = Described(description="In the user's history: 1, 2, 3 … without a hole")
@@ -80,7 +81,7 @@ class HistoryEvent(BaseModel):
 
 
 class Head(BaseModel):
-    """The last position of a history and its hash: who keeps them can prove later that nothing before was changed."""
+    """The last position of a history and its hash; keep them to prove later that nothing before was changed."""
 
     position: int
     hash: str
@@ -98,10 +99,10 @@ class History(BaseModel):
 
 
 def history_query(parameters: Mapping[str, str], task_id: int | None = None) -> HistoryQuery:
-    """Return what is asked of a history; parameters that nobody knows are ignored.
+    """Return the history query of some parameters; unknown parameters are ignored.
 
     Raises:
-        ProblemError: a value does not fit (422).
+        ProblemError: a value is not valid (422).
     """
     event_type = parameters.get("type")
     return HistoryQuery(

@@ -1,15 +1,15 @@
--- The read side's functions for lists of tasks. migrations/templates.py writes out what stands here for each sort.
+-- The read side's functions for lists of tasks. migrations/templates.py repeats the parts that depend on a sort.
 
--- A user's list of tasks; see read_api/queries.py. Those whose `completed` is `wanted`, all where that is null. A page
--- begins behind a place: the sort key of a task, as text, and its id.
+-- A user's list of tasks; see read_api/queries.py. It holds the tasks whose `completed` is `wanted`, or all for null. A
+-- page begins after a place: the sort key of a task, as text, and its id.
 --
--- Without a tail and without a page, `body` is the whole answer. Else there are the parts that are to be merged:
--- `page` [[sort key, id, body]] of tasks that the tail does not touch, one more than asked for; `touched`, the rows
--- that it does; `tail`, the events that are not projected yet; `total`, the number of untouched tasks. `mark` is of the
--- event at the head, see tasklog.head_mark.
+-- Without a tail and without a page, `body` is the whole answer. Otherwise the caller merges these parts: `page` [[sort
+-- key, id, body]] holds the tasks that the tail does not touch, one more than requested; `touched` holds the rows of
+-- the others; `tail` holds the events that are not projected yet; `total` is the number of untouched tasks. `mark`
+-- belongs to the event at the head, see tasklog.head_mark.
 --
--- A list of more than `room` bytes `is_long`: there is nothing but the head. Sizes are known without reading a text.
--- Null sets no limit.
+-- A list of more than `room` bytes `is_long`: only the head is returned. Sizes are known without reading texts. Null
+-- sets no limit.
 CREATE OR REPLACE FUNCTION tasklog.short_list(
     owner text, wanted boolean, sort text, after_key text, after_id bigint, page_size integer, room integer
 ) RETURNS TABLE (
@@ -43,7 +43,7 @@ BEGIN
         SELECT json_agg(e ORDER BY e.position) INTO tail FROM tasklog.tail(owner, projected) e;
         SELECT json_agg(t) INTO touched FROM tasklog.tasks t WHERE t.user_id = owner AND t.id = ANY (touched_ids);
     ELSIF page_size IS NULL AND after_id IS NULL THEN
-        -- Long rows are left out at first: a list of them is not to be made only to be thrown away.
+        -- Leave long rows out at first, so that no long list is built only to be discarded.
         -- EACH sort
         IF sort = '{sort.name}' THEN
             SELECT '[' || coalesce(string_agg(t.body, ',') FILTER (WHERE octet_length(t.body) <= short), '') || ']',
@@ -94,7 +94,7 @@ BEGIN
     RETURN NEXT;
 END $$;
 
--- The same without a limit, for services of 1.0, which know two sorts: for 'created' a page begins behind the position
+-- The same without a limit, for services of 1.0, which know two sorts: for 'created' a page begins after the position
 -- `after_id`. To be dropped a release later.
 CREATE OR REPLACE FUNCTION tasklog.list_tasks(
     owner text, wanted boolean, sort text, after_key text, after_id bigint, page_size integer
@@ -106,8 +106,8 @@ BEGIN
                             after_id, page_size, NULL) l;
 END $$;
 
--- What a long list is made of: the head, the tasks that unprojected events change, and in order of their place the id,
--- version, size in bytes and sort key of the others. A page has one more of them than asked for, `total` counts all.
+-- The plan of a long list: the head, the tasks that unprojected events change, and, in order, the id, version, size in
+-- bytes and sort key of the others. A page has one more of these than requested; `total` counts all.
 CREATE OR REPLACE FUNCTION tasklog.long_list(
     owner text, wanted boolean, sort text, after_key text, after_id bigint, page_size integer
 ) RETURNS TABLE (

@@ -1,6 +1,6 @@
--- The read side's functions for long texts: what is short is read together with others, what is long apart and in parts.
+-- The read side's functions for long texts: short texts are read together, long ones separately and in parts.
 
--- The JSON of some of a user's tasks, of those that still have the version that goes with the id.
+-- The JSON of those of a user's tasks that still have the given version.
 CREATE OR REPLACE FUNCTION tasklog.bodies(owner text, ids bigint[], versions integer[])
 RETURNS TABLE (id bigint, body text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -8,8 +8,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     JOIN tasklog.tasks t ON t.user_id = owner AND t.id = planned.id AND t.version = planned.version
 $$;
 
--- One task of a user as tasklog.get_task gives it (which stays for services of 1.0), unless it is longer than `room`
--- bytes, or the events that change it are.
+-- One task of a user in the form of tasklog.get_task (which stays for services of 1.0), unless the task, or the events
+-- that change it, are longer than `room` bytes.
 CREATE OR REPLACE FUNCTION tasklog.short_task(owner text, wanted_id bigint, room integer)
 RETURNS TABLE (version integer, body text, touched json, tail json, is_long boolean)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -40,8 +40,8 @@ BEGIN
     RETURN NEXT;
 END $$;
 
--- The events that say what some of a user's tasks were at a position, see tasklog.last_positions; in order of version.
--- Long data are left out, see `left_out`.
+-- The events that give some of a user's tasks at a position, see tasklog.last_positions; in order of version. Long data
+-- are left out, see `left_out`.
 CREATE OR REPLACE FUNCTION tasklog.tasks_at(owner text, ids bigint[], until bigint)
 RETURNS TABLE (user_id text, task_id bigint, "position" bigint, version integer, type text, schema_version smallint,
                data text, recorded_at timestamptz, left_out integer)
@@ -57,7 +57,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     ORDER BY e.task_id, e.version
 $$;
 
--- The events of a user behind one position and up to another, in order; long data are left out, see `left_out`.
+-- A user's events after one position and up to another, in order; long data are left out, see `left_out`.
 CREATE OR REPLACE FUNCTION tasklog.short_events(owner text, after bigint, until bigint, at_most integer)
 RETURNS TABLE (user_id text, task_id bigint, "position" bigint, version integer, type text, schema_version smallint,
                data text, recorded_at timestamptz, left_out integer)

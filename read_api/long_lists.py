@@ -1,7 +1,7 @@
-"""Long lists: first which tasks they hold, then the tasks themselves, in parts that are read when they can be sent.
+"""Long lists: first the plan of which tasks they hold, then the tasks, in parts that are read when they can be sent.
 
-Memory holds one part. No snapshot and no connection is held between parts: each task is answered as it was at the
-list's head, from its row while that has the version of then, else from the ledger.
+Memory holds one part. No snapshot and no connection is held between parts. Each task is shown as it was at the list's
+head: from its row if that still has the planned version, otherwise from the ledger.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TASKS_AT: Final = "SELECT * FROM tasklog.tasks_at($1, $2, $3)"
 TEXTS: Final = "SELECT * FROM tasklog.texts(($1::text[])[1], $2)"
 
 PART_BYTES: Final = 512 * 1024
-"""About the size of a part; and at least one task."""
+"""The approximate size of a part, in bytes; a part has at least one task."""
 _PART_TASKS: Final = 1000
 _FOLDED_AT_ONCE: Final = 250
 _NOW: Final = 2**63 - 1
@@ -36,7 +36,7 @@ _WITHOUT_TEXT_BYTES: Final = 300
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """The tasks of a list, in order: their ids, their versions at position `until`, and about their sizes in bytes."""
+    """The tasks of a list, in order: their ids, versions at position `until`, and approximate sizes in bytes."""
 
     user_id: str
     until: int
@@ -45,13 +45,13 @@ class Plan:
     sizes: array[int]
 
     async def parts(self, database: Fetching) -> AsyncIterator[bytes]:
-        """Render the list as JSON, part by part.
+        """Yield the list as JSON, part by part.
 
         Raises:
             UnavailableError: the database cannot answer.
         """
         before = b"["
-        # A task counts for a thousandth of a part, so that no part has too many.
+        # Each task counts as at least a thousandth of a part, so that no part has too many tasks.
         sized = ((n, max(size, PART_BYTES // _PART_TASKS)) for n, size in enumerate(self.sizes))
         for part in parts(sized, PART_BYTES):
             bodies = await self._bodies(database, part)
@@ -76,7 +76,7 @@ async def long_list(database: Fetching, user_id: str, query: TaskQuery) -> TaskP
     """Return a user's list of any length, as it is after every acknowledged command.
 
     Raises:
-        HistoryError, UnreadableEventError: an event that is not projected yet cannot be followed.
+        HistoryError, UnreadableEventError: an event that is not projected yet is impossible or unreadable.
         UnavailableError: the database cannot answer.
     """
     (row,) = await database.fetch(PLAN, *place_of(user_id, query))
@@ -95,7 +95,7 @@ async def long_list(database: Fetching, user_id: str, query: TaskQuery) -> TaskP
 def _merged(
     user_id: str, query: TaskQuery, row: Mapping[str, Any], changed: Sequence[Task]
 ) -> tuple[Plan, Place | None]:
-    """Merge stored and changed tasks; the plan, and the place of the page's last task if others follow."""
+    """Merge stored and changed tasks; return the plan, and the place of the page's last task if more follow."""
     places = zip(json_array(row["keys"]), row["ids"] or (), strict=True)
     items = list(zip(places, row["versions"] or (), row["sizes"] or (), strict=True))
     added = ((query.order.place(task), task.version, size_of(task)) for task in changed)
@@ -115,17 +115,17 @@ def _merged(
 
 
 def size_of(task: Task) -> int:
-    """About how many bytes of JSON a task takes."""
+    """Return about how many bytes of JSON a task takes."""
     return _WITHOUT_TEXT_BYTES + sum(2 * text.size for text in left_out(task))
 
 
 async def tasks_at(database: Fetching, user_id: str, ids: Sequence[int], position: int) -> dict[int, TaskState]:
-    """Return what some of a user's tasks were at a position, without their long texts.
+    """Return some of a user's tasks at a position, without their long texts.
 
-    However long their histories are, only the events that say so are read.
+    Only the few events that give their state are read, however long their histories are.
 
     Raises:
-        HistoryError, UnreadableEventError: one of them cannot be followed.
+        HistoryError, UnreadableEventError: one of these events is impossible or unreadable.
         UnavailableError: the database cannot answer.
     """
     states: dict[int, TaskState] = {}
@@ -135,13 +135,13 @@ async def tasks_at(database: Fetching, user_id: str, ids: Sequence[int], positio
             for event in filter(None, map(recorded, part)):
                 state = states.get(event.task_id, NoTask())
                 if isinstance(state, Task):
-                    state = state._replace(version=event.version - 1)  # others lie between, which say nothing any more
+                    state = state._replace(version=event.version - 1)  # the events between are skipped
                 states[event.task_id] = without_long_texts(evolve(state, event), event.position)
     return states
 
 
 async def task_at(database: Fetching, user_id: str, task_id: int, position: int = _NOW) -> TaskBody | None:
-    """Return one of a user's tasks as it was at a position, None if there was none; raises what `tasks_at` raises."""
+    """Return a user's task at a position, or None; raises what `tasks_at` raises."""
     task = (await tasks_at(database, user_id, [task_id], position)).get(task_id)
     if not isinstance(task, Task):
         return None
@@ -150,6 +150,6 @@ async def task_at(database: Fetching, user_id: str, task_id: int, position: int 
 
 
 async def bodies(database: Fetching, user_id: str, tasks: Sequence[Task]) -> list[bytes]:
-    """Render some of a user's tasks with all their texts."""
+    """Return the JSON of some of a user's tasks, with all their texts."""
     found = await whole(database, [(user_id, task) for task in tasks], TEXTS)
     return [task_body(user_id, task) for task in found]

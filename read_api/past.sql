@@ -1,11 +1,12 @@
--- The read side's functions for what was, from the ledger alone: a user's history, and the moments of time travel. As
--- those in functions.sql they are the only way in for the reading role, and STABLE.
+-- The read side's functions for the past, from the ledger alone: a user's history, and the moments of time travel. As
+-- with functions.sql, the reading role has no other access, and they are STABLE.
 
--- A page of a user's history behind position `after`, of one task or one event type where given; see
--- read_api/history.py. At most 10,000 events are looked at: `page` holds the first of them that are asked for, one more
--- than the page, and `looked_at` is where the search ended, null at the stream's end. `before` holds the events that
--- give what the page's tasks were before it. `known` is false for a task that the user never had. A page ends before an
--- event, not its first, with which `page` or `before` would hold more than 2 MiB of data: memory takes many times that.
+-- A page of a user's history after position `after`, of one task or one event type if given; see read_api/history.py.
+--
+-- The search covers at most 10,000 events: `page` holds the first matches, one more than requested, and `looked_at` is
+-- the position where the search ended, null at the stream's end. `before` holds the events that give the earlier values
+-- of the page's tasks. `known` is false for a task that the user never had. A page (but for its first event) ends
+-- before an event with which `page` or `before` would exceed 2 MiB of data: memory takes many times that.
 CREATE OR REPLACE FUNCTION tasklog.history(
     owner text, of_task bigint, of_type text, after bigint, page_size integer
 ) RETURNS TABLE (head bigint, head_hash text, known boolean, looked_at bigint, page json, before json)
@@ -80,8 +81,8 @@ BEGIN
     RETURN NEXT;
 END $$;
 
--- The tasks of which an event at one of these positions changes or ends what was set before them: the task's first
--- position and version there, and the fields whose earlier value is to be found.
+-- The tasks for which an event at one of these positions changes or ends an earlier value: the task's first position
+-- and version there, and the fields whose earlier value is needed.
 CREATE OR REPLACE FUNCTION tasklog.overwritten(owner text, positions bigint[])
 RETURNS TABLE (task_id bigint, "position" bigint, version integer, fields text[]) LANGUAGE sql STABLE AS $$
     SELECT o.* FROM (
@@ -95,8 +96,8 @@ RETURNS TABLE (task_id bigint, "position" bigint, version integer, fields text[]
     ) o WHERE o.version > 1 AND o.fields <> '{}'
 $$;
 
--- The version that a task had at a position of its user's stream, 0 before its first event. By bisection: both count
--- the same events in the same order.
+-- The version that a task had at a position of its user's stream, 0 before its first event. Found by bisection, as
+-- position and version count the task's events in the same order.
 CREATE OR REPLACE FUNCTION tasklog.version_at(owner text, of_task bigint, at_position bigint) RETURNS integer
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
@@ -118,9 +119,9 @@ BEGIN
     RETURN low;
 END $$;
 
--- The moment of a position of a user's stream, or of a time: the last position that was recorded then, by bisection, as
--- time never runs backwards in a stream. With the event's mark; whether all that is still to come; where the last
--- erasure is recorded, or 0.
+-- The moment of a position, or of a time: the last position that was recorded by then. Found by bisection, as time
+-- never runs backwards in a stream. Returns also the event's hash prefix, whether the moment is in the future, and the
+-- position of the last erasure, or 0.
 CREATE OR REPLACE FUNCTION tasklog.moment(owner text, at_position bigint, at timestamptz)
 RETURNS TABLE ("position" bigint, mark text, future boolean, erased bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -150,7 +151,7 @@ BEGIN
     RETURN NEXT;
 END $$;
 
--- The events of a user, or of one of the user's tasks, behind one position and up to another, in order.
+-- The events of a user, or of one task, after one position and up to another, in order.
 CREATE OR REPLACE FUNCTION tasklog.events_between(
     owner text, of_task bigint, after bigint, until bigint, at_most integer
 ) RETURNS TABLE (task_id bigint, "position" bigint, version integer, type text, schema_version smallint,

@@ -1,6 +1,6 @@
-"""The read side's queries: the projection, and over it whatever the projector has not come to yet.
+"""The read side's queries: the projection, combined with the events that are not projected yet.
 
-Each is one statement, so one snapshot: what is acknowledged is in the answer, whether it is projected or not.
+Each is one statement, so it sees one snapshot: an answer holds every acknowledged write, projected or not.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from read_model.sorts import SORTS, Place, Sort
 from runtime.database import Database
 
 LISTS: Final = """
-    -- One row for each list that is asked for, of at most $7 bytes; the functions see this statement's snapshot.
+    -- One row for each requested list, of at most $7 bytes; the functions see this statement's snapshot.
     SELECT list.* FROM unnest($1::text[], $2::boolean[], $3::text[], $4::text[], $5::bigint[], $6::integer[])
         WITH ORDINALITY AS asked (user_id, completed, sort, after_key, after_id, page_size, n)
     CROSS JOIN LATERAL tasklog.short_list(
@@ -39,18 +39,18 @@ GET: Final = """
 """
 LIST_BYTES: Final = 1024 * 1024
 TASK_BYTES: Final = 16 * 1024
-"""What is longer is not read together with what others asked for, see read_api/long_lists.py."""
+"""A longer list or task, in bytes, is not read together with others, see read_api/long_lists.py."""
 HEADS: Final = "SELECT user_id, head, mark FROM tasklog.heads($1)"
 
 MARK_DIGITS: Final = 12
-"""How much of a hash, in hex, the function tasklog.mark gives."""
+"""The length of a hash prefix, in hex digits, as tasklog.mark returns it."""
 
 _WANTED: Final[Mapping[Status, bool | None]] = {"all": None, "pending": False, "completed": True}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskQuery:
-    """Which of a user's tasks, in which order, as of which position or time; `limit` and `after` for a page.
+    """Which of a user's tasks, in which order, at which position or time; `limit` and `after` select a page.
 
     `sort` is one of SORTS.
     """
@@ -63,16 +63,16 @@ class TaskQuery:
 
     @property
     def order(self) -> Sort:
-        """The sort itself."""
+        """Return the sort."""
         return SORTS[self.sort]
 
     def has(self, task: Task) -> bool:
-        """Whether the task has the status that is asked for."""
+        """Return whether the task has the requested status."""
         wanted = _WANTED[self.status]
         return wanted is None or task.completed is wanted
 
     def is_reached(self, place: Place) -> bool:
-        """Whether a place is behind the one after which the page begins."""
+        """Return whether a place comes after the one at which the page begins."""
         return self.after is None or self.order.is_behind(place, self.after.place)
 
     def cursor(self, place: Place, as_of: int | None = None) -> Cursor:
@@ -82,31 +82,31 @@ class TaskQuery:
 
 
 class Long(Enum):
-    """Stands for an answer that is too long to be read together with others."""
+    """The value of an answer that is too long to be read together with others."""
 
     LONG = "long"
 
 
 ListError: TypeAlias = HistoryError | UnreadableEventError | TooLongError
-"""Why there is no list."""
+"""Why a list cannot be read."""
 
 
 class Head(NamedTuple):
-    """The position of a user's last event, and the event's mark: no other history of the user has both."""
+    """The position of a user's last event, and its hash prefix: together they identify one history."""
 
     position: int = 0
     mark: str = ""
 
     def __str__(self) -> str:
-        """As an entity tag holds it."""
+        """Return the head as part of an ETag."""
         return f"{self.position}-{self.mark}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskPage:
-    """A JSON array of tasks as they are at `head`, without a mark in the past; `total` and `next` only for a page.
+    """A JSON array of tasks as of `head` (a past list has no hash prefix); `total` and `next` are only set for a page.
 
-    A long one comes in `parts`, and has no body.
+    A long list comes in `parts`, without a body.
     """
 
     head: Head
@@ -129,10 +129,10 @@ _Entry: TypeAlias = tuple[Place, str]
 
 
 async def lists(database: Database, asked: Sequence[tuple[str, TaskQuery]]) -> list[TaskPage | Long | ListError]:
-    """For each (user id, query) the user's tasks, as they are after every acknowledged command.
+    """Return, for each (user id, query), the user's tasks as they are after every acknowledged command.
 
-    An error stands for a list of which an event that is not projected yet cannot be followed; LONG for one that is to
-    be read apart.
+    An error is the value for a list with an unprojected event that is impossible or unreadable; LONG is the value for a
+    list that must be read separately.
 
     Raises:
         UnavailableError: the database cannot answer.
@@ -152,7 +152,7 @@ async def lists(database: Database, asked: Sequence[tuple[str, TaskQuery]]) -> l
 
 
 def place_of(user_id: str, query: TaskQuery) -> tuple[object, ...]:
-    """Return whose list is asked for and what of it, as the functions of the database take it."""
+    """Return the arguments of the database's list functions for a user and a query."""
     key, task_id = (None, None) if query.after is None else (str(query.after.key), query.after.id)
     return user_id, _WANTED[query.status], query.sort, key, task_id, query.limit
 
@@ -178,10 +178,10 @@ def _page(row: Mapping[str, Any], user_id: str, query: TaskQuery) -> TaskPage:
 async def get_tasks(
     database: Database, keys: Sequence[tuple[str, int]]
 ) -> list[TaskBody | Long | HistoryError | UnreadableEventError | None]:
-    """For each (user id, task id) the task as it is after every acknowledged command; None where there is none.
+    """Return, for each (user id, task id), the task as it is after every acknowledged command, or None.
 
-    An event that cannot be followed is the answer of its task alone, as a value: the others are other users'. LONG
-    stands for a task that is to be read apart.
+    An impossible or unreadable event is the value of its task only, since the other tasks may be other users'. LONG is
+    the value for a task that must be read separately.
 
     Raises:
         UnavailableError: the database cannot answer.
@@ -203,7 +203,7 @@ async def get_tasks(
 
 
 async def heads(database: Database, users: Sequence[str]) -> list[Head]:
-    """Each user's head.
+    """Return each user's head.
 
     Raises:
         UnavailableError: the database cannot answer.
@@ -217,7 +217,7 @@ def _head(row: Mapping[str, Any]) -> Head:
 
 
 def _changed(row: Mapping[str, Any]) -> Iterable[Task]:
-    """Return the tasks that the tail touches, as they are after it."""
+    """Return the tasks that the tail touches, after the tail's events."""
     states: dict[int, TaskState] = {task["id"]: task_of(task) for task in json_array(row["touched"])}
     for event in filter(None, map(recorded, json_array(row["tail"]))):
         states[event.task_id] = evolve(states.get(event.task_id, NoTask()), event)
@@ -225,5 +225,5 @@ def _changed(row: Mapping[str, Any]) -> Iterable[Task]:
 
 
 def json_array(text: str | None) -> list[Any]:
-    """Return the JSON array of a column, an empty one for NULL."""
+    """Return the JSON array of a column; an empty one for NULL."""
     return [] if text is None else list(orjson.loads(text))

@@ -1,7 +1,7 @@
-"""Read tasks fast and never stale: who asks together is answered together, and what has not changed is kept.
+"""Read tasks fast and never stale: simultaneous reads are combined, and unchanged lists come from a cache.
 
-A rendered list is right as long as its user's head is where it was, so a kept one needs no invalidation: only the
-head is read, for many users in one small statement.
+A rendered list is correct while its user's head stays the same, so the cache needs no invalidation: only the head is
+read, for many users in one small statement.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from read_api.turns import Turns
 from runtime.database import Database
 
 LISTS_AT_ONCE: Final = 10
-"""How many lists one statement reads at most: they may be long."""
+"""The most lists in one statement, because they may be long."""
 
 _PLAIN: Final = TaskQuery()
 
@@ -37,10 +37,10 @@ class Reader:
         self.turns = Turns(database)
 
     async def list(self, user_id: str, query: TaskQuery, known: str | None = None) -> tuple[str, TaskPage | None]:
-        """Return the list's entity tag, and the list; None where the client's tags `known` hold it already.
+        """Return the list's ETag, and the list, or None if the client's ETags `known` include it.
 
         Raises:
-            HistoryError, UnreadableEventError: an event that is not projected yet cannot be followed.
+            HistoryError, UnreadableEventError: an event that is not projected yet is impossible or unreadable.
             UnavailableError: the database cannot answer.
         """
         kept = self._kept.get((user_id, query))
@@ -61,10 +61,10 @@ class Reader:
         return _etag(page.head, query), page
 
     async def task(self, user_id: str, task_id: int) -> TaskBody | None:
-        """One of the user's tasks, None if there is none.
+        """Return one of the user's tasks, or None.
 
         Raises:
-            HistoryError, UnreadableEventError: an event of the task that is not projected yet cannot be followed.
+            HistoryError, UnreadableEventError: an unprojected event of the task is impossible or unreadable.
             UnavailableError: the database cannot answer.
         """
         task = await self._tasks.get((user_id, task_id))
@@ -85,5 +85,5 @@ class Reader:
 
 
 def _etag(head: Head, query: TaskQuery) -> str:
-    """Of the user's head, which every change moves, and the query where it is not the plain one."""
+    """Return the ETag for the user's head, which every change moves, and the query unless it is the plain one."""
     return entity_tag(head, None if query == _PLAIN else query)

@@ -1,4 +1,4 @@
-"""The read endpoints: what is asked, and the answer as ready bytes with its validator."""
+"""The read endpoints: they parse the query, and answer with ready bytes and an ETag."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ _IF_NONE_MATCH: Final = {
 
 
 def _read(model: Any, description: str, headers: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
-    """Describe the answer of a read, and that it is unchanged, which tells what it was asked of."""
+    """Describe the answer of a read, and the 304 for an unchanged one, with the headers that it repeats."""
     kept = {name: headers[name] for name in ("ETag", _POSITION, "Link") if name in headers}
     return {
         200: {"model": model, "description": description, "headers": headers},
@@ -154,7 +154,7 @@ async def read_task(request: Request) -> Response:
     if task is None:
         raise task_not_found(request)
     headers["ETag"] = task_tag(f"{task.version}{at}", task.body)
-    # Never compressed: that weakens the tag, and If-Match takes strong ones alone.
+    # Never compressed: compression weakens the ETag, and If-Match only accepts strong ones.
     return _unchanged(request, headers) or json_response(task.body, headers=headers)
 
 
@@ -235,11 +235,11 @@ def _list_headers(user_id: str, query: TaskQuery, page: TaskPage, etag: str) -> 
 
 
 def _next_link(user_id: str, path: str, asked: dict[str, Any]) -> str:
-    """Return a path-absolute reference: right behind any gateway, whatever host it is called by."""
+    """Return a reference with an absolute path but no host: it works behind any gateway."""
     return f'</api/{quote(user_id, safe="")}/{path}?{urlencode(asked)}>; rel="next"'
 
 
 def _unchanged(request: Request, headers: dict[str, str]) -> Response | None:
-    """304 where the client has what the ETag of `headers` stands for, else None."""
+    """Return a 304 if the client has the ETag of `headers`, otherwise None."""
     known = request.headers.get("if-none-match")
     return Response(status_code=304, headers=headers) if known and is_known(headers["ETag"], known) else None

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from read_api.cursor import Cursor
 
 LIMIT: Final = 1000
-"""The longest page."""
+"""The longest page, in tasks or events."""
 
 BIGINT_DIGITS: Final = 18
-"""Every number of at most so many digits fits the database; no stream comes near it."""
+"""Numbers of at most this many digits fit a bigint; no stream gets that long."""
 
 # A "+" that was not percent-encoded arrives as a space.
 _RFC_3339: Final = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?)([Zz]|[-+ ]\d\d:\d\d)", re.ASCII)
@@ -65,10 +65,10 @@ LIST_PARAMETERS: Final[tuple[dict[str, Any], ...]] = (
 
 
 def task_query(parameters: Mapping[str, str]) -> TaskQuery:
-    """Return what is asked of the list; parameters that nobody knows are ignored.
+    """Return the list query of some parameters; unknown parameters are ignored.
 
     Raises:
-        ProblemError: a value does not fit (422), or the cursor is of another list (400).
+        ProblemError: a value is not valid (422), or the cursor belongs to another list (400).
     """
     if not parameters:
         return _DEFAULT
@@ -86,7 +86,7 @@ def task_query(parameters: Mapping[str, str]) -> TaskQuery:
 
 
 def as_of(parameters: Mapping[str, str]) -> int | datetime | None:
-    """Return the position (digits alone) or time that is asked about; None for now.
+    """Return the requested position (digits only) or time; None for now.
 
     Raises:
         ProblemError: it is neither (422).
@@ -106,20 +106,20 @@ def as_of(parameters: Mapping[str, str]) -> int | datetime | None:
 
 
 def check_as_of(after: Cursor | None, position: int | None) -> None:
-    """Refuse a cursor of another moment than `position`, None for now.
+    """Refuse a cursor of another moment than `position`; None means now.
 
     Raises:
-        ProblemError: it is one (400).
+        ProblemError: the cursor is of another moment (400).
     """
     if after is not None and after.as_of != position:
         raise ProblemError(400, "The cursor belongs to a list with another as_of")
 
 
 def one_of(name: str, value: str, values: tuple[str, ...]) -> str:
-    """Return the value, one of `values`.
+    """Return the value if it is one of `values`.
 
     Raises:
-        ProblemError: it is none of them (422).
+        ProblemError: it is not (422).
     """
     if value not in values:
         raise invalid(name, f"must be one of {', '.join(values)}")
@@ -127,10 +127,10 @@ def one_of(name: str, value: str, values: tuple[str, ...]) -> str:
 
 
 def number(name: str, text: str, least: int, most: int) -> int:
-    """Return the number that `text` is in digits, between `least` and `most`.
+    """Return the number that `text` holds in digits, between `least` and `most`.
 
     Raises:
-        ProblemError: it is not one (422).
+        ProblemError: it does not hold one (422).
     """
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and least <= int(text) <= most):
         raise invalid(name, f"must be a number from {least} to {most}")

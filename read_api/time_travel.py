@@ -1,4 +1,4 @@
-"""Time travel: a user's tasks as they were at a position, folded from the ledger by the same `evolve` as ever."""
+"""Time travel: a user's tasks at an earlier position, folded from the ledger with the same `evolve`."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ from runtime.database import Database
 MOMENT: Final = "SELECT * FROM tasklog.moment($1, $2, $3)"
 EVENTS: Final = "SELECT * FROM tasklog.short_events($1, $2, $3, $4)"
 
-_CHUNK: Final = 250  # some 3 ms of work, then other requests have their turn
+_CHUNK: Final = 250  # events; about 3 ms of work, then other requests get their turn
 _NOTHING: Final = NoTask()
 
 
 class FutureError(Exception):
-    """What is asked for has not happened yet."""
+    """The requested moment is in the future."""
 
 
 class Moment(NamedTuple):
-    """A position of a stream, its event's mark, and where the last erasure is recorded: they fix every answer."""
+    """A position of a stream, its event's hash prefix, and the last erasure's position: they determine every answer."""
 
     position: int
     mark: str
     erased: int
 
     def __str__(self) -> str:
-        """As an entity tag holds it."""
+        """Return the moment as part of an ETag."""
         return f"{self.position}.{self.mark}.{self.erased}"
 
 
 async def moment(database: Database, user_id: str, as_of: int | datetime) -> Moment:
-    """Return the moment of a position, or of a time: the last position that was recorded then.
+    """Return the moment of a position, or of a time: the last position that was recorded by then.
 
     Raises:
-        FutureError: the position is behind the stream's head, the time is still to come.
+        FutureError: the position is after the stream's head, or the time is in the future.
         UnavailableError: the database cannot answer.
     """
     asked = (None, as_of) if isinstance(as_of, datetime) else (as_of, None)
@@ -58,7 +58,7 @@ async def list_tasks_as_of(database: Fetching, user_id: str, query: TaskQuery, p
     """Return a user's tasks as they were at a position; a long list comes in parts.
 
     Raises:
-        HistoryError, UnreadableEventError: an event up to there cannot be followed.
+        HistoryError, UnreadableEventError: an event up to there is impossible or unreadable.
         UnavailableError: the database cannot answer.
     """
     states = await _fold(database, user_id, position)
@@ -88,7 +88,7 @@ def _plan(user_id: str, position: int, tasks: list[Task]) -> Plan:
 
 
 async def _fold(database: Fetching, user_id: str, position: int) -> Mapping[int, TaskState]:
-    """Return the tasks after the events up to `position`; read in chunks, so memory holds the short texts alone."""
+    """Return the tasks after the events up to `position`; read in chunks, so that memory only holds short texts."""
     states: dict[int, TaskState] = {}
     after = 0
     while after < position:
@@ -102,7 +102,7 @@ async def _fold(database: Fetching, user_id: str, position: int) -> Mapping[int,
 
 
 async def _array(database: Fetching, user_id: str, tasks: list[Task]) -> bytes:
-    """Render a JSON array in chunks: a list must not hold up the others either."""
+    """Return a JSON array, rendered in chunks so that a list does not delay other requests."""
     rendered: list[bytes] = []
     for start in range(0, len(tasks), _CHUNK):
         rendered += await bodies(database, user_id, tasks[start : start + _CHUNK])

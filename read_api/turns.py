@@ -1,4 +1,4 @@
-"""Turns: the statements that may be heavy run few at a time, one of each user."""
+"""Turns: statements that may be heavy run a few at a time, and one per user."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from event_log.append import Fetching
 from runtime.database import Database, UnavailableError
 
 AT_ONCE: Final = 3
-"""How many of them run at a time: fewer than there are connections, so that the others always find one."""
+"""How many run at a time: fewer than there are connections, so that light statements always find one."""
 _WAITING_SECONDS: Final = 30.0
 
 
 class Turns:
-    """Gives a user's heavy statements their turns: each user waits for the own ones, and for one of everybody else."""
+    """Queues heavy statements: one per user runs at a time, and `AT_ONCE` of all users."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -24,14 +24,14 @@ class Turns:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def of(self, user_id: str) -> Fetching:
-        """Return the database as a user's heavy statements see it."""
+        """Return the database for a user's heavy statements."""
         return _UsersTurns(self, user_id)
 
     async def fetch(self, user_id: str, query: str, *args: Any) -> Sequence[Any]:
-        """Run a statement when it is its turn; its rows.
+        """Run a statement when it is its turn, and return its rows.
 
         Raises:
-            UnavailableError: it was not in time, or the database cannot answer.
+            UnavailableError: its turn did not come in time, or the database cannot answer.
         """
         lock = self._locks.setdefault(user_id, asyncio.Lock())
         try:
