@@ -1,1 +1,1 @@
-"""Proving the ledger and moving it: verify, anchor, export, import, status; and the operational jobs."""
+"""Proving the ledger and moving it: verify, anchor, export, import, status, and the operational jobs."""

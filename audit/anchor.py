@@ -1,4 +1,4 @@
-"""Anchors: the heads of all streams in a file kept elsewhere, against which a cut or rewritten stream shows."""
+"""Anchors: the heads of all streams in a file kept elsewhere, to prove later that no stream was cut or rewritten."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import orjson
 from runtime.database import Database, chunks
 
 _HEADS: Final = """
-    -- Every stream's head, and the moment at which they all were.
+    -- Every stream's head, all at the same moment.
     SELECT json_build_object('user_id', user_id, 'position', head, 'hash', encode(hash, 'hex'),
                              'anchored_at', to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))::text
     FROM tasklog.streams ORDER BY user_id
@@ -25,7 +25,7 @@ class AnchorsError(Exception):
 
 
 async def anchor(database: Database, out: IO[bytes]) -> int:
-    """Write the heads of all streams to `out`, one JSON object a line; the number of streams.
+    """Write the heads of all streams to `out`, one JSON object per line; return the number of streams.
 
     Raises:
         UnavailableError: the database went away.
@@ -39,7 +39,7 @@ async def anchor(database: Database, out: IO[bytes]) -> int:
 
 
 def read_anchors(path: Path) -> Mapping[str, Mapping[int, str]]:
-    """Return the anchors of a file, also of one that was written to several times.
+    """Return the anchors of a file; it may have been appended to several times.
 
     Raises:
         AnchorsError: a line is no anchor, or there is none.

@@ -1,4 +1,4 @@
-"""Export: the ledger as JSON Lines that prove themselves; see audit/export_file.py for reading them."""
+"""Export: the ledger as JSON Lines that can be checked by themselves; audit/export_file.py reads them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from event_log.read import NoStreamError
 from runtime.database import Database
 
 _LINES: Final = """
-    -- Events as JSON, one a line, in order; data and metadata are strings, as the very text of them is hashed. Put
-    -- together by hand: json_build_object takes more time than all the rest.
+    -- Events as JSON, one per line, in order; data and metadata are strings, because their exact text is hashed. The
+    -- JSON is put together by hand: json_build_object takes more time than everything else.
     SELECT '{"user_id":' || to_json(e.user_id) || ',"position":' || e.position
         || ',"task_id":' || coalesce(e.task_id::text, 'null') || ',"version":' || e.version
         || ',"event_id":"' || e.event_id || '","type":' || to_json(e.type)
@@ -39,20 +39,20 @@ _OF_USER: Final = f"{_LINES} WHERE e.user_id = $1 ORDER BY e.position"
 async def export(
     database: Database, out: IO[bytes], *, user_id: str | None = None, progress: Progress = lambda _: None
 ) -> int:
-    """Write all events, or one user's, to `out` as of one moment; the number of events.
+    """Write all events, or one user's, to `out` as of one moment; return the number of events.
 
-    The last line is `{"end": true, …}`, with how many events of whom there are and the SHA-256 of all lines before it.
+    The last line is `{"end": true, …}`, with the user, the number of events, and the SHA-256 of all earlier lines.
 
     Raises:
         NoStreamError: the user has no events; nothing is written.
-        OSError: `out` cannot be written; it is not whole, and has no last line.
-        UnavailableError: the database went away; the same.
+        OSError: `out` cannot be written; it is incomplete, and has no last line.
+        UnavailableError: the database went away; `out` is incomplete, and has no last line.
     """
     digest, events, moment = sha256(), 0, datetime.now(UTC)
     unwritable: OSError | None = None
 
     async def write(block: bytes) -> None:
-        # asyncpg would wait for ever after an error in here, and the transaction would take it for the database's.
+        # Never raise in here: asyncpg would wait for ever, and the transaction would blame the database.
         nonlocal events, unwritable
         if unwritable is not None:
             return
@@ -68,7 +68,7 @@ async def export(
 
     query, arguments = (_ALL, ()) if user_id is None else (_OF_USER, (user_id,))
     async with database.transaction() as connection:
-        # JSON has no control characters, so that with these as delimiter and quote a row is its JSON to the letter.
+        # JSON has no control characters, so with these as delimiter and quote each row is exactly its JSON.
         await connection.copy_from_query(query, *arguments, output=write, format="csv", delimiter="\x02", quote="\x01")
     if unwritable is not None:
         raise unwritable
@@ -83,10 +83,10 @@ async def export(
 async def export_to(
     database: Database, path: Path, *, user_id: str | None = None, progress: Progress = lambda _: None
 ) -> int:
-    """Export to a new file, readable by its owner alone, that has its name only once it is whole.
+    """Export to a new file, readable only by its owner; it gets its name only when it is complete.
 
     Raises:
-        FileExistsError: there is such a file.
+        FileExistsError: the file already exists.
         OSError: it cannot be written.
         NoStreamError: the user has no events; there is no file.
         UnavailableError: the database went away.

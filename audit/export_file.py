@@ -1,4 +1,4 @@
-"""An export as it is read: each line as `export` writes it, each stream proved, the last line the end."""
+"""Reading an export: each line must be as `export` writes it, each stream verifies, and the end line comes last."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _CHUNK_BYTES: Final = 4 * 1024 * 1024
 
 @dataclass(kw_only=True, slots=True)
 class ExportFile:
-    """The lines of an export; what its end says is known once all events were read."""
+    """The lines of an export; `user_id`, from the end line, is known after all events were read."""
 
     path: Path
     user_id: str | None = None
 
     def events(self) -> Iterator[list[FileEvent]]:
-        """Give the events in chunks; the end line is checked behind the last.
+        """Yield the events in chunks, and check the end line after the last.
 
         Raises:
-            ExportError: a line is no event, or not in its place, or the end is missing or does not fit.
+            ExportError: a line is no event or out of order, or the end line is missing or does not match.
         """
         digest, count, chunk, size, end, users = sha256(), 0, list[FileEvent](), 0, None, ["", ""]
         with self.path.open("rb") as lines:
@@ -65,7 +65,7 @@ class ExportFile:
 
 @dataclass(kw_only=True, slots=True)
 class Proof:
-    """Checks the streams of an export: `faults` holds the first of each user, with the number of its line."""
+    """Checks the streams of an export; `faults` holds the first fault of each user, with its line number."""
 
     anchors: Anchors = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
@@ -79,7 +79,7 @@ class Proof:
         self._chain = Chain(anchors=self.anchors)
 
     def feed(self, events: list[FileEvent]) -> None:
-        """Check further events."""
+        """Check more events."""
         for event in events:
             self._lines += 1
             if event.user_id not in self._first:
@@ -88,7 +88,7 @@ class Proof:
         self.story.feed((*event[:4], event.type, event.schema_version) for event in events)
 
     def complete(self, current: str | None) -> Iterator[tuple[str, Head]]:
-        """End the streams of all users but the `current` one, whose events may go on; give their ids and heads."""
+        """Finish the streams of all users but `current`, whose events may continue; yield their ids and heads."""
         for user_id, head in list(self._chain.heads.items()):
             if user_id != current:
                 self._chain.finish(user_id)
@@ -106,10 +106,10 @@ class Proof:
 
 
 def verify_file(path: Path, *, anchors: Anchors | None = None, progress: Progress = lambda _: None) -> Report:
-    """Check an export without a database: its lines, chains, stories, anchors and end.
+    """Check an export without a database: its lines, chains, stories, anchors and end line.
 
     Raises:
-        ExportError: the file is not a whole export.
+        ExportError: the file is not a complete export.
     """
     given, anchors = anchors, anchors or {}
     report, proof, file, anchored = Report(), Proof(anchors=anchors), ExportFile(path=path), set[str]()
@@ -134,7 +134,7 @@ def verify_file(path: Path, *, anchors: Anchors | None = None, progress: Progres
 
 
 def total_events(path: Path) -> int | None:
-    """Return how many events the end line promises, for a progress bar; None without one."""
+    """Return the number of events that the end line gives, for a progress bar; None without an end line."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 4096))
         last = file.read().rstrip(b"\n").rpartition(b"\n")[2]

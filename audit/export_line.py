@@ -1,4 +1,4 @@
-"""A line of an export: read as `export` writes it, character by character, and held to the API's own rules."""
+"""Reading one line of an export: exactly as `export` writes it, and within the API's own rules."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from event_log.story import LARGEST_TASK_ID
 from event_log.user_id import is_user_id
 
 LONGEST_LINE: Final = 8 * 1024 * 1024
-"""Bytes. The data of an event take 1 MiB at most, and escaping them makes four of one at most."""
+"""In bytes. The data of an event take at most 1 MiB, and escaping can make them four times as long."""
 
 _TEXT_BYTES: Final = 1024 * 1024
-"""The longest data and metadata: a body of the API is no longer."""
+"""The longest data and metadata, in bytes: the API's limit for a body."""
 
 _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
@@ -32,7 +32,7 @@ _END: Final = {"end": bool, "user_id": str | None, "events": int, "exported_at":
 
 
 class ExportError(Exception):
-    """The file is not a whole export, or it cannot be imported: one sentence that says why."""
+    """The file is not a complete export, or it cannot be imported: one sentence that says why."""
 
 
 class FileEvent(NamedTuple):
@@ -101,7 +101,7 @@ def read_line(line: bytes, number: int) -> FileEvent | Mapping[str, Any]:
 
 
 class _Unfit(Exception):  # noqa: N818 - raised and caught here
-    """What is wrong with a line, to be said behind its number."""
+    """What is wrong with a line; the message follows the line's number."""
 
 
 def _parsed(line: bytes) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def _checked_event(values: Mapping[str, Any]) -> FileEvent:
 
 
 def _are(values: Mapping[str, Any], types: tuple[Any, ...]) -> bool:
-    """Return whether all values have these types; true is no number here."""
+    """Return whether all values have these types; a boolean does not count as a number."""
     return all(
         isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
         for value, kind in zip(values.values(), types, strict=True)
@@ -152,7 +152,7 @@ def _is_end_time(text: str) -> bool:
 
 
 def _check(event: FileEvent) -> None:
-    """Refuse what the ledger cannot have, whatever stands before it."""
+    """Refuse an event that no ledger can hold, whatever comes before it."""
     if not is_user_id(event.user_id):
         raise _Unfit("has a user id that no user can have")
     if event.task_id is not None and not 0 < event.task_id <= LARGEST_TASK_ID:
@@ -187,7 +187,7 @@ def _is_time(text: str) -> bool:
 
 
 def _canonical(name: str, text: str) -> dict[str, Any]:
-    """Return the members of a JSON object that is written canonically, and holds no NUL."""
+    """Return the members of a JSON object that is written canonically, without NUL."""
     try:
         values = orjson.loads(text) if len(text.encode()) <= _TEXT_BYTES else None
     except (orjson.JSONDecodeError, UnicodeEncodeError):

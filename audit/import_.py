@@ -1,4 +1,4 @@
-"""Import: an export back into an empty ledger, where the chains stay whole."""
+"""Import: read an export into an empty ledger, with all its chains unchanged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from audit.report import Progress
 from runtime.database import Database
 
 _USED: Final = """
-    -- Whether there is anything of anybody.
+    -- Whether any user has any data.
     SELECT EXISTS (SELECT FROM tasklog.streams) OR EXISTS (SELECT FROM tasklog.events)
         OR EXISTS (SELECT FROM tasklog.checkpoints) OR EXISTS (SELECT FROM tasklog.tasks)
         OR EXISTS (SELECT FROM tasklog.idempotency_keys)
@@ -22,17 +22,17 @@ _USED: Final = """
 
 
 class LedgerNotEmptyError(Exception):
-    """Import goes into a database that was just migrated."""
+    """The database already has data; import needs a newly migrated one."""
 
 
 async def import_(database: Database, path: Path, *, progress: Progress = lambda _: None) -> int:
-    """Read an export into an empty ledger, as its owner, in one transaction; return the number of events.
+    """Read an export into an empty ledger in one transaction, as the owner; return the number of events.
 
-    Hashes, positions and times stay what they were, so anchors keep their worth. The services may run: they wait.
+    Hashes, positions and times stay the same, so anchors stay valid. Services may run; their writes wait.
 
     Raises:
-        LedgerNotEmptyError: there is something of a user already.
-        ExportError: the file is not whole or does not verify; nothing is imported.
+        LedgerNotEmptyError: there is already data of a user.
+        ExportError: the file is incomplete or does not verify; nothing is imported.
         UnavailableError: the database went away; nothing is imported.
     """
     total, proof = 0, Proof()
@@ -52,7 +52,7 @@ async def import_(database: Database, path: Path, *, progress: Progress = lambda
 
 
 async def _begin_streams(connection: Any, proof: Proof, *, current: str | None) -> None:
-    """Write the heads of all users but the `current` one, whose events may go on; refuse a stream with a fault."""
+    """Write the heads of all users but `current`, whose events may continue; refuse a stream with a fault."""
     ended = list(proof.complete(current))
     for fault in proof.faults:
         raise ExportError(f"user {fault.user_id}, position {fault.position}: {fault.reason}")

@@ -1,4 +1,4 @@
-"""The operational jobs: verify (also nightly), rebuild and export; the projectors run them."""
+"""The operational jobs that projectors run: verify (also nightly), rebuild and export."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 async def verify_job(
     database: Database, progress: Meter, *, user_id: str | None = None, anchors: str | None = None
 ) -> Mapping[str, Any]:
-    """Verify; every fault is an error in the log, the first ones are in the result."""
+    """Verify; log each fault as an error, and put the first ones into the result."""
     progress.total = await event_count(database, user_id)
     known = read_anchors(Path(anchors)) if anchors else None
     report = await verify(database, user_id=user_id, anchors=known, progress=progress)
@@ -38,7 +38,7 @@ async def verify_job(
 
 
 async def rebuild_job(database: Database, progress: Meter, *, user_id: str | None = None) -> Mapping[str, Any]:
-    """Mark, then share the work with every projector that is idle until nobody is marked any more."""
+    """Mark users, then share the work with every idle projector until no user is marked."""
     users = await request_rebuild(database, user_id)
     _, progress.total = await left(database)
     while True:
@@ -52,7 +52,7 @@ async def rebuild_job(database: Database, progress: Meter, *, user_id: str | Non
 
 
 async def export_job(database: Database, progress: Meter, *, out: str, user_id: str | None = None) -> Mapping[str, Any]:
-    """Export to a new file of the projector's machine."""
+    """Export to a new file on the projector's machine."""
     progress.total = await event_count(database, user_id)
     events = await export_to(database, Path(out), user_id=user_id, progress=progress)
     return {"out": out, "events": events}

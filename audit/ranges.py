@@ -1,4 +1,4 @@
-"""Walk all streams in ranges of users, each small enough to be held in memory and read in one snapshot."""
+"""Walk all streams in ranges of users, each small enough for memory and read in one snapshot."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from projector.statements import ROWS_WHERE
 from runtime.database import Complete, Database, chunks
 
 RANGE_EVENTS: Final = 50_000
-"""About how many events a range has; a user is never divided."""
+"""About how many events a range has; a user is never split."""
 
 STREAMS: Final = """
-    -- The streams from user $1 on until their events sum up to $2, or the stream of user $3 alone.
+    -- The streams from user $1 on until they have about $2 events, or only the stream of user $3.
     SELECT s.user_id, s.head, encode(s.hash, 'hex') AS hash, coalesce(c.position, 0) AS projected,
            coalesce(to_char(s.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'no time')
            AS recorded_at, s.unprojected_since IS NOT NULL AS marked
@@ -30,15 +30,15 @@ ROWS_RANGE: Final = ROWS_WHERE + "user_id >= $1 AND user_id <= $2"
 ROWS_USER: Final = ROWS_WHERE + "user_id = $1"
 
 LAST: Final = "\U0010ffff" * 676
-"""Behind every user's id: it takes 2,704 bytes, and no index of Postgres takes so many."""
+"""A text after every user id in order: it takes 2,704 bytes, more than any Postgres index entry can."""
 
 _NEXT: Final = "\x01"
-"""With this behind it, a text becomes the very next one in the order of its bytes; Postgres's texts hold no NUL."""
+"""Appended to a text, it gives the next text in byte order, as Postgres's texts hold no NUL."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stream:
-    """A stream's recorded head, how far it is projected, and whether it is marked as work for the projector."""
+    """A stream's recorded head, its projected position, and whether it is marked as work for the projector."""
 
     user_id: str
     head: int
@@ -50,7 +50,7 @@ class Stream:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Range:
-    """Some streams in one snapshot, and whatever else the tables have of `user_id`, or of all users in the range."""
+    """Some streams in one snapshot, with all other rows of `user_id`, or of the users in the range."""
 
     streams: list[Stream]
     connection: Any
@@ -63,7 +63,7 @@ class Range:
         return self._read(SCAN_USER, SCAN_RANGE, complete=with_data)
 
     def rows(self) -> AsyncIterator[list[Any]]:
-        """Return the projected rows, in chunks; of long ones the texts are left out."""
+        """Return the projected rows, in chunks; the texts of long rows are left out."""
         return self._read(ROWS_USER, ROWS_RANGE)
 
     def _read(self, of_user: str, of_range: str, complete: Complete | None = None) -> AsyncIterator[list[Any]]:
@@ -73,7 +73,7 @@ class Range:
 
 
 async def ranges(database: Database, user_id: str | None = None) -> AsyncGenerator[Range, None]:
-    """All streams, or the one of `user_id`; each range is one moment, and good until the next is asked for."""
+    """Yield all streams, or that of `user_id`; each range is one snapshot, valid until the next is requested."""
     first, last = "", ""
     while last != LAST:
         async with database.transaction(snapshot=True) as connection:

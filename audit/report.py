@@ -1,4 +1,4 @@
-"""What a check found, and how it tells of its progress."""
+"""What a check found, and how it reports progress."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any, Final, TypeAlias
 from event_log.chain import Fault
 
 Anchors: TypeAlias = Mapping[str, Mapping[int, str]]
-"""For each user, the hashes that positions had when they were anchored."""
+"""For each user, the anchored hash at each anchored position."""
 
 Progress: TypeAlias = Callable[[int], None]
-"""Is told how many more events are done."""
+"""A callback that gets how many more events are done."""
 
 
 _SHOWN_FAULTS: Final = 20
@@ -22,8 +22,8 @@ _SHOWN_FAULTS: Final = 20
 class Report:
     """What was checked, and the first fault of each user.
 
-    `anchors` is how many there were of what was checked, None where none were given; `behind` is how many of the events
-    are not projected yet, and so in no task.
+    `anchors` is the number of anchors that apply, or None if none were given; `behind` is the number of events that are
+    not projected yet, and so not in any task.
     """
 
     streams: int = 0
@@ -34,7 +34,7 @@ class Report:
     faults: list[Fault] = field(default_factory=list)
 
     def summary(self) -> Mapping[str, Any]:
-        """Return what is kept of it as a job's result: the numbers, and the first faults."""
+        """Return the result of a job: the figures, and the first faults."""
         return {
             "streams": self.streams,
             "events": self.events,

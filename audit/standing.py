@@ -1,4 +1,4 @@
-"""What verify looks at beside the streams: the schema, the sequence of task ids, and what no stream accounts for."""
+"""What verify checks besides streams: the schema, the sequence of task ids, and rows that belong to no stream."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from runtime.catalog import PLAIN_NAMES, differences
 from runtime.database import Database
 
 _SEQUENCE: Final = """
-    -- The last id that was given to a task, 0 before the first.
+    -- The last id given to a task, 0 before the first.
     SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM tasklog.task_ids
 """
 _WITHOUT_STREAM: Final = """
-    -- Checkpoints that would keep the first events of a user from being projected: of user $1, or all for null.
+    -- Checkpoints that would prevent a user's first events from being projected: of user $1, or all for null.
     SELECT c.user_id, c.position FROM tasklog.checkpoints c
     WHERE c.position > 0 AND ($1::text IS NULL OR c.user_id = $1)
       AND NOT EXISTS (SELECT FROM tasklog.streams s WHERE s.user_id = c.user_id)
     ORDER BY c.user_id LIMIT 1000
 """
 _KEYS: Final = """
-    -- The first idempotency key of each user that remembers an event which is not there: of user $1, or all for null.
+    -- The first idempotency key of each user whose event does not exist: of user $1, or all for null.
     SELECT user_id, task_id, version FROM tasklog.keys_without_event($1)
 """
 
 
 def schema_fault(reason: str) -> Fault:
-    """Return a fault that is no user's."""
+    """Return a fault that belongs to no user."""
     return Fault(user_id=None, position=None, reason=reason)
 
 
 async def schema_faults(database: Database) -> list[Fault]:
-    """Return a fault for each object of the schema that is not as the last migration installed it."""
+    """Return a fault for each object of the schema that differs from what the last migration installed."""
     async with database.transaction(PLAIN_NAMES) as connection:
         return [schema_fault(reason) for reason in await differences(connection)]
 
@@ -46,7 +46,7 @@ async def sequence_faults(database: Database, highest: int) -> list[Fault]:
 
 
 async def orphans(database: Database, user_id: str | None) -> list[Fault]:
-    """Return a fault for each user with a checkpoint or an idempotency key that no event accounts for."""
+    """Return a fault for each user with a checkpoint without a stream, or an idempotency key without its event."""
     faults = [
         Fault(user_id=user, position=1, reason=f"there is a checkpoint at {position}, but no stream: run ./run rebuild")
         for user, position in await database.fetch(_WITHOUT_STREAM, user_id)

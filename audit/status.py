@@ -1,4 +1,4 @@
-"""Status: which version runs, how large the ledger is, how far the projection is behind it, and what needs somebody."""
+"""Status: the version, the size of the ledger, the lag of the projection, and what needs an operator."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from runtime.schema import INSTALLED, read, schema_version
 from runtime.version import VERSION
 
 _NUMBERS: Final = """
-    -- Sums over all streams; the lag leaves out parked users, who wait for a person.
+    -- Sums over all streams; the lag leaves out parked users, because they wait for an operator.
     SELECT count(*) AS streams, coalesce(sum(s.head), 0)::bigint AS events,
-           -- Postgres's estimate; before there is one, they are counted.
+           -- Postgres's estimate, or an exact count before there is one.
            (SELECT CASE WHEN reltuples > 0 THEN reltuples::bigint ELSE (SELECT count(*) FROM tasklog.tasks) END
             FROM pg_class WHERE oid = 'tasklog.tasks'::regclass) AS tasks_about,
            coalesce(sum(s.head - coalesce(c.position, 0))
@@ -30,16 +30,16 @@ _NUMBERS: Final = """
     FROM tasklog.streams s LEFT JOIN tasklog.checkpoints c USING (user_id)
 """
 _PARKED: Final = """
-    -- Parked users, those that wait longest first.
+    -- Parked users; those with the most attempts first.
     SELECT user_id, position + 1 AS position, attempts, parked_until, error FROM tasklog.checkpoints
     WHERE parked_until IS NOT NULL ORDER BY attempts DESC, user_id LIMIT 20
 """
 _EVENTS: Final = """
-    -- How many events a user has, or all users together for null.
+    -- The number of events of a user, or of all users for null.
     SELECT coalesce(sum(head), 0)::bigint FROM tasklog.streams WHERE ($1::text IS NULL OR user_id = $1)
 """
 _BEHIND: Final = """
-    -- How many events of a user, or of all users for null, are not projected.
+    -- The number of unprojected events of a user, or of all users for null.
     SELECT coalesce(sum(greatest(s.head - coalesce(c.position, 0), 0)), 0)::bigint
     FROM tasklog.streams s LEFT JOIN tasklog.checkpoints c USING (user_id)
     WHERE ($1::text IS NULL OR s.user_id = $1)
@@ -59,7 +59,7 @@ class Parked:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FaultOfRebuild:
-    """A user whose events the last rebuild could not replay, from `position` on."""
+    """A user whose events the last rebuild could not replay; `position` is the first of these."""
 
     user_id: str
     position: int
@@ -68,7 +68,7 @@ class FaultOfRebuild:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Heard:
-    """What is read from Redis: the last jobs and the running projectors, newest first."""
+    """What Redis knows: the last jobs, newest first, and the running projectors."""
 
     jobs: list[JobState]
     projectors: list[Mapping[str, object]]
@@ -78,9 +78,9 @@ class Heard:
 class Status:
     """What an operator has to know.
 
-    `lag_seconds` is how long the stream that waits longest was not worked on. `verification` is the last one of the
-    whole ledger, `faults_found` what it and later ones of single users found. What only Redis knows is None where it
-    does not answer.
+    `lag_seconds` is the longest time that a stream has waited for the projector. `verification` is the last
+    verification of the whole ledger; `faults_found` holds its faults and those of later ones of single users. Facts
+    that only Redis knows are None if it does not answer.
     """
 
     version: str
@@ -104,12 +104,12 @@ class Status:
 
     @property
     def needs_somebody(self) -> bool:
-        """Whether somebody has to act: users are parked, or there are faults."""
+        """Return whether an operator has to act: there are parked users or faults."""
         return bool(self.parked_users or self.rebuild_faults or self.schema_faults or self.faults_found)
 
 
 async def status(database: Database, heard: Heard | None) -> Status:
-    """Read the status; `heard` is what Redis knows, None where it does not answer.
+    """Read the status; `heard` is what Redis knows, or None if it does not answer.
 
     Raises:
         UnavailableError: the database went away.
@@ -121,7 +121,7 @@ async def status(database: Database, heard: Heard | None) -> Status:
         **numbers,
         version=VERSION,
         schema=schema,
-        # A database that is opened has no older one.
+        # An older schema is impossible here: the database would not have been opened.
         schema_state="current" if schema == schema_version() else "newer",
         parked=await _parked(database),
         rebuild_faults=[
@@ -151,10 +151,10 @@ async def _parked(database: Database) -> list[Parked]:
 
 
 async def event_count(database: Database, user_id: str | None = None) -> int:
-    """How many events a user has, or all users together."""
+    """Return how many events a user has, or all users together."""
     return int((await database.fetch(_EVENTS, user_id))[0][0])
 
 
 async def events_behind(database: Database, user_id: str | None = None) -> int:
-    """How many events of a user, or of all users together, are not projected yet."""
+    """Return how many events of a user, or of all users together, are not projected yet."""
     return int((await database.fetch(_BEHIND, user_id))[0][0])

@@ -1,4 +1,4 @@
-"""Verifications on record: what the states of jobs in Redis say that they found, by command or by a projector."""
+"""Past verifications and their faults, by command or by a projector, from the job states in Redis."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from projector.job_states import JobState, forget_old
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verification:
-    """A verification that was done: of `user_id`, or of the whole ledger; `faults` are the first ones."""
+    """A finished verification of `user_id`, or of the whole ledger; `faults` holds the first faults."""
 
     at: str
     user_id: str | None
@@ -31,7 +31,7 @@ _STORED: Final = TypeAdapter(Verification)
 
 
 async def record(redis: Redis, report: Report, user_id: str | None, seconds: float) -> None:
-    """Keep what a verification by command found, like that of a job; while Redis is away, it is not kept."""
+    """Store the result of a verification by command in the form of a job's; while Redis is away, it is not stored."""
     rate = round(report.events / max(seconds, 0.001), 1)
     state = JobState(
         id=uuid4().hex,
@@ -53,7 +53,7 @@ def last_verification(jobs: Sequence[JobState]) -> Verification | None:
 
 
 def faults_found(jobs: Sequence[JobState]) -> list[Fault]:
-    """Return the faults that the last verification of the whole ledger found, and the last of each user since."""
+    """Return the faults of the last verification of the whole ledger, and of each user's last one since."""
     found: list[Fault] = []
     seen: set[str] = set()
     for known in _verifications(jobs):
@@ -66,7 +66,7 @@ def faults_found(jobs: Sequence[JobState]) -> list[Fault]:
 
 
 def _verifications(jobs: Sequence[JobState]) -> Iterator[Verification]:
-    """Yield the verifications that were done; a result that another version wrote in another form is passed over."""
+    """Yield the finished verifications; skip results that another version wrote in another form."""
     for job in jobs:
         if job.name == "verify" and job.state == "done":
             of_job = {"at": job.updated_at, "user_id": job.arguments.get("user_id")}

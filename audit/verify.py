@@ -1,4 +1,4 @@
-"""Verify: every stream by its chain, its story and its anchors, its projection by a replay, and the schema itself."""
+"""Verify: check each stream's chain, story and anchors, its projection against a replay, and the schema."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from projector.replay import Replay, differences
 from runtime.database import Database
 
 _link: Final = itemgetter(*Link._fields)
-"""What a stored event has of a Link, as a plain tuple: at millions of events, making Links would show."""
+"""Returns the members of a Link from a stored event, as a plain tuple: for millions of events, Links would be slow."""
 _story: Final = itemgetter("user_id", "position", "task_id", "version", "type", "schema_version")
-"""What a stored event has of a StoryEvent."""
+"""Returns the members of a StoryEvent from a stored event."""
 
 
 async def verify(
@@ -32,7 +32,7 @@ async def verify(
     anchors: Anchors | None = None,
     progress: Progress = lambda _: None,
 ) -> Report:
-    """Check the schema, and one user, or all, against themselves and against `anchors`.
+    """Check the schema, and one user or all: their events, rows and `anchors`.
 
     Raises:
         NoStreamError: there is nothing of the user to check.
@@ -44,7 +44,7 @@ async def verify(
     try:
         await _verify_users(database, user_id, anchors, report, progress)
     except asyncpg.PostgresError:
-        if not report.faults:  # which say what is missing
+        if not report.faults:  # the faults say what is missing
             raise
         return report
     if user_id is not None and not report.streams and all(fault.user_id is None for fault in report.faults):
@@ -87,7 +87,7 @@ async def _verify(part: Range, anchors: Anchors, story: Story, report: Report, p
 
 
 async def _projection_faults(part: Range, replay: Replay, report: Report) -> dict[str, Fault]:
-    """Return the first fault of each user whose checkpoint or rows are not as the replay says."""
+    """Return the first fault of each user whose checkpoint or rows differ from the replay."""
     faults: dict[str, Fault] = {}
 
     def fault(user_id: str, position: int, reason: str) -> None:
@@ -108,12 +108,12 @@ async def _projection_faults(part: Range, replay: Replay, report: Report) -> dic
 
 
 def _is_forgotten(stream: Stream) -> bool:
-    """Return whether a stream is ahead of its projection, and no mark tells the projector so."""
+    """Return whether a stream is ahead of its projection without a mark for the projector."""
     return stream.projected < stream.head and not stream.marked
 
 
 async def _counted(part: Range, report: Report) -> AsyncIterator[list[Any]]:
-    """Return the rows of a range, counted for the report."""
+    """Yield the rows of a range, and count them for the report."""
     async for rows in part.rows():
         report.tasks += len(rows)
         yield rows

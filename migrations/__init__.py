@@ -1,7 +1,7 @@
 """The database schema: Alembic revisions, then the SQL functions and the rights of each role.
 
-It changes under running services. Each revision is a short transaction that waits for no lock longer than an instant,
-and tries again; what is installed and right is left alone; what services still use keeps its name and its oid.
+The schema changes while services run. Each revision is a short transaction that waits for a lock only for an instant,
+then tries again. What is already right is left alone; what running services use keeps its name and its oid.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ def upgrade(
 ) -> None:
     """Bring the database at `url` (its owner's) to this version's schema, while services run.
 
-    `service_urls` are the services' own; where they carry a password, it is set for their role. `pooler` is the
-    setting DATABASE_POOLER. `tell` is told once whom the migration waits for.
+    `service_urls` are the services' own; a password in one is set for its role. `pooler` is the setting
+    DATABASE_POOLER. `tell` is called once with a sentence about what the migration waits for.
 
     Raises:
         NewerSchemaError: the schema is a newer version's.
-        SettingsError: the database does not answer, refuses, or others hold its tables for too long.
+        SettingsError: the database does not answer, refuses, or others lock its tables for too long.
     """
     try:
         asyncio.run(_upgrade(address(url, pooler=pooler), service_urls, tell))
@@ -84,7 +84,7 @@ def _refusal(error: BaseException) -> SettingsError:
 
 
 def downgrade(url: str, revision: str = "base") -> None:
-    """Go back to an earlier revision's tables; to none, with all that is in them."""
+    """Go back to an earlier revision; `base` removes all tables and their data."""
     asyncio.run(_downgrade(address(url), revision))
 
 
@@ -107,10 +107,10 @@ async def _upgrade(where: Address, service_urls: Sequence[str], tell: Callable[[
 
 
 async def _next_revision(connection: Any) -> Any:
-    """Return the revision to go on with, None at the newest one.
+    """Return the next revision to apply, or None at the newest one.
 
     Raises:
-        NewerSchemaError: the database is at one that this code does not know.
+        NewerSchemaError: the database is at a revision that this code does not know.
     """
     there = await connection.fetchval("SELECT to_regclass('tasklog.alembic_version')") is not None
     current = await connection.fetchval(_REVISION) if there else None
@@ -126,7 +126,7 @@ async def _next_revision(connection: Any) -> Any:
 
 
 async def _step(where: Address) -> None:
-    """Take one revision, in a transaction of its own: no table is held while another is waited for."""
+    """Apply one revision in its own transaction, so that no table stays locked while another is waited for."""
     async with _transaction(where) as connection:
         driver: Any = (await connection.get_raw_connection()).driver_connection
         revision = await _next_revision(driver)
@@ -151,7 +151,7 @@ def _config(connection: Connection | None = None) -> Config:
 
 
 async def _connect(where: Address) -> asyncpg.Connection:
-    """Connect; a pooler takes none of the session's settings, there each transaction has them alone."""
+    """Connect. A pooler takes no settings of a session, so behind one each transaction sets them."""
     try:
         connection = await asyncpg.connect(
             where.url,
@@ -169,7 +169,7 @@ async def _connect(where: Address) -> asyncpg.Connection:
 
 @asynccontextmanager
 async def _transaction(where: Address) -> AsyncIterator[AsyncConnection]:
-    """Yield a connection as Alembic wants it, in a transaction that has the only right to migrate."""
+    """Yield a connection for Alembic, in a transaction that excludes other migrations."""
     connect = partial(_connect, where)
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
     try:

@@ -1,4 +1,4 @@
-"""Alembic's entry: migrate over the connection that migrations.upgrade gives."""
+"""Alembic's entry: migrate over the connection that migrations.upgrade passes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from alembic import context
 from event_log.tables import SCHEMA, metadata
 from read_model import tables
 
-assert tables.tasks.metadata is metadata  # imported for its tables, which are part of the same schema
+assert tables.tasks.metadata is metadata  # imported because its tables belong to the same schema
 
 connection = context.config.attributes["connection"]
 connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")

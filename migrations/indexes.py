@@ -1,4 +1,4 @@
-"""Indexes on tables that may be large: built while everybody goes on writing, before the revision that names them."""
+"""Indexes on tables that may be large: built while writes go on, before the revision that names them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _VALID: Final = """
 
 
 async def build_indexes(connection: Any, revision: Any) -> None:
-    """Build what a revision has in CONCURRENT_INDEXES: name -> `ON table (columns) ...`.
+    """Build a revision's CONCURRENT_INDEXES: name -> `ON table (columns) ...`.
 
-    Each is a statement of its own, outside of any transaction. One that was left half built is built anew.
+    Each is its own statement outside of any transaction. An index that was left half built is rebuilt.
     """
     for name, definition in getattr(revision, "CONCURRENT_INDEXES", {}).items():
         valid = await connection.fetchval(_VALID, name)

@@ -1,4 +1,4 @@
-"""The SQL functions, rights and passwords: brought to what this code has, and left alone where they are that."""
+"""Install the SQL functions, rights and passwords: change what differs from this code, and leave the rest alone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _DEFINITIONS: Final = """
     FROM pg_proc WHERE pronamespace = 'tasklog'::regnamespace AND prokind <> 'a' ORDER BY 1
 """
 _RIGHTS: Final = """
-    -- Who may do what with the schema, its tables, columns, sequences and functions.
+    -- Which role may do what with the schema, its tables, columns, sequences and functions.
     SELECT kind || name AS name,
            (SELECT string_agg(item::text, ',' ORDER BY item::text) FROM unnest(acl) AS item) AS text
     FROM (
@@ -45,21 +45,21 @@ _RIGHTS: Final = """
     ) AS rights (kind, name, acl) ORDER BY 1
 """
 _WITHOUT_CONNECT: Final = """
-    -- Those of the logins $1 that may not connect to this database.
+    -- The logins among $1 that may not connect to this database.
     SELECT rolname::text FROM pg_roles
     WHERE rolname = ANY ($1::text[]) AND NOT has_database_privilege(oid, current_database(), 'CONNECT') ORDER BY 1
 """
 _INSTALLS: Final = Schema(digest=schema_version(), revision=head_revision(), serves=SERVES)
 _SERVED: Final = "SELECT obj_description('tasklog'::regnamespace, 'pg_namespace')"
 
-assert read_model.tasks.metadata is metadata  # imported for its tables, which are part of the same schema
+assert read_model.tasks.metadata is metadata  # imported because its tables belong to the same schema
 _TABLES: Final = {table.name for table in metadata.tables.values()} | {"task_ids", "alembic_version"}
 
 _Shown = dict[str, str | None]
 
 
 async def is_installed(connection: Any, service_urls: Sequence[str]) -> bool:
-    """Whether everything is as `install` leaves it. It only looks, so nobody waits for it, nor it for anybody."""
+    """Return whether everything is as `install` leaves it. It only reads, so it neither blocks nor waits."""
     async with connection.transaction():
         await connection.execute(f"SET LOCAL {PLAIN_NAMES}")
         installed = await connection.fetchrow(INSTALLED)
@@ -72,7 +72,7 @@ async def is_installed(connection: Any, service_urls: Sequence[str]) -> bool:
 
 
 async def install(connection: Any, service_urls: Sequence[str]) -> None:
-    """Install functions and rights in one transaction, and write down that they are."""
+    """Install functions and rights in one transaction, and record that they are installed."""
     async with connection.transaction(isolation="read_committed"):
         await connection.execute(SETTINGS)
         await connection.execute(ONE_AT_A_TIME)
@@ -85,7 +85,7 @@ async def install(connection: Any, service_urls: Sequence[str]) -> None:
 
 
 async def set_passwords(connection: Any, service_urls: Sequence[str]) -> None:
-    """Give the services' roles the passwords of their URLs. Nobody can see whether they have them already."""
+    """Set the passwords of the services' URLs for their roles. Whether they are already set cannot be read."""
     for url in service_urls:
         user, _, password = parse(url).login.partition(":")
         if user.startswith("tasklog_") and password:
@@ -94,14 +94,14 @@ async def set_passwords(connection: Any, service_urls: Sequence[str]) -> None:
 
 
 async def _install_functions(connection: Any) -> None:
-    """Replace the functions that differ, which keep their oids; those that this code does not have stay.
+    """Replace the functions that differ, which keep their oids; keep those that this code does not have.
 
     A service of another version may call them: a revision of a later release drops them by name.
     """
     before = await _definitions(connection)
     wanted = await _tried(connection, FUNCTIONS, _definitions, keep=False)
     changed = [text for name, text in wanted.items() if before.get(name) != text]
-    await connection.execute("SET LOCAL check_function_bodies = off")  # checked just now, in the order of the files
+    await connection.execute("SET LOCAL check_function_bodies = off")  # already checked above, in order
     for text in changed:
         await connection.execute(text)
 
@@ -115,7 +115,7 @@ async def _install_rights(connection: Any) -> None:
 async def _tried(
     connection: Any, files: Sequence[Path], look: Callable[[Any], Awaitable[_Shown]], *, keep: bool
 ) -> _Shown:
-    """Return what the catalog shows after the statements of some files, which are then kept or taken back."""
+    """Return what the catalog shows after running some files, and then keep or roll back their changes."""
     attempt = connection.transaction()
     await attempt.start()
     for path in files:
@@ -134,12 +134,12 @@ async def _rights(connection: Any) -> _Shown:
 
 
 def _logins(service_urls: Sequence[str]) -> list[str]:
-    """Return who connects for a service: the roles, and logins of other names."""
+    """Return the logins of the services: the roles, and those that their URLs name."""
     return sorted({*_ROLES, *(unquote(parse(url).login.partition(":")[0]) for url in service_urls)})
 
 
 async def _let_connect(connection: Any, logins: Sequence[str]) -> None:
-    """Grant CONNECT to whom it was taken, with PUBLIC's."""
+    """Grant CONNECT to the logins that lack it, because it was revoked from PUBLIC."""
     without = [row[0] for row in await connection.fetch(_WITHOUT_CONNECT, logins)]
     for login in without:
         statement = "SELECT format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), $1::text)"

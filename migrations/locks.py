@@ -1,4 +1,4 @@
-"""How a migration waits: for no lock longer than an instant at a time, and again and again."""
+"""How a migration waits for locks: only an instant at a time, but again and again."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from runtime.refusals import causes
 from runtime.settings import SettingsError
 
 PATIENCE_SECONDS = 600.0
-"""A migration gives up when it could not get its locks for this long."""
+"""A migration gives up if it does not get its locks for this long, in seconds."""
 _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 3.0
 
 SETTINGS: Final = """
-    -- Whoever reads a table that the migration waits for queues behind it: for at most this long.
+    -- While the migration waits for a table, readers of that table queue behind it, so it waits at most this long.
     SELECT set_config(name, CASE name WHEN 'lock_timeout' THEN '200ms' WHEN 'search_path' THEN 'pg_catalog, pg_temp'
                             ELSE '0' END, true)
     FROM pg_settings WHERE name IN ('lock_timeout', 'statement_timeout', 'transaction_timeout', 'search_path',
@@ -43,10 +43,10 @@ _CATALOG_CHANGES: Final = (
 
 
 async def with_patience(connection: Any, tell: Callable[[str], None], work: Callable[[], Awaitable[None]]) -> None:
-    """Do one transaction's work; while it meets locks, or other changes of the catalog, try again.
+    """Do one transaction's work; on locks or concurrent changes of the catalog, try again.
 
     Raises:
-        SettingsError: it met them for too long.
+        SettingsError: this went on for too long.
     """
     deadline, pause, told = time.monotonic() + PATIENCE_SECONDS, _FIRST_PAUSE, False
     while True:
@@ -64,25 +64,25 @@ async def with_patience(connection: Any, tell: Callable[[str], None], work: Call
             if not told and pause > _FIRST_PAUSE:
                 tell(f"The migration waits for {await _holders(connection)}, and holds nobody up meanwhile.")
                 told = True
-        await asyncio.sleep(pause * random.uniform(0.7, 1))  # noqa: S311 - so that two do not meet again
+        await asyncio.sleep(pause * random.uniform(0.7, 1))  # noqa: S311 - so that two migrations do not collide again
         pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 def _passes(error: BaseException) -> bool:
-    """Whether an error comes of what others do at the moment."""
+    """Return whether an error is caused by what others are doing at the moment, so that trying again can help."""
     for cause in causes(error):
         if isinstance(
             cause, asyncpg.LockNotAvailableError | asyncpg.DeadlockDetectedError | asyncpg.SerializationError
         ):
             return True
         if isinstance(cause, asyncpg.UniqueViolationError) and cause.schema_name == "pg_catalog":
-            return True  # two databases of one server migrate, and make the same role
+            return True  # two databases of one server migrate and create the same role
         if isinstance(cause, asyncpg.InternalServerError):
             return any(words in str(cause) for words in _CATALOG_CHANGES)
     return False
 
 
 async def _holders(connection: Any) -> str:
-    """Return who has the locks: what pg_dump, psql and the like call themselves, and their process."""
+    """Return who holds the locks: application names, such as pg_dump or psql, and processes."""
     rows = await connection.fetch(_HOLDERS)
     return " and ".join(f"{row['name']} (process {row['pid']})" for row in rows) or "another migration"

@@ -9,7 +9,7 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tasklog
     FROM PUBLIC, tasklog_writer, tasklog_projector, tasklog_reader, tasklog_eraser;
 GRANT USAGE ON SCHEMA tasklog TO tasklog_writer, tasklog_projector, tasklog_reader, tasklog_eraser;
 
--- The command side appends, and reads the tasks that it decides on, by functions alone.
+-- The command side appends, and reads the tasks that it decides on, only by functions.
 GRANT EXECUTE ON FUNCTION
     tasklog.append(integer[], text[], bigint[], integer[], uuid[], text[], smallint[], text[], text[], text[], bytea[],
                    boolean),
@@ -20,7 +20,7 @@ GRANT EXECUTE ON FUNCTION
     tasklog.remembered(text[], text[])
 TO tasklog_writer;
 
--- The read side answers by functions alone.
+-- The read side answers only by functions.
 GRANT EXECUTE ON FUNCTION
     tasklog.list_tasks(text, boolean, text, text, bigint, integer),
     tasklog.get_task(text, bigint),
@@ -37,16 +37,16 @@ GRANT EXECUTE ON FUNCTION
     tasklog.texts(text, bigint[])
 TO tasklog_reader;
 
--- The projector reads the ledger and keeps its own tables; of the ledger it may only clear its own mark.
+-- The projector reads the ledger and writes its own tables. In the ledger it may only clear `unprojected_since`.
 GRANT SELECT ON tasklog.events, tasklog.streams TO tasklog_projector;
 GRANT EXECUTE ON FUNCTION tasklog.most_bytes(json) TO tasklog_projector;
 GRANT UPDATE (unprojected_since) ON tasklog.streams TO tasklog_projector;
 GRANT SELECT, INSERT, UPDATE, DELETE ON tasklog.tasks, tasklog.checkpoints TO tasklog_projector;
--- It also forgets idempotency keys by their age, and finds those that no event accounts for.
+-- It also deletes expired idempotency keys, and finds those without an event.
 GRANT SELECT (recorded_at), DELETE ON tasklog.idempotency_keys TO tasklog_projector;
 GRANT EXECUTE ON FUNCTION tasklog.keys_without_event(text) TO tasklog_projector;
 GRANT SELECT ON SEQUENCE tasklog.task_ids TO tasklog_projector;
 GRANT EXECUTE ON FUNCTION tasklog.mend_task_ids() TO tasklog_projector;
 
--- Erasure changes events, by one function that records that it did.
+-- Erasure changes events, only by one function that records the erasure.
 GRANT EXECUTE ON FUNCTION tasklog.erase(text, text, text) TO tasklog_eraser;

@@ -1,10 +1,10 @@
-"""The text of the SQL functions: what they say for each sort or each field stands there once, and is repeated here.
+"""Templates in the SQL functions: a part for each sort or each field is written once and repeated here.
 
     -- EACH sort
     IF sort = '{sort.name}' THEN ... ORDER BY {sort.order} ... END IF;
     -- END EACH
 
-is written for each of the SORTS, with its attributes in the braces; `-- EACH setter` for each of the SETTERS.
+is repeated for each of the SORTS, with its attributes in place of the braces; `-- EACH setter` for each of the SETTERS.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ITEMS: Final[Mapping[str, Iterable[object]]] = {"sort": SORTS.values(), "setter
 
 
 def statements(path: Path) -> str:
-    """Return the statements of an SQL file, ready to be run."""
+    """Return the statements of an SQL file, with its templates filled in."""
     return _EACH.sub(lambda block: _repeated(block[1], block[2]), path.read_text())
 
 

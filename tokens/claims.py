@@ -9,11 +9,11 @@ from tokens.jws import Unauthorized
 
 LEEWAY = 30.0  # seconds that two clocks may differ
 LONGEST_LIFE = 365.25 * 86400  # seconds; a year as Better Auth's `jose` counts it
-_LAST_SECOND = 1e12  # UNIX time; no date is later, and beyond it arithmetic with huge integers fails
+_LAST_SECOND = 1e12  # UNIX time in seconds; no date is later, and arithmetic with huge integers fails
 
-# Better Auth signs the session cookie's cache with the same secret; it is no access token.
+# Better Auth signs its cookie cache of sessions with the same secret; such a token is no access token.
 _SESSION_CACHE = "better-auth:session-cache"
-# A user id as the path can hold it, without the characters that a log or a database would trip over.
+# The characters of a user id, without those that cause trouble in a log or a database.
 _USER_ID = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,255}")
 
 

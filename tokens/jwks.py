@@ -1,7 +1,7 @@
 """The public keys of the auth server, fetched in the background.
 
-A key that is known is found at once, whatever the endpoint does. One fetch runs at a time. A fetch that fails leaves
-the keys as they are, and proves nothing about a key that is not among them.
+A known key is found at once, whatever the endpoint does. One fetch runs at a time. A failed fetch leaves the keys as
+they are, and proves nothing about a key that is not among them.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 JWKS_ALGORITHMS = frozenset({"EdDSA", "ES256", "ES512", "RS256", "PS256"})
 MAX_BODY_BYTES = 1024 * 1024
-"""Of a key set: 2,000 RSA keys, or 9,000 of Ed25519."""
+"""The largest key set, in bytes: 2,000 RSA keys, or 9,000 of Ed25519."""
 MAX_SEARCHING = 500
 """The most requests that wait for a fetch, so that unknown keys cannot fill the service."""
 _PATIENCE = 1.0
-"""Seconds that a request with an unknown key waits for a fetch to begin."""
+"""How long a request with an unknown key waits for a fetch to begin, in seconds."""
 _RSA_BITS = range(2048, 8193)
-# A compressed body could swell past the cap before we see its size.
+# A compressed body could exceed the limit before we see its size.
 _HEADERS = {"accept": "application/json", "accept-encoding": "identity"}
 
 log = structlog.get_logger(__name__)
@@ -57,10 +57,10 @@ class Timing:
 
     Attributes:
         timeout: of a whole fetch.
-        cooldown: between look-ups of unknown keys, in the long run.
+        cooldown: between look-ups of unknown keys, on average.
         burst: the number of look-ups that may follow each other without a cooldown, after a rest.
         pause: after a fetch that failed.
-        refresh: between fetches that keep the set fresh.
+        refresh: between the regular fetches that keep the set up to date.
     """
 
     timeout: float = 3.0
@@ -91,16 +91,16 @@ class KeySet:
         self._turn = 0.0
         """When the next fetch may begin, by the clock of the loop."""
         self._spent = 0.0
-        """How far look-ups have used up their rate: when the next would begin if each kept the cooldown."""
+        """How far look-ups have used up their rate: when the next one would begin if each kept the cooldown."""
         self._searching = 0
 
     async def find(self, kid: str) -> VerificationKey | None:
-        """Return the key of that name, None if a fetch that began after this call has not brought it.
+        """Return the key of that name, or None if a fetch that began after this call has not brought it.
 
-        A known key is found at once. For an unknown one, one fetch answers all who wait for it.
+        A known key is returned at once. For an unknown one, a single fetch answers all who wait.
 
         Raises:
-            KeysUnavailable: the endpoint does not answer, must not be asked yet, or too many wait.
+            KeysUnavailable: the endpoint does not answer, must not be asked yet, or too many requests wait.
         """
         came = self._begun
         while (key := self._keys.get(kid)) is None and self._answered <= came:
@@ -121,7 +121,7 @@ class KeySet:
             raise KeysUnavailable
 
     def start(self) -> None:
-        """Start the first fetch, and fetch now and then, so that a withdrawn key is forgotten."""
+        """Start the first fetch, and fetch regularly, so that a withdrawn key is forgotten."""
         self._fetch()
         self._freshness = asyncio.create_task(self._keep_fresh())
 
@@ -139,7 +139,7 @@ class KeySet:
             await asyncio.sleep(self._timing.refresh if self._answered else self._timing.pause)
 
     def _fetch(self) -> asyncio.Task[bool]:
-        """Return the fetch that runs or waits, made now if there is none; its result is whether a key set came."""
+        """Return the fetch that runs or waits, or start one; its result is whether a key set came."""
         if self._fetching is None:
             self._fetching = asyncio.create_task(self._fetch_in_turn())
         return self._fetching
@@ -149,7 +149,7 @@ class KeySet:
         try:
             await asyncio.sleep(self._turn - clock())
             self._begun += 1
-            # A rest earns back one look-up a cooldown, up to `burst` of them.
+            # Each cooldown of rest earns one look-up, up to `burst` of them.
             rested = clock() - self._timing.cooldown * (self._timing.burst - 1)
             self._spent = max(self._spent, rested) + self._timing.cooldown
             answered = await self._replace()
@@ -191,7 +191,7 @@ class KeySet:
 
 @asynccontextmanager
 async def open_key_set(url: str, *, timing: Timing, on_change: Callable[[], None]) -> AsyncIterator[KeySet]:
-    """Open the keys behind a URL; the first fetch runs in the background, so the service starts without it."""
+    """Open the keys of a URL; the first fetch runs in the background, so that the service starts without it."""
     async with httpx.AsyncClient(follow_redirects=False, timeout=timing.timeout) as http:
         keys = KeySet(url, http, timing=timing, on_change=on_change)
         keys.start()
@@ -202,7 +202,7 @@ async def open_key_set(url: str, *, timing: Timing, on_change: Callable[[], None
 
 
 def read_key_set(body: bytes) -> dict[str, VerificationKey]:
-    """Read a JWK set (RFC 7517): its usable keys by `kid`, the first of a name. None may be usable.
+    """Return the usable keys of a JWK set (RFC 7517) by `kid`, the first one of a name. There may be none.
 
     Raises:
         ValueError: it is no JWK set.
@@ -220,7 +220,7 @@ def read_key_set(body: bytes) -> dict[str, VerificationKey]:
 
 
 def _read_key(entry: dict[str, object]) -> VerificationKey | None:
-    """Read a public signature key and bind it to one algorithm of its type; None for any other key."""
+    """Return a public signature key, bound to one algorithm of its type, or None for any other key."""
     fitting = _algorithms_of(entry)
     algorithm = one_name(entry.get("alg", fitting[0] if fitting else None))
     operations = entry.get("key_ops", ["verify"])

@@ -1,7 +1,6 @@
-"""The strict reading of a compact JWS, and the key that verifies one.
+"""Strict parsing of a compact JWS, and the keys that verify one.
 
-PyJWT checks the signatures. What it leaves open (members named twice, header members that point to a key) is refused
-here.
+PyJWT checks the signatures. What it allows is refused here: members named twice, header members that point to a key.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ class VerificationKey:
     material: Any = field(repr=False)
 
     def verifies(self, token: Jws) -> bool:
-        """Whether this key, used with its own algorithm, made the token's signature."""
+        """Return whether this key, with its own algorithm, made the token's signature."""
         return token.algorithm == self.algorithm and _ALGORITHMS[self.algorithm].verify(
             token.signed, self.material, token.signature
         )
@@ -94,7 +93,7 @@ def read_jws(token: bytes) -> Jws:
 
 
 def read_object(text: bytes) -> dict[str, object]:
-    """Parse a JSON object in which, at every depth, a member is named once and a number is one of JSON's.
+    """Return a JSON object in which, at every depth, no member is repeated and every number is valid JSON.
 
     Raises:
         Unauthorized: it is anything else.

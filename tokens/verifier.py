@@ -1,7 +1,7 @@
-"""Who sends a request: the user id in a bearer token, verified.
+"""Who sends a request: the user id in a verified bearer token.
 
-Two modes, each with keys of its own: HS256 with the secret shared with Better Auth, and the public keys of its JWKS.
-The algorithm in the token's header picks the mode; a key never verifies a token of another algorithm than its own.
+There are two modes, with separate keys: HS256 with the secret shared with Better Auth, and the public keys of its JWKS.
+The algorithm in the token's header selects the mode; a key only verifies tokens of its own algorithm.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ HMAC_ALGORITHM = "HS256"
 MAX_CACHED = 10_000
 # Better Auth's default, and what .env.example shows.
 _PUBLISHED = {"better-auth-secret-12345678901234567890", "change-me-to-32-or-more-random-characters"}
-# The secret has no name, so a `kid` beside it says nothing; one that aims at a file or a database is refused anyway.
+# The secret has no name, so a `kid` beside it means nothing; one that looks like a path or a query is refused anyway.
 _HARMLESS_KID = re.compile(r"[A-Za-z0-9._~:=+-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenRules:
-    """What the settings ask of a token; a mode without its key or URL is off."""
+    """What the settings require of a token; a mode without its key or URL is off."""
 
     secret: VerificationKey | None
     secret_claims: Expected
@@ -47,7 +47,7 @@ class TokenRules:
 
 
 class TokenVerifier:
-    """Verifies bearer tokens, and remembers the good ones for as long as they hold."""
+    """Verifies bearer tokens, and caches the good ones while they are valid."""
 
     def __init__(
         self,
@@ -64,9 +64,9 @@ class TokenVerifier:
         self._clock = clock
 
     async def user_id(self, authorization: Sequence[bytes]) -> str:
-        """Return the `sub` of a good token, from every Authorization header's raw value.
+        """Return the `sub` of a good token, given the raw values of all Authorization headers.
 
-        A token seen before costs about a microsecond and never waits; nor does one whose key is known.
+        A token that was seen before takes about a microsecond and never waits; nor does a token with a known key.
 
         Raises:
             Unauthorized: there is no token, more than one, or it is not acceptable.
@@ -81,7 +81,7 @@ class TokenVerifier:
         return grant.user_id
 
     async def _verify(self, token: bytes) -> Grant:
-        """Verify a token, its claims first: a token with bad claims causes no look-up of its key."""
+        """Verify a token, its claims first, so that a token with bad claims causes no look-up of a key."""
         jws = read_jws(token)
         secret = self._secret(jws) if jws.algorithm == HMAC_ALGORITHM else None
         if secret is None and (self._keys is None or jws.algorithm not in JWKS_ALGORITHMS):
@@ -122,10 +122,10 @@ def token_verifier(settings: Settings, *, timing: Timing | None = None) -> Abstr
 
 
 def token_rules(settings: Settings) -> TokenRules:
-    """Read what the settings ask of a token.
+    """Return what the settings require of a token.
 
     Raises:
-        SettingsError: no mode is on, the secret is one that others know or could guess, or the URL is none.
+        SettingsError: no mode is on, the secret is published or easy to guess, or the URL is not valid.
     """
     if settings.better_auth_secret is None and settings.jwks_url is None:
         raise SettingsError("Set BETTER_AUTH_SECRET, JWKS_URL or both: without one no token can be verified.")

@@ -11,7 +11,7 @@ down_revision = None
 
 SCHEMA = "tasklog"
 ROLES = ("tasklog_writer", "tasklog_projector", "tasklog_reader", "tasklog_eraser")
-# The planner's statistics would quote what users wrote, and go on doing so after it was erased.
+# The planner's statistics would quote what users wrote, even after it was erased.
 QUOTED = (
     "tasks.title",
     "tasks.description",
@@ -23,7 +23,7 @@ QUOTED = (
 
 
 def upgrade() -> None:
-    """Create everything in the schema `tasklog`, which no other application's tables share."""
+    """Create everything in the schema `tasklog`, which holds no other application's tables."""
     _create_streams()
     _create_events()
     _create_idempotency_keys()
@@ -143,7 +143,7 @@ def _create_read_model() -> None:
 
 
 def _create_role(role: str) -> None:
-    """Create a login without a password; roles belong to the whole server, so it may be there already."""
+    """Create a login without a password. Roles belong to the whole server, so it may already exist."""
     op.execute(f"""
         DO $$ BEGIN
             CREATE ROLE {role} LOGIN NOINHERIT;
@@ -153,7 +153,7 @@ def _create_role(role: str) -> None:
 
 
 def downgrade() -> None:
-    """Remove everything; a role stays while another database of the server needs it."""
+    """Remove everything; a role that another database of the server needs stays."""
     op.execute("""
         DO $$ DECLARE f regprocedure; BEGIN
             FOR f IN SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'tasklog'::regnamespace LOOP

@@ -1,4 +1,4 @@
-"""Where a rebuild could not replay a user, and why: whoever asked for it reads it there, whichever process found it."""
+"""Where a rebuild could not replay a user, and why: stored, so that every process can show it."""
 
 from __future__ import annotations
 
