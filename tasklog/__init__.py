@@ -1,1 +1,1 @@
-"""Starts Tasklog: the commands, the supervisor of all in one, the HTTP server, the embedded Postgres and Valkey."""
+"""Starts Tasklog: the command line, the supervisor, the HTTP server, the embedded Postgres and Valkey."""

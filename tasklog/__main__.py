@@ -1,6 +1,6 @@
 """`python -m tasklog`: what `./run` executes.
 
-Ctrl-C ends without a word what is still importing, or done; what works decides for itself, see `interruptible`.
+Ctrl-C ends the process silently while it imports or exits; commands at work handle it themselves, see `interruptible`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The commands of `./run`. Each imports only what it runs, so that the parent of all stays small."""
+"""The commands of `./run`. Each imports only what it needs, so that the supervisor's process stays small."""
 # ruff: noqa: PLC0415 - see above
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ app.add_typer(healthcheck.app)
 
 
 def main() -> None:
-    """Run a command; an error of its settings or files is one sentence on stderr, and exit code 1."""
+    """Run a command; an error in settings or files becomes one sentence on stderr, and exit code 1."""
     try:
         app(prog_name="./run")
     except SettingsError as error:
@@ -54,7 +54,7 @@ def main() -> None:
         sys.exit(1)
 
 
-def _show_version(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer's signature
     if wanted:
         tell(f"Tasklog {VERSION}")
         raise typer.Exit
@@ -67,7 +67,7 @@ def options(
         bool, typer.Option("--version", metavar="", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Take the options that come before a command."""
+    """Parse the options before a command."""
 
 
 @app.command(rich_help_panel=Panel.START)
@@ -111,7 +111,7 @@ def help_(
     group: Any = get_command(app)
     parent = context.parent or context
     if command is None:
-        with stdout_errors():  # rich prints it by itself
+        with stdout_errors():  # rich prints the help itself
             tell(parent.get_help())
     elif command in group.commands:
         found = group.commands[command]
@@ -123,7 +123,7 @@ def help_(
 
 @app.command(hidden=True)
 def openapi() -> None:
-    """Write edge/openapi.json anew from the routes of both services."""
+    """Write edge/openapi.json from the routes of both services."""
     from tasklog.cli.openapi import write
 
     write()
@@ -135,5 +135,5 @@ def prepare() -> None:
     from runtime import logs
     from tasklog.cli import migration
 
-    logs.configure("warning")  # whatever else there is to tell, the services tell
+    logs.configure("warning")  # the services log everything else
     migration.prepare(load_settings(), os.environ.get("EMBEDDED_OWNER_URL"))

@@ -1,4 +1,4 @@
-"""The commands of those who audit: status, history, replay, verify, anchor. Nothing here changes anything."""
+"""The commands for audits: status, history, replay, verify, anchor. None of them changes the ledger."""
 # ruff: noqa: PLC0415 - as in tasklog/cli/app.py
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 _MOST = 10**18 - 1
-"""The largest number that is accepted, as over HTTP; the database can hold it and count on from it."""
+"""The largest number that the options accept, as over HTTP; the database can add to it without overflow."""
 
 User = Annotated[str, typer.Argument(help="The user.", show_default=False)]
 
 
 @app.command(epilog=EXIT_CODES, rich_help_panel=Panel.LOOK)
 def status(*, json: Json = False) -> None:
-    """Show versions, size, lag and jobs, and what somebody has to look after (exit code 3)."""
+    """Show versions, size, lag, jobs, and problems that need an operator (exit code 3)."""
     from audit.status import status as read_status
 
     with operator_settings() as settings:
@@ -99,7 +99,7 @@ def replay(
     as_of: Annotated[str | None, typer.Option(help="A position, or a time such as 2026-01-31T12:00:00Z.")] = None,
     json: Json = False,
 ) -> None:
-    """Show a user's tasks as the ledger has them, now or at an earlier moment."""
+    """Show a user's tasks from the ledger, now or at an earlier moment."""
     import orjson
 
     from domain.evolve import HistoryError
@@ -139,7 +139,7 @@ def verify(
     background: Background = False,
     json: Json = False,
 ) -> None:
-    """Check that no event was changed, removed, inserted or moved, and that the tasks fit the events."""
+    """Check that no event was changed, removed, inserted or moved, and that the tasks match the events."""
     if file is not None and (user is not None or background):
         fail("--file checks a whole file at once: leave out the user and --background.", ExitCode.USAGE)
     began = time.monotonic()
@@ -188,7 +188,7 @@ def anchor(
 
 
 def _append(path: Path, lines: bytes) -> None:
-    """Append all of it, or none."""
+    """Append all of `lines`, or nothing."""
     with path.open("ab", buffering=0) as file:
         before = file.tell()
         try:
@@ -205,7 +205,7 @@ def _append(path: Path, lines: bytes) -> None:
 
 
 def _heard(settings: Settings) -> Heard | None:
-    """Return the last jobs and the running projectors, None where Redis does not answer."""
+    """Return the last jobs and the running projectors, or None if Redis does not answer."""
     from audit.status import Heard
     from projector.heartbeat import running_projectors
     from projector.job_states import job_states

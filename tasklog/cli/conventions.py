@@ -1,4 +1,4 @@
-"""What the commands of operators have in common: their options, their output and their exit codes."""
+"""What the operators' commands share: their options, output and exit codes."""
 # ruff: noqa: PLC0415 - as in tasklog/cli/app.py
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class ExitCode(IntEnum):
     """The exit code of an operator's command; 0 is success."""
 
     FAILED = 1
-    """It could not start, or not finish: the database is away, a file cannot be read, there is no such stream."""
+    """It could not start or finish: the database is away, a file cannot be read, or there is no such stream."""
     USAGE = 2
     FAULTS = 3
-    """It did its work, and found faults."""
+    """It did its work and found faults."""
 
 
 def fail(message: str, code: ExitCode = ExitCode.FAILED) -> NoReturn:
@@ -53,7 +53,7 @@ def fail(message: str, code: ExitCode = ExitCode.FAILED) -> NoReturn:
 
 
 def tell(text: str, *, nl: bool = True) -> None:
-    """Print to stdout. If that fails, so does the command: without a word if the reader of a pipe is gone."""
+    """Print to stdout. If that fails, end the command; without a message if the reader of a pipe is gone."""
     with stdout_errors():
         typer.echo(text, nl=nl)
 
@@ -64,7 +64,7 @@ def stdout_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        # What is left in the buffer would fail once more when Python exits.
+        # Otherwise the rest of the buffer would fail again when Python exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
             raise typer.Exit(ExitCode.FAILED) from None
@@ -75,7 +75,7 @@ def stdout_errors() -> Iterator[None]:
 def interruptible() -> Iterator[None]:
     """Raise KeyboardInterrupt on Ctrl-C here, so that an export removes its file; elsewhere Ctrl-C ends the process.
 
-    Raised during an import, the error would be a traceback, or lost.
+    During an import, the exception would show a traceback or get lost.
     """
     if signal.getsignal(signal.SIGINT) is not signal.SIG_DFL:
         yield
@@ -96,7 +96,7 @@ def show(value: object, *, as_json: bool, text: Callable[[], str]) -> None:
 
 @contextmanager
 def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar on a terminal, and nothing elsewhere."""
+    """Show a progress bar on a terminal, and nothing otherwise."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return

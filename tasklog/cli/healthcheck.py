@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from runtime.settings import Settings
 
 _SECONDS: Final = 3
-"""How long a check waits for an answer."""
+"""How long a check waits for an answer, in seconds."""
 
 app = typer.Typer()
 
 
 class Checked(StrEnum):
-    """What is checked: the API process on this machine, or the projection."""
+    """What to check: the API process on this machine, or the projection."""
 
     API = "api"
     PROJECTOR = "projector"

@@ -1,4 +1,4 @@
-"""The commands that move, mend and erase: export, import, rebuild, erase."""
+"""The commands that move, correct and erase data: export, import, rebuild, erase."""
 # ruff: noqa: PLC0415 - as in tasklog/cli/app.py
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ _LOOK_SECONDS = 0.2
 
 @app.command(epilog=EXIT_CODES, rich_help_panel=Panel.MEND)
 def rebuild(user: OptionalUser = None, *, background: Background = False, json: Json = False) -> None:
-    """Compare every task with its events and mend what differs, while everything runs."""
+    """Compare every task with its events and correct what differs, while everything runs."""
     with operator_settings() as settings:
         if background:
             enqueue(settings, "rebuild", {"user_id": user}, as_json=json)
             return
         users, done, behind = on_database("projector", lambda database: _rebuild(database, user), settings)
     failed = [{"user_id": user, "position": at, "reason": reason} for user, (at, reason) in done.failed.items()]
-    shared = max(0, users - done.users)  # users who were marked before this command count here too
+    shared = max(0, users - done.users)  # also counts users who were already marked before this command
     value = {**asdict(done), "users": users, "failed": failed, "shared": shared, "behind": behind}
     lines = [fault_text(fault) for fault in failed]
     lines.append(f"Rebuilt {count(users, 'user')}, {shared:,} of them by other processes.")
@@ -89,7 +89,7 @@ def import_(
     *,
     json: Json = False,
 ) -> None:
-    """Read an export into an empty ledger, all of it, or nothing if it does not verify."""
+    """Read an export into an empty ledger, provided that all of it verifies."""
     from audit.export_file import total_events
     from audit.export_line import ExportError
     from audit.import_ import LedgerNotEmptyError
@@ -134,7 +134,7 @@ def erase(
 
 
 def _destination(out: str | None, *, needs_file: bool) -> str:
-    """Return where an export goes: the given file, or - for stdout, which is no terminal."""
+    """Return where an export goes: the given file, or - for stdout if it is no terminal."""
     if needs_file and out in (None, "-"):
         fail("With --json or --background, an export needs a file: give --out FILE.", ExitCode.USAGE)
     if out is None and sys.stdout.isatty():
@@ -143,7 +143,7 @@ def _destination(out: str | None, *, needs_file: bool) -> str:
 
 
 async def _rebuild(database: Database, user: str | None) -> tuple[int, Rebuilt, int]:
-    """Mark users and rebuild them, together with idle projectors; return how many, the result, and events behind."""
+    """Mark users and rebuild them, together with idle projectors; return their number, the result and the lag."""
     import asyncio
 
     from audit.status import events_behind
@@ -178,10 +178,10 @@ async def _erase(database: Database, user: str, request: str) -> int:
 
 
 def _login() -> str:
-    """Return the name of the login that runs the command, or its number where it has no name, as in a container."""
+    """Return the login that runs the command, or its user number if it has no name, as in a container."""
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # the latter from Python 3.13 on
+    except (KeyError, OSError):  # OSError from Python 3.13 on
         return f"uid {os.getuid()}"
 
 

@@ -1,4 +1,4 @@
-"""Gives a database the schema of this version: that of DATABASE_URL, or the embedded one."""
+"""Migrates a database to the schema of this version: that of DATABASE_URL, or the embedded one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def migrate(settings: Settings) -> None:
-    """Give the database this version's schema."""
+    """Migrate the database to this version's schema."""
     if settings.database_url is not None:
         url = settings.database_url.get_secret_value()
         upgrade(url, settings.service_urls, pooler=settings.database_pooler, tell=_tell)
@@ -31,12 +31,12 @@ def migrate(settings: Settings) -> None:
 
 
 def prepare(settings: Settings, embedded_owner_url: str | None) -> None:
-    """Refuse settings that no service could start with, then migrate; a production database is migrated by hand."""
+    """Refuse settings that no service could start with, then migrate, unless it is a given database in production."""
     if embedded_owner_url is not None:
-        with suppress(NewerSchemaError):  # which may serve this version's services too: they look for themselves
+        with suppress(NewerSchemaError):  # a newer schema may serve this version too: the services check that
             upgrade(embedded_owner_url, settings.service_urls, tell=_tell)
         return
-    from tokens.verifier import token_rules  # noqa: PLC0415 - half a second that only a given database needs
+    from tokens.verifier import token_rules  # noqa: PLC0415 - half a second, only needed for a given database
 
     token_rules(settings)
     if settings.environment == "development" and settings.database_url is not None:
@@ -50,7 +50,7 @@ def _tell(text: str) -> None:
 
 
 async def _check_services(settings: Settings) -> None:
-    """Refuse here, once, a login or a schema that every service would refuse at its start."""
+    """Check logins and schema once here, as every service would check them at its start."""
     for role in URL_OF_ROLE:
         async with open_database(settings, role):
             pass

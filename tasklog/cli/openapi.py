@@ -1,4 +1,4 @@
-"""The OpenAPI document of the whole service, made of both services' own; committed as `edge/openapi.json`."""
+"""The OpenAPI document of both services together; committed as `edge/openapi.json`."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def generate() -> bytes:
 
 
 def write() -> None:
-    """Write the committed file anew."""
+    """Write the committed file."""
     FILE.write_bytes(generate())
 
 
 def _merged(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
-    """Return both merged, key by key, at every level; where both have a value, that of `right`."""
+    """Return both merged, key by key, at every level; `right` wins."""
     merged = dict(left)
     for key, value in right.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)

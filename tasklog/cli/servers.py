@@ -1,4 +1,4 @@
-"""The Postgres and Redis of an operator's command: those of the settings, else the embedded ones in DATA_DIR."""
+"""The Postgres and Redis that an operator's command uses: those of the settings, or the embedded ones in DATA_DIR."""
 # ruff: noqa: PLC0415 - as in tasklog/cli/app.py
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ T = TypeVar("T")
 
 @contextmanager
 def operator_settings() -> Iterator[Settings]:
-    """Yield the settings with the servers to use: those of the settings, else the embedded ones in DATA_DIR.
+    """Yield the settings with the servers to use: those of the settings, or the embedded ones in DATA_DIR.
 
     If no embedded Postgres is running, one runs until this context ends. Redis is left out if none is running.
     """
     _log_to_stderr()
     settings = load_settings()
     with ExitStack() as stack:
-        found: dict[str, object] = {"allow_superuser": True}  # only services, which strangers reach, have to refuse one
+        found: dict[str, object] = {"allow_superuser": True}  # only services must refuse one
         if settings.database_url is None and settings.projector_database_url is None:
             if settings.service_urls:
                 raise SettingsError("DATABASE_URL is not set: set it, as the services' own URLs are not enough here.")
@@ -44,12 +44,12 @@ def operator_settings() -> Iterator[Settings]:
 
 
 def on_database(role: Role, work: Callable[[Database], Awaitable[T]], settings: Settings) -> T:
-    """Run `work` on the database in a role; end the command at any error of it, or if a user has no stream."""
+    """Run `work` on the database in a role; end the command on a database error, or if a user has no stream."""
     from event_log.read import NoStreamError
     from runtime.database import OPERATORS_SECONDS, UnavailableError, open_database
     from runtime.refusals import is_database_error, reason_of
 
-    # A replay makes many objects and no cycles: looking for them less often saves a tenth of its time.
+    # A replay makes many objects but no cycles: fewer garbage collections save a tenth of its time.
     gc.set_threshold(200_000, 50, 100)
 
     async def run() -> T:
@@ -68,7 +68,7 @@ def on_database(role: Role, work: Callable[[Database], Awaitable[T]], settings: 
 
 
 def on_redis(work: Callable[[Redis], Awaitable[T]], settings: Settings) -> T | None:
-    """Run `work` on Redis and return its result, None where there is no Redis or it does not answer."""
+    """Run `work` on Redis and return its result; None if there is no Redis or it does not answer."""
     from redis.exceptions import RedisError
 
     from runtime.redis_client import open_redis
@@ -114,7 +114,7 @@ def _embedded_redis(settings: Settings) -> object:
     from tasklog.embedded.data_dir import known_socket_dir, open_data_dir
     from tasklog.embedded.valkey import Valkey
 
-    with suppress(OSError, SettingsError):  # the database may be elsewhere, and what is here not ours
+    with suppress(OSError, SettingsError):  # the database may be elsewhere, and this directory not ours
         if settings.data_dir.exists():
             data_dir = open_data_dir(settings.data_dir)
             sockets = known_socket_dir(data_dir)
@@ -124,12 +124,12 @@ def _embedded_redis(settings: Settings) -> object:
 
 
 def _log_to_stderr() -> None:
-    """Log to stderr, as stdout is for results."""
+    """Log to stderr, because results go to stdout."""
     import logging
 
     import structlog
 
-    logging.getLogger("arq").setLevel(logging.ERROR)  # the command itself says what arq warns of
+    logging.getLogger("arq").setLevel(logging.ERROR)  # the command itself reports what arq warns about
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger("error"),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

@@ -1,4 +1,4 @@
-"""The commands that run one service each: as `./run` starts them, or as containers do."""
+"""The commands that each run one service, as children of `./run` or in containers."""
 # ruff: noqa: PLC0415 - as in tasklog/cli/app.py
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def gateway(fd: Annotated[int | None, typer.Option(help="The listening socket, i
 
 @contextmanager
 def _service() -> Iterator[Settings]:
-    """Set up a service process; its start errors have an exit code of their own, for the supervisor."""
+    """Set up a service process; a start error gets its own exit code, which the supervisor knows."""
     _leave_when_told()
     from runtime import logs
     from tasklog.supervision.service import START_ERROR
@@ -85,14 +85,14 @@ def _service() -> Iterator[Settings]:
 
 
 def _leave_when_told() -> None:
-    """End at the first signal, with code 0, until the service takes the signals over: it has nothing to put away."""
+    """Exit with code 0 at the first signal, until the service handles signals: there is nothing to clean up yet."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+        if signal.getsignal(number) is not signal.SIG_IGN:  # started with nohup
             signal.signal(number, lambda *_: os._exit(0))
 
 
 def _say_ready(fd: int | None) -> None:
-    """Tell the supervisor, which gave the socket."""
+    """Tell the supervisor over the socket that it passed on."""
     if fd is not None:
         with suppress(OSError):
             os.write(fd, b".")

@@ -33,7 +33,7 @@ def make_token(settings: Settings, user: str, hours: float) -> str:
     }
     given = {name: value for name, value in claims.items() if value is not None}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", InsecureKeyLengthWarning)  # ./run says so itself, and services refuse it
+        warnings.simplefilter("ignore", InsecureKeyLengthWarning)  # ./run warns of it, and services refuse it
         return jwt.encode(given, _secret(settings), algorithm=settings.jwt_algorithm)
 
 

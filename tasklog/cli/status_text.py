@@ -1,4 +1,4 @@
-"""The status as people read it."""
+"""The text that `./run status` prints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UNKNOWN = "unknown, as Redis does not answer"
 
 
 def status_text(status: Status) -> str:
-    """Return the status, a line for each fact."""
+    """Return the status as text, one line per fact."""
     return "\n".join(_lines(status))
 
 

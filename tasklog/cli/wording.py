@@ -1,4 +1,4 @@
-"""The results of the commands as people read them."""
+"""The text that the commands print."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def fault_text(fault: Mapping[str, Any]) -> str:
-    """Return a fault in one line."""
+    """Return a fault as one line."""
     if fault["user_id"] is None:
         return f"FAULT {fault['reason']}"
     if fault["position"] is None:
@@ -18,7 +18,7 @@ def fault_text(fault: Mapping[str, Any]) -> str:
 
 
 def report_text(report: Mapping[str, Any]) -> str:
-    """Return the faults that were found, then what was checked."""
+    """Return the faults, then what was checked."""
     faults, seconds = report["faults"], report["seconds"]
     checked = f"{count(report['events'], 'event')} in {count(report['streams'], 'stream')}"
     if report["tasks"]:
@@ -35,18 +35,18 @@ def report_text(report: Mapping[str, Any]) -> str:
 
 
 def behind_lines(events: int) -> list[str]:
-    """Return a line if some events are not projected yet, else nothing."""
+    """Return a line if some events are not projected yet, otherwise no line."""
     verb = "is" if events == 1 else "are"
     return [f"{count(events, 'event')} {verb} not projected yet: a projector turns them into tasks."] if events else []
 
 
 def count(number: int, noun: str) -> str:
-    """Return a number and its noun: `1 event`, `2 events`."""
+    """Return a number with its noun: `1 event`, `2 events`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def history_text(history: Mapping[str, Any]) -> str:
-    """Return a page of a history, a line for each change."""
+    """Return a page of a history as text, one line per event and per change."""
     lines = [line for event in history["events"] for line in _event_lines(event)]
     head = history["head"]
     lines.append(f"The stream ends at position {head['position']}, hash {head['hash']}.")
@@ -68,7 +68,7 @@ def _value(value: object) -> str:
 
 
 def tasks_text(user: str, position: int, tasks: Sequence[Mapping[str, Any]]) -> str:
-    """Return tasks, a line for each."""
+    """Return tasks as text, one line each."""
     lines = [f"{user} at position {position}: {count(len(tasks), 'task')}"]
     for task in tasks:
         mark = "x" if task["completed"] else " "

@@ -1,4 +1,4 @@
-"""Postgres and Valkey for a machine that has neither: children of Tasklog, with their data in DATA_DIR."""
+"""Postgres and Valkey for a machine that has neither: child processes of Tasklog, with their data in DATA_DIR."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ SERVICE_ROLES = {
     "PROJECTOR_DATABASE_URL": "tasklog_projector",
     "READ_DATABASE_URL": "tasklog_reader",
 }
-"""The setting by which each service gets its address, and the database role of that service."""
+"""The setting that holds each service's address, and the database role of that service."""
 
 
 @contextmanager
 def embedded_postgres(directory: Path) -> Iterator[Postgres]:
-    """Yield the Postgres of a DATA_DIR: the one that runs, else one started for as long as the context lasts."""
+    """Yield the Postgres of a DATA_DIR: the running one, or one that is started for this context."""
     data_dir = open_data_dir(directory)
     with locked(data_dir) as ours:
         postgres = Postgres(data_dir, socket_dir(data_dir) if ours else running_socket_dir(data_dir))
@@ -38,5 +38,5 @@ def embedded_postgres(directory: Path) -> Iterator[Postgres]:
 
 
 def service_urls(postgres: Postgres) -> dict[str, str]:
-    """Return the address of each service by the name of its setting."""
+    """Return each service's address, by the name of its setting."""
     return {name: postgres.url(role) for name, role in SERVICE_ROLES.items()}

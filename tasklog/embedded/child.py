@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 NOBODY = 65534
 _PR_SET_PDEATHSIG = 1
 _CLONE_NEWUSER = 0x10000000
-# Loaded before any fork: a forked child had better not import or open libraries.
+# Loaded before any fork, because a forked child should not import or open libraries.
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class RunAs(Enum):
-    """As whom a child runs."""
+    """The user that a child runs as."""
 
     SELF = auto()
     NAMESPACE = auto()
-    """Root of this machine that sees itself as nobody: its files stay root's."""
+    """This machine's root, which sees itself as nobody; its files still belong to root."""
     NOBODY = auto()
 
 
@@ -40,10 +40,10 @@ def spawn(  # noqa: PLR0913 - keywords, each with a default
     output: IO[bytes] | int | None = None,
     pass_fds: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """Start a child in a session of its own, so that Ctrl-C reaches the parent alone, which ends all in order.
+    """Start a child in its own session, so that Ctrl-C only reaches the parent, which ends all children in order.
 
-    On Linux the kernel sends it `death_signal` when this process dies, however it dies. Call it from the main
-    thread: the kernel means the death of the thread.
+    On Linux the kernel sends `death_signal` to the child when this process dies, for any reason. Call it from the main
+    thread: the kernel watches the thread, not the process.
     """
     user = NOBODY if run_as is RunAs.NOBODY else None
     return subprocess.Popen(  # noqa: S603 - no shell
@@ -67,7 +67,7 @@ def end(
     timeout: float,
     firmly: signal.Signals = signal.SIGKILL,
 ) -> None:
-    """Send a signal and wait; after `timeout` seconds send the second, and 0.3 s later kill."""
+    """Send a signal and wait; after `timeout` seconds send the second signal, and 0.3 s later kill."""
     for how, patience in ((politely, max(timeout, 0.05)), (firmly, 0.3), (signal.SIGKILL, 5)):
         process.send_signal(how)
         with suppress(subprocess.TimeoutExpired):
@@ -76,7 +76,7 @@ def end(
 
 
 def can_run(arguments: Sequence[str | Path], run_as: RunAs) -> bool:
-    """Whether a command that ends at once succeeds when run so."""
+    """Return whether a short command succeeds when run as this user."""
     try:
         return spawn(arguments, run_as=run_as, output=subprocess.DEVNULL).wait(10) == 0
     except (OSError, subprocess.SubprocessError):
@@ -91,7 +91,7 @@ def _before_exec(run_as: RunAs, death_signal: signal.Signals) -> Callable[[], No
     def prepare() -> None:
         if run_as is RunAs.NAMESPACE:
             _become_nobody_in_a_namespace()
-        # After every change of identity, which would clear it; and the parent may have died before it was set.
+        # After any change of identity, which would clear it. The parent may also have died before it was set.
         _libc.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
         if os.getppid() != parent:
             os._exit(1)

@@ -1,4 +1,4 @@
-"""The directory of the embedded Postgres: how it is made, and what a killed server left in it."""
+"""The data directory of the embedded Postgres: how it is created, and how leftovers of a killed server are removed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _DEAD_PROCESS = 4194305  # above the largest process id of any system
 
 
 def version_of(cluster: Path) -> int | None:
-    """Return the major version of Postgres that made the cluster, None where there is no cluster yet."""
+    """Return the major version of Postgres that made the cluster, or None if there is no cluster yet."""
     try:
         return int((cluster / "PG_VERSION").read_text())
     except FileNotFoundError:
@@ -36,7 +36,7 @@ def version_of(cluster: Path) -> int | None:
 
 
 def make_cluster(cluster: Path, programs: Path, version: int, run_as: RunAs, owner: int) -> None:
-    """Run initdb. The directory gets its name when it is whole, so a start killed half-way leaves no broken one."""
+    """Run initdb. The directory is renamed when complete, so a start that was killed leaves no broken one."""
     unfinished = cluster.with_name("postgres.new")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(mode=0o700)
@@ -61,7 +61,7 @@ def hold(cluster: Path) -> int:
     """Lock the cluster for this process, and return the lock's file descriptor: two DATA_DIRs may link to one cluster.
 
     Raises:
-        SettingsError: another process holds it.
+        SettingsError: another process has locked it.
     """
     descriptor = os.open(cluster, os.O_RDONLY)
     try:
@@ -74,11 +74,11 @@ def hold(cluster: Path) -> int:
 
 
 def retire_old_server(cluster: Path, pause: Callable[[float], object]) -> None:
-    """See to it that what an earlier server left in `postmaster.pid` does not stop the next one.
+    """Make sure that the `postmaster.pid` of an earlier server does not prevent a start.
 
-    A server of this very cluster that still runs is an orphan, because this process holds its lock: it is stopped.
-    Any other process is left alone; its number stands there by chance, or came with a copy. Postgres would take it for
-    a server: the number becomes one that no process has, and the rest stays, by which Postgres sees whether the old
+    A running server of this very cluster is an orphan, because this process holds its lock: it is stopped. Any other
+    process is left alone: its id is in the file by chance, or came with a copy. Postgres would take it for a server, so
+    the id is replaced by one that no process has. The rest of the file stays: from it Postgres sees whether the old
     server's memory is still in use.
 
     Raises:
@@ -102,10 +102,10 @@ def retire_old_server(cluster: Path, pause: Callable[[float], object]) -> None:
 
 
 def clear_socket(file: Path) -> None:
-    """Remove the socket that a killed server left, and its lock, whose process number may be another's by now.
+    """Remove the socket of a killed server, and its lock file, whose process id may belong to another process by now.
 
     Raises:
-        SettingsError: a server listens there, which nobody may take its socket from.
+        SettingsError: a server still listens there.
     """
     if is_listened_at(file):
         raise SettingsError(f"Another server answers at {file}: stop it, or set another DATA_DIR.")
@@ -114,12 +114,12 @@ def clear_socket(file: Path) -> None:
 
 
 def plain_environment() -> dict[str, str]:
-    """Return an environment without the PG* variables, which the servers' programs would obey."""
+    """Return an environment without PG* variables, because Postgres's programs would use them."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
 
 
 def _is_server_of(cluster: Path, process: int) -> bool:
-    """Whether a process is a Postgres of this very directory, in which it works, whatever path it was started with."""
+    """Return whether a process is a Postgres that works in this directory, whatever path it was started with."""
     if sys.platform == "linux":
         with suppress(OSError):
             of_process = Path(f"/proc/{process}")

@@ -19,16 +19,16 @@ from tasklog.embedded.child import NOBODY
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# 103 bytes on macOS, 107 on Linux, less the longest name in the directory (.s.PGSQL.5432.lock).
+# In bytes: 103 on macOS, 107 on Linux, less the longest name in the directory (.s.PGSQL.5432.lock).
 _LONGEST_SOCKET_DIR = 80
 # Drivers disagree on percent-encoded socket paths, so only paths that need no encoding are used.
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
 _PATIENCE = 10
-"""Seconds in which the process that holds the lock makes its sockets."""
+"""How long the process that holds the lock may take to create its sockets, in seconds."""
 
 
 def open_data_dir(path: Path) -> Path:
-    """Make the directory, private to its user, and return its absolute path."""
+    """Create the directory, private to its user, and return its absolute path."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         return path.resolve(strict=True)
@@ -39,16 +39,16 @@ def open_data_dir(path: Path) -> Path:
 
 
 def name_of(data_dir: Path) -> bytes:
-    """Return what names this directory and no copy of it: its device, its inode and its path."""
+    """Return an identity of this directory that no copy has: its device, its inode and its path."""
     found = data_dir.stat()
     return f"{found.st_dev}:{found.st_ino} ".encode() + os.fsencode(data_dir)
 
 
 def check_name(data_dir: Path, name: bytes) -> None:
-    """Refuse a directory that was moved or replaced since it had this name.
+    """Refuse a directory that was moved or replaced since `name_of` gave this identity.
 
     Raises:
-        SettingsError: it is another one.
+        SettingsError: it is another directory.
     """
     with suppress(OSError):
         if name_of(data_dir) == name:
@@ -60,9 +60,9 @@ def check_name(data_dir: Path, name: bytes) -> None:
 
 @contextmanager
 def locked(data_dir: Path) -> Iterator[bool]:
-    """Yield whether this process is now the only one that may start servers here; no process waits.
+    """Yield whether this process is now the only one that may start servers here; it does not wait.
 
-    The lock ends with the process, also when that is killed.
+    The lock ends with the process, also when it is killed.
     """
     with (data_dir / "lock").open("ab+") as file:
         try:
@@ -80,7 +80,7 @@ def lock_holder(data_dir: Path) -> str:
     """Return the id of the process that holds the lock, for messages.
 
     Raises:
-        SettingsError: it took the lock of a directory that had another name, which was moved here or hard-linked.
+        SettingsError: that process locked the directory under another path; it was moved here or hard-linked.
     """
     number, _, name = (data_dir / "lock").read_bytes().rstrip(b"\n").partition(b"\n")
     holder = number.decode(errors="replace") or "unknown"
@@ -91,9 +91,10 @@ def lock_holder(data_dir: Path) -> str:
 
 
 def socket_dir(data_dir: Path) -> Path:
-    """Return a private directory, short enough for sockets; made if need be, so call it under the lock.
+    """Return a private directory whose path is short enough for sockets, and create it if needed; needs the lock.
 
-    It is in DATA_DIR, else a temporary one that DATA_DIR names, and that names DATA_DIR: a copy has one of its own.
+    It is inside DATA_DIR, or else a temporary one: DATA_DIR stores its path, and it stores DATA_DIR's identity, so that
+    a copy of DATA_DIR gets its own.
     """
     if (inside := _inside(data_dir)) is not None:
         inside.mkdir(mode=0o700, exist_ok=True)
@@ -108,7 +109,7 @@ def socket_dir(data_dir: Path) -> Path:
 
 
 def known_socket_dir(data_dir: Path) -> Path | None:
-    """Return the directory of this DATA_DIR's sockets; None if there is none, or what is noted is another's."""
+    """Return the directory of this DATA_DIR's sockets, or None if there is none or the stored one is another's."""
     if (inside := _inside(data_dir)) is not None:
         return inside if inside.is_dir() else None
     with suppress(OSError, ValueError):
@@ -119,10 +120,10 @@ def known_socket_dir(data_dir: Path) -> Path | None:
 
 
 def running_socket_dir(data_dir: Path) -> Path:
-    """Return the socket directory of the process that holds the lock, which may be about to make it.
+    """Return the socket directory of the process that holds the lock; wait while it creates the directory.
 
     Raises:
-        SettingsError: that process runs on a directory of another name, or there are no sockets of it.
+        SettingsError: that process uses a directory with another identity, or has no sockets.
     """
     deadline = time.monotonic() + _PATIENCE
     while True:
@@ -155,18 +156,18 @@ def read_secret(data_dir: Path) -> str | None:
 
 
 def make_secret(data_dir: Path) -> str:
-    """Return the generated secret; the first start makes it, readable by its user alone."""
+    """Return the generated secret; the first start creates it, readable only by its user."""
     with tempfile.NamedTemporaryFile("w", dir=data_dir, prefix="secret-") as file:  # mode 0600
         file.write(secrets.token_urlsafe(48))
         file.flush()
         os.fsync(file.fileno())
         with suppress(FileExistsError):
             (data_dir / "secret").hardlink_to(file.name)
-    return read_secret(data_dir) or make_secret(data_dir)  # again where somebody has deleted it since
+    return read_secret(data_dir) or make_secret(data_dir)  # once more if somebody has deleted it since
 
 
 def _inside(data_dir: Path) -> Path | None:
-    """Return the place for sockets in DATA_DIR; None if its path does not fit, or a link leads out of DATA_DIR."""
+    """Return the directory for sockets inside DATA_DIR, or None if its path does not fit or is a link."""
     inside = data_dir / "sockets"
     return inside if _fits(inside) and not inside.is_symlink() else None
 

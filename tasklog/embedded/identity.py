@@ -1,4 +1,4 @@
-"""As whom Postgres runs: it refuses root."""
+"""Which user Postgres runs as, because it refuses root."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tasklog.embedded.child import NOBODY, RunAs, can_run
 
 
 class Identity(NamedTuple):
-    """How to start Postgres, who owns its files, and where the programs are that this user may run."""
+    """How to start Postgres, who owns its files, and where programs are that this user may run."""
 
     run_as: RunAs
     owner: int
@@ -20,10 +20,10 @@ class Identity(NamedTuple):
 
 
 def choose_identity(programs: Path, data_dir: Path, sockets: Path) -> Identity:
-    """Choose the first that works here, and give it the directories.
+    """Choose the first identity that works here, and give it the directories.
 
-    Root becomes nobody in a user namespace: its files stay root's. Where namespaces are not permitted, nobody
-    itself runs Postgres, from a copy of the programs if it cannot reach them.
+    Root becomes nobody in a user namespace, and the files still belong to root. If namespaces are not permitted, the
+    user nobody runs Postgres, from a copy of the programs if it cannot reach them.
     """
     if os.geteuid() != 0:
         return Identity(RunAs.SELF, os.geteuid(), programs)
@@ -49,7 +49,7 @@ def _give(*directories: Path, owner: int) -> None:
 
 
 def _copy(programs: Path, data_dir: Path) -> Path:
-    """Copy the package's programs, and the libraries beside the package that they link to."""
+    """Copy the package's programs, with the libraries beside the package that they link to."""
     package, copy = programs.parent.parent, data_dir / "postgres.programs"
     libraries = package.with_name(f"{package.name}.libs")
     copied = copy / package.name / programs.parent.name

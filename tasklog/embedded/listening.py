@@ -1,4 +1,4 @@
-"""Whether a server listens at a socket of ours: its file says nothing, as it may be left of one that is gone."""
+"""Whether a server listens on a socket. The socket's file alone proves nothing, as a killed server leaves its file."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
 
 def is_listened_at(path: Path) -> bool:
-    """Whether a process listens at the socket; in doubt, yes."""
+    """Return whether a process listens on the socket; if in doubt, True."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(0)
         try:
             connection.connect(str(path))
         except (FileNotFoundError, ConnectionRefusedError):
             return False
-        except OSError:  # its queue is full, say
+        except OSError:  # for example, its queue is full
             return True
     return True

@@ -1,4 +1,4 @@
-"""The embedded Postgres: a child of this process, reachable through a private unix socket only, durable."""
+"""The embedded Postgres: a child process, durable, reachable only through a private unix socket."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import IO, Any
 
-_PORT = 5432  # names the socket's file; there is no TCP
+_PORT = 5432  # part of the socket's file name; there is no TCP
 _START_SECONDS = 60
 _LARGEST_LOG = 8 * 2**20
 _OPTIONS = {
@@ -47,15 +47,15 @@ class Postgres:
     name = "Postgres"
 
     def __init__(self, data_dir: Path, sockets: Path, options: Mapping[str, str] | None = None) -> None:
-        """Name the server; `start` starts it. `options` are further settings of postgresql.conf."""
+        """Describe the server; `start` starts it. `options` are further settings of postgresql.conf."""
         self._data_dir = data_dir
         self._cluster = data_dir / "postgres"
         self._sockets = sockets
         self._options = {**_OPTIONS, "unix_socket_directories": str(sockets), **(options or {})}
         self._name: bytes | None = None
-        """The directory's at the first start."""
+        """The directory's identity at the first start."""
         self._held: int | None = None
-        """The descriptor by which this process holds the cluster."""
+        """The file descriptor of the cluster's lock."""
         self.process: subprocess.Popen[bytes] | None = None
 
     def url(self, user: str = "postgres", database: str = "tasklog") -> str:
@@ -63,7 +63,7 @@ class Postgres:
         return f"postgresql://{user}@/{database}?host={self._sockets}&port={_PORT}"
 
     def start(self, pause: Callable[[float], object] = time.sleep) -> None:
-        """Start it, made first if need be, and return when it takes connections."""
+        """Start the server, creating its directory if needed, and return when it accepts connections."""
         self._name = self._name or name_of(self._data_dir)
         check_name(self._data_dir, self._name)
         programs, version = find_postgres(version_of(self._cluster))
@@ -79,7 +79,7 @@ class Postgres:
             self.process = spawn(
                 [programs / "postgres", "-D", self._cluster, *options],
                 run_as=run_as,
-                # With all its processes at once, by way of recovery: the next start may follow a kill immediately.
+                # SIGQUIT ends all its processes at once, so that a start right after a kill works; recovery follows.
                 death_signal=signal.SIGQUIT,
                 env=plain_environment(),
                 output=log,
@@ -87,7 +87,7 @@ class Postgres:
         self.wait_until_ready(pause)
 
     def wait_until_ready(self, pause: Callable[[float], object] = time.sleep) -> None:
-        """Return when the database `tasklog` takes connections; recovery after a crash comes first."""
+        """Return when the database `tasklog` accepts connections, after recovery from a crash if needed."""
         deadline = time.monotonic() + _START_SECONDS
         while not asyncio.run(self._has_database()):
             if time.monotonic() > deadline or (self.process is not None and self.process.poll() is not None):
@@ -95,12 +95,12 @@ class Postgres:
             pause(0.02)
 
     def schema_version(self) -> str | None:
-        """Return what is installed in the database `tasklog`, None before the first migration; see runtime.schema."""
+        """Return what is installed in the database `tasklog`, or None before the first migration."""
         version: str | None = asyncio.run(self._fetch_value(INSTALLED, "tasklog"))
         return version
 
     def stop(self, timeout: float) -> None:
-        """Shut it down fast, that is without waiting for clients, and at once if that takes over `timeout` seconds."""
+        """Shut down without waiting for clients; after `timeout` seconds, shut down immediately."""
         if self.process is not None:
             end(self.process, signal.SIGINT, timeout, signal.SIGQUIT)
             self.process = None
@@ -118,14 +118,14 @@ class Postgres:
                 await self._fetch_value("CREATE DATABASE tasklog", "postgres")
         except _NOT_READY:
             return False
-        except asyncpg.InvalidAuthorizationSpecificationError:  # a wrong password is one too
+        except asyncpg.InvalidAuthorizationSpecificationError:  # a wrong password is a subclass
             raise SettingsError(
                 f"Another server answers in {self._sockets}: stop it, or set another DATA_DIR."
             ) from None
         return True
 
     def _check_is_ours(self, directory: str) -> None:
-        """Refuse a server that works in another directory than this one's.
+        """Refuse a server that works in another directory.
 
         Raises:
             SettingsError: it does.
@@ -152,7 +152,7 @@ class Postgres:
         return self._data_dir / "postgres.log"
 
     def _open_log(self) -> IO[bytes]:
-        """Open the log to append; a large one becomes the old one."""
+        """Open the log to append; a large log is renamed to .log.old first."""
         if self._log_path.exists() and self._log_path.stat().st_size > _LARGEST_LOG:
             self._log_path.replace(self._log_path.with_suffix(".log.old"))
         return self._log_path.open("ab")

@@ -40,20 +40,20 @@ class Valkey:
     name = "Valkey"
 
     def __init__(self, data_dir: Path, sockets: Path) -> None:
-        """Name the server; `start` starts it."""
+        """Describe the server; `start` starts it."""
         self._data_dir = data_dir
         self._socket = sockets / "valkey.sock"
         self._name: bytes | None = None
-        """The directory's at the first start."""
+        """The directory's identity at the first start."""
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        """The address for clients, on database 0."""
+        """Return the address for clients, on database 0."""
         return f"unix://{self._socket}"
 
     def start(self, pause: Callable[[float], object] = time.sleep) -> None:
-        """Start it and return when it answers; a socket left by a killed one is replaced."""
+        """Start the server and return when it answers; the socket of a killed one is replaced."""
         self._name = self._name or name_of(self._data_dir)
         check_name(self._data_dir, self._name)
         self._retire_old_server(pause)
@@ -69,13 +69,13 @@ class Valkey:
             pause(0.01)
 
     def stop(self, timeout: float) -> None:
-        """End it within `timeout` seconds."""
+        """End the server within `timeout` seconds."""
         if self.process is not None:
             end(self.process, signal.SIGTERM, timeout)
             self.process = None
 
     def answers(self) -> bool:
-        """Whether a server answers at the socket, and says that it works in this DATA_DIR."""
+        """Return whether a server answers on the socket, and works in this DATA_DIR."""
         _, _, said = self._ask(b"CONFIG GET dir").partition(b"\r\ndir\r\n$")
         length, _, directory = said.partition(b"\r\n")
         with suppress(OSError, ValueError):
@@ -86,7 +86,7 @@ class Valkey:
         """End a server of this DATA_DIR that outlived its parent.
 
         Raises:
-            SettingsError: the server at the socket is another's, or does not end.
+            SettingsError: the server on the socket is another's, or does not end.
         """
         deadline = time.monotonic() + _START_SECONDS
         while is_listened_at(self._socket):
@@ -98,7 +98,7 @@ class Valkey:
             pause(0.05)
 
     def _ask(self, command: bytes) -> bytes:
-        """Return what a server at the socket answers, nothing where none does."""
+        """Return what a server on the socket answers, or nothing if there is no server."""
         with suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(1)
             connection.connect(str(self._socket))

@@ -1,1 +1,1 @@
-"""How an API process listens and serves HTTP, one API alone or both as one gateway."""
+"""How an API process listens and serves HTTP: one API, or both as the gateway."""

@@ -21,7 +21,7 @@ _READS = frozenset({"GET", "HEAD"})
 
 @asynccontextmanager
 async def open_gateway(settings: Settings) -> AsyncIterator[ASGIApp]:
-    """Run the lifespans of both apps around a block; if the second fails to start, the first is closed."""
+    """Run the lifespans of both apps around a block; if the second fails to start, close the first."""
     commands = command_api.app.create_app(settings)
     reads = read_api.app.create_app(settings)
     async with opened(commands) as command_app, opened(reads) as read_app:

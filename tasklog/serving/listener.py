@@ -15,7 +15,7 @@ _ADVICE = {
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Listen on an address; port 0 takes any that is free.
+    """Listen on an address; port 0 takes any free port.
 
     Raises:
         SettingsError: the address is in use, or not one of this machine.
@@ -39,7 +39,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def url_of(listener: socket.socket) -> str:
-    """Return the address to type into a browser of this machine."""
+    """Return the address to open in a browser on this machine."""
     host, port = listener.getsockname()[:2]
     shown = "localhost" if host in {"0.0.0.0", "::"} else f"[{host}]" if ":" in host else host  # noqa: S104 - compared
     return f"http://{shown}:{port}"

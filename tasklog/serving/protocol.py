@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with what it has not: limits of time and size, and the bodies behind offers to upgrade."""
+"""uvicorn's HTTP protocol with what it lacks: limits of time and size, and bodies after an upgrade offer."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 REQUEST_SECONDS: Final = 15.0
-"""A whole request, header and body, has to come within this time of its first byte or of the connection."""
+"""How long a whole request, header and body, may take, from its first byte or from the connection, in seconds."""
 ANSWER_SECONDS: Final = 30.0
-"""A client has this long to take some of what is sent to it, and the last answer of a connection that is closed."""
+"""How long a client may take nothing of an answer, and how long a closing connection may last, in seconds."""
 SLOWEST_BYTES_A_SECOND: Final = 4096
-"""A client that takes less than this is given up, but not before ANSWER_SECONDS."""
+"""A client that takes less than this is disconnected, but not before ANSWER_SECONDS."""
 HEADER_BYTES: Final = 64 * 1024
-"""The longest request line and header."""
+"""The longest request line and header, together, in bytes."""
 
 _SWEEP_SECONDS: Final = 1.0
 _FRAMING: Final = (b"content-length", b"transfer-encoding")
-_OWN_FILES: Final = 128  # what else the process opens: its database, Redis, logs
+_OWN_FILES: Final = 128  # files other than connections: the database, Redis, logs
 _most_connections = 1_000_000
 
 log = structlog.get_logger()
@@ -36,8 +36,9 @@ log = structlog.get_logger()
 class Protocol(HttpToolsProtocol):
     """One connection.
 
-    The client owes the rest of a request since `owed_since`, and has taken nothing of what waits for it since
-    `stuck_since`; the `to_take` bytes were sent to it at `taking_since`.
+    Times are in seconds of the loop's clock. `owed_since`: since when the client owes the rest of a request.
+    `stuck_since`: since when it has taken nothing of the waiting answer. At `taking_since`, `to_take` bytes were
+    waiting for it.
     """
 
     owed_since: float | None = None
@@ -50,14 +51,14 @@ class Protocol(HttpToolsProtocol):
     _head_repeated = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take the connection, unless there are more than there can be files."""
+        """Accept the connection, unless there are more than the process can have files."""
         super().connection_made(transport)
         self.owed_since = self.loop.time()
         if len(self.connections) > _most_connections:
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, while the header is not endless."""
+        """Parse the data, and refuse a header that is too long."""
         if self.header_bytes is not None:
             self.header_bytes += len(data)
         self._unset_keepalive_if_required()
@@ -70,10 +71,10 @@ class Protocol(HttpToolsProtocol):
             self._refuse(431, "The header of the request is too large")
 
     def _feed(self, data: bytes) -> bytes:
-        """Parse `data`, up to the head of a request that offers an upgrade; what is left of it.
+        """Parse `data`, up to the head of a request that offers an upgrade; return the rest.
 
-        The offer is not taken. httptools would take the request's body for the next request (its issue 124): another
-        parser reads on, from a head with the same framing and without the offer.
+        The upgrade is declined. httptools would then parse the request's body as the next request (its issue 124), so a
+        new parser continues, from a head with the same framing but without the offer.
         """
         try:
             self.parser.feed_data(data)
@@ -97,17 +98,17 @@ class Protocol(HttpToolsProtocol):
         return data
 
     def on_url(self, url: bytes) -> None:
-        """Note the target of the request."""
+        """Store the target of the request."""
         if not self._head_repeated:
             super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Note a header."""
+        """Store a header."""
         if not self._head_repeated:
             super().on_header(name, value)
 
     def on_message_begin(self) -> None:
-        """Count time and size from here."""
+        """Begin to count time and size."""
         if self._head_repeated:
             return
         super().on_message_begin()
@@ -115,7 +116,7 @@ class Protocol(HttpToolsProtocol):
         self.header_bytes = 0
 
     def on_headers_complete(self) -> None:
-        """Start the request; its body has a limit of its own."""
+        """Start the request; its body has its own limit."""
         if self._head_repeated:
             return
         self.header_bytes = None
@@ -123,12 +124,12 @@ class Protocol(HttpToolsProtocol):
         self.headers = deque(maxlen=0)  # type: ignore[assignment] # trailers come to nothing
 
     def on_message_complete(self) -> None:
-        """Note that the client owes nothing any more."""
+        """Note that the client owes nothing more."""
         self.owed_since = None
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is not HTTP. A good request before it is answered first, and nothing after."""
+        """Refuse what is not HTTP. A complete request before it is answered first, and nothing after."""
         if self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete:
             self.cycle.keep_alive = False
             self.flow.pause_reading()
@@ -136,7 +137,7 @@ class Protocol(HttpToolsProtocol):
         self._refuse(400, msg)
 
     def check(self, now: float) -> None:
-        """End the connection if its client is too slow; called once in a while."""
+        """End the connection if its client is too slow; called about once a second."""
         if self.transport.is_closing():
             self.closing_since = self.closing_since or now
             if now - self.closing_since > ANSWER_SECONDS:
@@ -150,7 +151,7 @@ class Protocol(HttpToolsProtocol):
             self.owed_since = now  # bytes came that began no request
 
     def _is_stuck(self, now: float) -> bool:
-        """Whether the client has taken nothing of what waits for it for too long, or takes it too slowly."""
+        """Return whether the client has taken nothing for too long, or takes the answer too slowly."""
         unsent = self.transport.get_write_buffer_size()
         if not unsent or unsent > self._unsent or self.stuck_since is None:
             self.taking_since, self.to_take = now, unsent
@@ -172,7 +173,7 @@ class Protocol(HttpToolsProtocol):
 
 
 async def sweep_forever(connections: Iterable[object]) -> None:
-    """Look at every connection about once a second: one timer for all of them."""
+    """Check every connection about once a second, with one timer for all."""
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(_SWEEP_SECONDS)
@@ -183,10 +184,10 @@ async def sweep_forever(connections: Iterable[object]) -> None:
 
 
 def allow_many_connections() -> None:
-    """Let this process have as many files as it may, and take no more connections than that is good for."""
+    """Raise the process's limit of open files, and limit connections to what it allows."""
     global _most_connections  # noqa: PLW0603 - a limit of the process
     try:
-        import resource  # noqa: PLC0415 - not made for every platform
+        import resource  # noqa: PLC0415 - not on every platform
     except ImportError:
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

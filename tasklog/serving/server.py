@@ -1,4 +1,4 @@
-"""How every API process listens and serves: one place for uvicorn's settings."""
+"""How every API process serves: one place for uvicorn's settings."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-# Open requests get this long at a stop, so that gateway, projector and servers together end within 5 s.
+# How long open requests get at a stop, in seconds, so that gateway, projector and servers together end within 5 s.
 _GRACE_SECONDS = 3
 
 
 @asynccontextmanager
 async def opened(app: Starlette) -> AsyncIterator[ASGIApp]:
-    """Run an app's lifespan around a block, and yield the app with the state that its lifespan made."""
+    """Run an app's lifespan around a block, and yield the app with its lifespan's state."""
     async with app.router.lifespan_context(app) as state:
 
         async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
@@ -37,7 +37,7 @@ async def opened(app: Starlette) -> AsyncIterator[ASGIApp]:
 
 
 def serve(open_app: Callable[[], AbstractAsyncContextManager[ASGIApp]], listener: socket.socket) -> None:
-    """Serve an app until SIGTERM, SIGINT or SIGHUP. What its lifespan raises at the start comes out of here."""
+    """Serve an app until SIGTERM, SIGINT or SIGHUP. Errors of its lifespan at the start are raised here."""
     with asyncio.Runner(loop_factory=_loop_factory()) as runner, suppress(StoppedAtStart):
         runner.run(_serve(open_app, listener))
 
@@ -65,7 +65,7 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         log_level="warning",
         access_log=False,
         server_header=False,
-        # uvicorn's own variable: whose word on where a request comes from is taken.
+        # uvicorn's own variable: whose forwarded client addresses to trust.
         proxy_headers="FORWARDED_ALLOW_IPS" in os.environ,
         date_header=True,
         timeout_graceful_shutdown=_GRACE_SECONDS,
@@ -74,7 +74,7 @@ def _config(app: ASGIApp) -> uvicorn.Config:
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     try:
-        import uvloop  # noqa: PLC0415 - not made for every platform
+        import uvloop  # noqa: PLC0415 - not on every platform
     except ImportError:
         return asyncio.new_event_loop
     return uvloop.new_event_loop

@@ -1,1 +1,1 @@
-"""What `./run serve` keeps running: its children, in order, from the first start to the last stop."""
+"""The supervisor of `./run serve`: starts child processes in order, keeps them running, and stops them."""

@@ -1,4 +1,4 @@
-"""What `./run` prints when it is ready."""
+"""The message that `./run` prints when it is ready."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def greeting(settings: Settings, listener: socket.socket) -> str:
-    """Say where it listens, how to call it once, where the data is and how to stop it."""
+    """Return the message: where Tasklog listens, how to call it, where the data are, and how to stop it."""
     url = url_of(listener)
-    # Another terminal lacks a DATA_DIR that only this one's environment has.
+    # A DATA_DIR in this terminal's environment is missing in another terminal.
     prefix = (
         f"DATA_DIR={shlex.quote(str(settings.data_dir))} " if settings.embedded and "DATA_DIR" in os.environ else ""
     )

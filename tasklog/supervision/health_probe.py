@@ -1,4 +1,4 @@
-"""Asks /health once, and is told when the answer comes."""
+"""Asks /health once, and gets the answer without polling."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from contextlib import suppress
 
 
 class HealthProbe:
-    """One open request. The listening socket queues it until a gateway accepts it, so nothing needs to be polled."""
+    """One open request. The listening socket queues it until a gateway accepts it, so no polling is needed."""
 
     def __init__(self, listener: socket.socket) -> None:
-        """Ask the gateway behind a listening socket of this machine."""
+        """Prepare to ask the gateway behind a listening socket of this machine."""
         host, port = listener.getsockname()[:2]
         self._address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port  # noqa: S104 - compared, not bound
         self._connection: http.client.HTTPConnection | None = None
 
     def waits_on(self) -> socket.socket:
-        """Return the socket that can be read when the answer has come."""
+        """Send the request if needed, and return the socket that becomes readable with the answer."""
         if self._connection is None:
             self._connection = http.client.HTTPConnection(*self._address, timeout=10)
             self._connection.request("GET", "/health")
         return self._connection.sock
 
     def succeeded(self) -> bool:
-        """Read the answer that has come. After a bad one, or a broken connection, `waits_on` asks anew."""
+        """Read the answer. After a bad one, or a broken connection, `waits_on` asks again."""
         with suppress(OSError, http.client.HTTPException):
             if self._connection is not None and self._connection.getresponse().status == http.HTTPStatus.OK:
                 return True
@@ -32,7 +32,7 @@ class HealthProbe:
         return False
 
     def close(self) -> None:
-        """Forget the request."""
+        """Close the connection, if there is one."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None

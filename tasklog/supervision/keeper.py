@@ -1,4 +1,4 @@
-"""Keeping processes running: what ends is started again, a little later each time."""
+"""Keeping processes running: a process that ends is restarted, after a growing delay."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _FIRST_DELAY = 0.2
-_LONGEST_DELAY = 1.5  # with the time of a start, within the 5 s after which it is promised to work again
+_LONGEST_DELAY = 1.5  # seconds; with the time of a start, within the promised 5 s
 _HEALTHY_AFTER = 5.0
 
 
 class Part(Protocol):
-    """What is kept running: a server or a service."""
+    """A process to keep running: a server or a service."""
 
     name: str
     process: subprocess.Popen[bytes] | None
@@ -31,7 +31,7 @@ class Part(Protocol):
 
 
 class Keeper:
-    """One part, and when it is to be started again."""
+    """One part, and when to restart it."""
 
     def __init__(self, part: Part) -> None:
         """Keep a part; `start` starts it."""
@@ -46,11 +46,11 @@ class Keeper:
         self.part.start(pause)
 
     def exit_code(self) -> int | None:
-        """Return the exit code of a part that has ended, negative for a signal."""
+        """Return the exit code of a part that has ended, negative for a signal, or None while it runs."""
         return self.part.process.poll() if self.part.process is not None else None
 
     def look(self, pause: Callable[[float], object]) -> None:
-        """Start the part again if it has ended and its delay is over; one that is slow to start is waited for."""
+        """Restart the part if it has ended and its delay is over; wait while it starts."""
         code = self.exit_code()
         if code is None:
             return

@@ -1,4 +1,4 @@
-"""A command of Tasklog as a child process: the gateway, the projector, the preparation of the database."""
+"""A command of Tasklog as a child process: the gateway, the projector, or the preparation of the database."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 START_ERROR = 78
-"""Exit code of a command that cannot start as it is set up; it has said why in one sentence. (EX_CONFIG)"""
+"""The exit code (EX_CONFIG) of a command that cannot start with these settings, after it said why in one sentence."""
 
 
 class Service:
@@ -27,7 +27,7 @@ class Service:
         inherited: socket.socket | None = None,
         output: IO[bytes] | None = None,
     ) -> None:
-        """Describe it; `start` starts it. Without `output` it writes to where this process writes."""
+        """Describe the command; `start` starts it. Without `output` it writes to this process's stdout and stderr."""
         self.name = f"The {command[0]}"
         self._command = list(command)
         self._env = dict(env)
@@ -36,7 +36,7 @@ class Service:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, _pause: Callable[[float], object] | None = None) -> None:
-        """Start it and return at once."""
+        """Start the command and return at once."""
         inherited = [] if self._inherited is None else [self._inherited.fileno()]
         option = [f"--fd={number}" for number in inherited]
         self.process = spawn(
@@ -47,12 +47,12 @@ class Service:
         )
 
     def ask_to_stop(self) -> None:
-        """Send SIGTERM, and do not wait."""
+        """Send SIGTERM without waiting."""
         if self.process is not None:
             self.process.send_signal(signal.SIGTERM)
 
     def stop(self, timeout: float) -> None:
-        """End it within `timeout` seconds."""
+        """End the process within `timeout` seconds."""
         if self.process is not None:
             end(self.process, signal.SIGTERM, timeout)
             self.process = None

@@ -1,6 +1,6 @@
-"""`./run serve`: starts what is missing, prepares the database, and keeps gateway and projector running.
+"""`./run serve`: starts the missing servers, prepares the database, and keeps gateway and projector running.
 
-The processes are children in sessions of their own. This one starts and ends them in order, and sleeps in between.
+The children run in their own sessions. This process starts and ends them in order, and sleeps otherwise.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ def serve(settings: Settings) -> None:
     """Run everything until SIGINT, SIGTERM or SIGHUP.
 
     Raises:
-        SettingsError: it cannot start as it is set up.
-        SystemExit: a child cannot, and has said why.
+        SettingsError: it cannot start with these settings.
+        SystemExit: a child cannot start, and has said why.
     """
     signals = Signals()
     with (
         suppress(StopRequested),
-        _own_data_dir(settings) as data_dir,  # first: who starts it twice is to read that, not of a port in use
+        _own_data_dir(settings) as data_dir,  # first: a second start must fail here, not at the port
         listen(settings.api_host, settings.api_port) as listener,
         closing(Supervisor(settings, signals)) as supervisor,
     ):
@@ -65,18 +65,18 @@ def serve(settings: Settings) -> None:
 
 
 class Supervisor:
-    """The children, in the order of their start."""
+    """The child processes, in the order of their start."""
 
     def __init__(self, settings: Settings, signals: Signals) -> None:
-        """Start nothing yet."""
+        """Prepare, without starting anything."""
         self._settings = settings
         self._signals = signals
         self._keepers: list[Keeper] = []
         self._ready, self._projector_ready = socket.socketpair()
-        self._projector_ready.setblocking(False)  # noqa: FBT003 - as socket has it
+        self._projector_ready.setblocking(False)  # noqa: FBT003 - socket's signature
 
     def start_servers(self, data_dir: Path | None) -> dict[str, str]:
-        """Start the servers that no URL was given for; return the environment of the services."""
+        """Start the servers that no URL is set for; return the environment of the services."""
         env = dict(os.environ)
         if data_dir is None:
             return env
@@ -97,7 +97,7 @@ class Supervisor:
         return env
 
     def prepare_database(self, env: dict[str, str]) -> None:
-        """Check the settings of a given database, and migrate it; in a short-lived child, so this one stays small."""
+        """Check a given database's settings and migrate it, in a short-lived child so that this process stays small."""
         if self._settings.embedded and "EMBEDDED_OWNER_URL" not in env:
             return
         preparation = Service("prepare", env=env)
@@ -108,7 +108,7 @@ class Supervisor:
         self._keepers.remove(keeper)
         if code != 0:
             raise SystemExit(1)
-        env.pop("EMBEDDED_OWNER_URL", None)  # the services keep to their own roles
+        env.pop("EMBEDDED_OWNER_URL", None)  # services use only their own roles
 
     def start_services(self, env: dict[str, str], listener: socket.socket) -> None:
         """Start the gateway and the projector."""
@@ -119,7 +119,7 @@ class Supervisor:
         """Return at the first good answer of /health.
 
         Raises:
-            SystemExit: a service cannot start as it is set up.
+            SystemExit: a service cannot start with these settings.
             SettingsError: it takes too long.
         """
         deadline = time.monotonic() + _START_SECONDS
@@ -133,7 +133,7 @@ class Supervisor:
                 self._look()
 
     def wait_for_projector(self) -> None:
-        """Return when the projector says that it projects, or after some seconds: the API works without it."""
+        """Return when the projector is ready, or after `_PROJECTOR_SECONDS`, because the API works without it."""
         deadline = time.monotonic() + _PROJECTOR_SECONDS
         while not self._signals.wait(self._until_restart(deadline), self._ready) and time.monotonic() < deadline:
             if any(keeper.exit_code() == START_ERROR for keeper in self._keepers):
@@ -141,13 +141,13 @@ class Supervisor:
             self._look()
 
     def keep_running(self) -> None:
-        """Start again whatever ends, until this process is told to stop."""
+        """Restart whatever ends, until this process is told to stop."""
         while True:
             self._look()
             self._signals.wait(self._until_restart())
 
     def close(self) -> None:
-        """End the services, together, then the servers, last started first; all within 5 s."""
+        """End the services together, then the servers in reverse order of their start; all within 5 s."""
         began = time.monotonic()
         services = [keeper.part for keeper in self._keepers if isinstance(keeper.part, Service)]
         for service in services:
@@ -159,7 +159,7 @@ class Supervisor:
 
     def _start(self, part: Part) -> None:
         keeper = Keeper(part)
-        self._keepers.append(keeper)  # first, so that a stop in the middle of its start ends it
+        self._keepers.append(keeper)  # before the start, so that a stop during the start ends it
         keeper.start(self._signals.wait)
 
     def _look(self) -> None:
@@ -167,14 +167,14 @@ class Supervisor:
             keeper.look(self._signals.wait)
 
     def _until_restart(self, *further: float) -> float | None:
-        """Return the seconds until something has to be done that no signal tells, None if nothing has to."""
+        """Return the seconds until the next planned restart or `further` time, or None if there is none."""
         times = [*further, *(keeper.restart_at for keeper in self._keepers if keeper.restart_at is not None)]
         return max(0.0, min(times) - time.monotonic()) if times else None
 
 
 @contextmanager
 def _own_data_dir(settings: Settings) -> Iterator[Path | None]:
-    """Yield DATA_DIR, locked, or None where no server of ours runs."""
+    """Yield DATA_DIR, locked, or None if this process runs no embedded server."""
     if not settings.embedded and settings.redis_url is not None:
         yield None
         return

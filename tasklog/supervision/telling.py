@@ -1,4 +1,4 @@
-"""What the supervisor tells its operator. A terminal that is gone, or a full disk, must not end what it supervises."""
+"""What the supervisor prints. A closed terminal or a full disk must not end the processes that it supervises."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _stdout, _stderr = (
 
 
 def tell(text: str, *, err: bool = False) -> None:
-    """Print to stdout, or to stderr; what cannot be written is counted, and told with the next that can."""
+    """Print to stdout or stderr; lines that cannot be written are counted and reported before the next line."""
     sink = _stderr if err else _stdout
     sink.write(f"{text}\n")
     sink.flush()
