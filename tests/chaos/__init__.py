@@ -1,1 +1,1 @@
-"""Faults injected into real processes under load, and a checker of what every client was told."""
+"""Injects faults into real processes under load, and checks every answer that a client got."""

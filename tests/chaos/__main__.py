@@ -1,4 +1,4 @@
-"""Faults, a table of them, and exit code 1 on a violation.
+"""Injects faults, prints a table, and exits with 1 if a promise was broken.
 
 `./run chaos [SCENARIO...] [--seconds N] [--seed N] [--patience N]`
 """

@@ -1,4 +1,4 @@
-"""An event loop in a thread: clients and proxies run there, while the main thread starts, kills and waits."""
+"""An event loop in a thread: it runs clients and proxies, while the main thread starts, kills and waits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Background:
-    """The loop of the background thread. The main thread has none: processes must be started from there."""
+    """The event loop of the background thread. The main thread has none, because it must start the processes."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -19,11 +19,11 @@ class Background:
         self._thread.start()
 
     def run(self, coroutine: Coroutine[Any, Any, T], seconds: float = 60) -> T:
-        """The result of a coroutine that runs in the background."""
+        """Run a coroutine in the background, and return its result."""
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(seconds)
 
     def call(self, function: Callable[..., T], *args: Any) -> T:
-        """The result of a function that is called in the background."""
+        """Call a function in the background, and return its result."""
 
         async def called() -> T:
             return function(*args)

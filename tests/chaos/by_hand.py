@@ -1,4 +1,4 @@
-"""Histories made by hand, and what is stored of them: right ones, for the tests of the checker to spoil."""
+"""Histories and stored data built by hand: correct ones, which the tests of the checker then spoil."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _TAG = {version: {"etag": f'"{version}"'} for version in (1, 2, 3)}
 
 
 def stream(steps: Steps, user: str = "anna") -> list[Event]:
-    """The events, one a second, each with its link."""
+    """Return the events, one per second, each with its hash."""
     events: list[Event] = []
     for position, (marker, kind, task_id, data) in enumerate(steps, start=1):
         version = 1 + sum(event.task_id == task_id for event in events)
@@ -46,7 +46,7 @@ def stream(steps: Steps, user: str = "anna") -> list[Event]:
 
 
 def linked(events: Iterable[Event]) -> list[Event]:
-    """The events with the hashes that fit them."""
+    """Return the events with the right hashes."""
     digest, chained = "0" * 64, []
     for event in events:
         digest = _link(digest, event)
@@ -55,7 +55,7 @@ def linked(events: Iterable[Event]) -> list[Event]:
 
 
 def tasks_at(events: Iterable[Event]) -> dict[int, TaskObject]:
-    """A user's tasks after some events."""
+    """Return a user's tasks after some events."""
     tasks: dict[int, TaskObject] = {}
     for event in events:
         apply(tasks, event)
@@ -63,7 +63,7 @@ def tasks_at(events: Iterable[Event]) -> dict[int, TaskObject]:
 
 
 def stored(*streams: list[Event]) -> Stored:
-    """All that is stored of some users, each with one stream."""
+    """Return what is stored for some users, one stream each."""
     by_user = {events[0].user: events for events in streams}
     rows = {}
     for user, events in by_user.items():
@@ -80,9 +80,9 @@ def stored(*streams: list[Event]) -> Stored:
 
 
 def history(steps: Steps) -> list[Operation]:
-    """Each event's write, acknowledged, one after the other, and a list after each.
+    """Return one acknowledged write per event, one after the other, and a list after each.
 
-    The `n`th write goes from second n to n.2, the list from n.4 to n.5.
+    The `n`th write lasts from second n to n.2, the list from n.4 to n.5.
     """
     operations = []
     events = stream(steps)
@@ -101,7 +101,7 @@ def history(steps: Steps) -> list[Operation]:
 
 
 def listing(moment: float, position: int, tasks: dict[int, TaskObject], query: str = "") -> Operation:
-    """A list that was answered as it was at a position."""
+    """Return a list that shows a position."""
     page, total = listed(tasks, query)
     return operation(
         "list",
@@ -114,24 +114,24 @@ def listing(moment: float, position: int, tasks: dict[int, TaskObject], query: s
 
 
 def getting(moment: float, version: int, task: TaskObject) -> Operation:
-    """A task that was answered as it was at a version."""
+    """Return a read of a task that shows a version."""
     answer = orjson.dumps(contract_fields(task))
     return operation("get", moment, 200, task_id=task["id"], headers={"etag": f'"{version}"'}, answer=answer)
 
 
 def refusal(kind: Kind, moment: float, status: int, task_id: int | None = 1, **more: Any) -> Operation:
-    """A request that was refused, in our shape."""
+    """Return a refused request, with an error in the usual shape."""
     return operation(kind, moment, status, **({"task_id": task_id, "answer": b'{"detail":"No"}'} | more))
 
 
 def operation(kind: Kind, moment: float, status: int | None, **more: Any) -> Operation:
-    """A request of anna's that took a twentieth of a second; its marker is made of its kind and moment."""
+    """Return a request of anna that took a twentieth of a second; its kind and moment give its marker."""
     made = Operation(user="anna", kind=kind, marker=f"{kind}@{moment}", invoked=moment, returned=moment + 0.05)
     return replace(made, status=status, **more)
 
 
 def everything_right() -> tuple[list[Operation], Stored]:
-    """A history with all that may be, none of it wrong, and what is stored of it."""
+    """Return a history of everything that is allowed, without any fault, and what is stored after it."""
     operations = history(STEPS)
     operations[0].key, operations[6].if_match, operations[8].if_match = "k", 2, 1
     planted = [*STEPS, (f"{PLANTED}anna", "task.created", 3, {"title": "Planted", "description": None})]
@@ -144,13 +144,13 @@ def _at(position: int, task_id: int = 1) -> TaskObject:
 
 
 def _of_bob(events: list[Event]) -> Operation:
-    """Under the same key as a command of anna's."""
+    """Return a command of bob under the key of one of anna's."""
     body, answer = events[0].data, orjson.dumps(contract_fields(tasks_at(events)[9]))
     return operation("create", 7, 201, user="bob", marker="b1", key="k", body=body, headers=_TAG[1], answer=answer)
 
 
 def _repeats() -> list[Operation]:
-    """What led to no event: a set of what was so already, and the same again under its key, however late."""
+    """Return commands without an event: setting what already holds, and repeats under a key, however late."""
     first, completed, edited = (orjson.dumps(contract_fields(_at(position))) for position in (1, 2, 4))
     done = {"task_id": 1, "body": {"completed": True}}
     return [
@@ -175,7 +175,7 @@ def _reads() -> list[Operation]:
 
 
 def _refusals() -> list[Operation]:
-    """Each of them true at some moment between its invocation and its return; and answers that never came."""
+    """Return refusals that were true at some moment of their request, and requests that got no answer."""
     return [
         refusal("get", 0.5, 404),
         refusal("get", 5.3, 404, task_id=2),
@@ -193,7 +193,7 @@ def _refusals() -> list[Operation]:
 
 
 def rules(operations: Iterable[Operation], found: Stored) -> set[str]:
-    """The rules that a history and what is stored of it break."""
+    """Return the rules that a history and what is stored break."""
     evidence = Evidence(list(operations), found)
     checks: list[Iterable[Violation]] = [check_answers(evidence.history), check_writes(evidence), check_order(evidence)]
     return {violation.rule for violation in chain(*checks, check_streams(found), check_projection(found))}

@@ -1,4 +1,4 @@
-"""The checker: what clients were told, held against what is stored. Pure functions; each gives violations."""
+"""The checker: compares what clients were told with what is stored. Pure functions that yield violations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.chaos.history import Operation
 from tests.chaos.ledger import Stored
 
 PLANTED: Final = "planted."
-"""How the request ids of events begin that no client asked for, but a scenario."""
+"""The beginning of request ids of events that a scenario added, not a client."""
 
 _TOGGLES: Final = ("task.completed", "task.reopened")
 _EVENTS_OF: Final[Mapping[str, tuple[str, ...]]] = {
@@ -29,7 +29,7 @@ _EVENTS_OF: Final[Mapping[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A promise that was not kept: which, to whom, and how it shows."""
+    """A broken promise: which one, for whom, and how it shows."""
 
     rule: str
     user: str
@@ -40,7 +40,7 @@ class Violation:
 
 
 class Evidence:
-    """A history and what is stored, with what several checks need of both."""
+    """A history and what is stored, with lookups that several checks need."""
 
     def __init__(self, history: Sequence[Operation], stored: Stored) -> None:
         self.history = history
@@ -53,7 +53,7 @@ class Evidence:
 
     @cached_property
     def versions(self) -> dict[tuple[str, int | None, int | None], TaskObject | None]:
-        """What each task was at each of its versions, None where it was deleted; up to an illegal event."""
+        """The state of each task at each version, None if deleted; illegal events are skipped."""
         found: dict[tuple[str, int | None, int | None], TaskObject | None] = {}
         for user, stream in self.stored.streams.items():
             tasks: dict[int, TaskObject] = {}
@@ -67,7 +67,7 @@ class Evidence:
 
 
 def check_answers(history: Iterable[Operation]) -> Iterator[Violation]:
-    """Every answer is right, or a refusal in our shape; none is a 500; a 503 says when to come back."""
+    """Check that every answer is right, or an error in our shape; none is a 500; a 503 has Retry-After."""
     for operation in history:
         status = operation.status
         if status is None or status < 400:
@@ -85,7 +85,10 @@ def check_answers(history: Iterable[Operation]) -> Iterator[Violation]:
 
 
 def check_writes(evidence: Evidence) -> Iterator[Violation]:
-    """Acknowledged: in the ledger once. Refused: not at all. Unknown: once or not. And nothing else is there."""
+    """Check that acknowledged writes are in the ledger once, refused ones never, unknown ones at most once.
+
+    Nothing else is in the ledger.
+    """
     groups: dict[tuple[str, str], list[Operation]] = defaultdict(list)
     for operation in evidence.history:
         if operation.is_write:
@@ -101,7 +104,7 @@ def check_writes(evidence: Evidence) -> Iterator[Violation]:
 
 
 def _check_group(evidence: Evidence, group: Sequence[Operation]) -> Iterator[Violation]:
-    """The tries of one command: more than one only under an Idempotency-Key."""
+    """Check the attempts of one command; there are several only under an Idempotency-Key."""
     first = group[0]
     carried_out = [operation for operation in group if operation.marker in evidence.recorded]
     if len(carried_out) > 1:

@@ -1,6 +1,6 @@
-"""The address of the database leads elsewhere: to a promoted standby, to a replica, to a read-only database.
+"""The database's address leads elsewhere: to a promoted standby, to a replica, to a read-only database.
 
-The proxies are the address. A standby is a real one; see tests/standby.py and replicas.py.
+The proxies are the address. The standbys are real; see tests/standby.py and replicas.py.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ _SET_READ_ONLY: Final = "BEGIN READ WRITE; ALTER DATABASE tasklog {} default_tra
 class ReplicatedWorld(World):
     """A world whose Postgres gets a standby whenever a fault needs one.
 
-    `others` are servers that are not the primary any more, or never were: they go on until the next fault, as whoever
-    keeps a connection to one has to notice by himself.
+    `others` are servers that are not the primary, or no longer. They run until the next fault, so that services must
+    notice by themselves that they are connected to the wrong one.
     """
 
     def open(self) -> None:
-        """Start everything, and end the standbys with it."""
+        """Start everything; closing the world also ends the standbys."""
         self.others = self._stack.enter_context(ExitStack())
         self.standbys = 0
         super().open()
 
     def make_standby(self, *, synchronous: bool) -> Standby:
-        """Start a standby that has caught up; the servers of the fault before end."""
+        """End the servers of the previous fault, and start a standby that has caught up."""
         self.others.close()
         self.standbys += 1
         directory = self.directory / f"standby{self.standbys}"
@@ -53,14 +53,14 @@ class ReplicatedWorld(World):
         return standby
 
     def lead_to(self, server: Postgres, *, cut: bool) -> None:
-        """Move the address; connections that are open are cut or stay where they are."""
+        """Move the address to another server; open connections are cut, or stay where they are."""
         for proxy in (self.gateway_proxy, self.projector_proxy):
             self.background.call(proxy.lead_new_to, f"{server._sockets}/.s.PGSQL.5432")
             if cut:
                 self.background.call(proxy.cut)
 
     def make_primary(self, standby: Standby) -> Postgres:
-        """Promote the standby and let it be the world's Postgres; the old one is returned and is not started again."""
+        """Promote the standby to the world's Postgres; return the old primary, which is not restarted."""
         standby.promote()
         old, self.postgres = self.postgres, standby.postgres
         self.resting.discard(old)
@@ -68,7 +68,7 @@ class ReplicatedWorld(World):
 
 
 def heals(fault: Fault) -> Fault:
-    """A fault after which the services have to heal by themselves, before the next one comes."""
+    """Return the fault with a check that the services heal by themselves before the next one."""
 
     @wraps(fault)
     def healed(world: World, rng: random.Random) -> bool:
@@ -98,7 +98,7 @@ def _begin(world: World, rng: random.Random, *, synchronous: bool = True) -> tup
 
 @heals
 def fail_over_from_killed(world: World, rng: random.Random) -> bool:
-    """The primary's machine is gone; the synchronous standby takes over."""
+    """Kill the primary's machine; the synchronous standby takes over."""
     world, standby = _begin(world, rng)
     _kill(world.postgres)
     world.make_primary(standby)
@@ -108,7 +108,7 @@ def fail_over_from_killed(world: World, rng: random.Random) -> bool:
 
 @heals
 def fail_over_from_frozen(world: World, rng: random.Random) -> bool:
-    """The primary says nothing, and open connections to it stay open until it is fenced."""
+    """Freeze the primary; connections to it stay open until it is fenced."""
     world, standby = _begin(world, rng)
     send_all(world.postgres, signal.SIGSTOP)
     old = world.make_primary(standby)
@@ -120,7 +120,7 @@ def fail_over_from_frozen(world: World, rng: random.Random) -> bool:
 
 @heals
 def fail_over_from_read_only(world: World, rng: random.Random) -> bool:
-    """A planned switch: the old primary is read-only and goes on for good; the address follows two seconds later."""
+    """Switch over as planned: the old primary stays up read-only; the address follows two seconds later."""
     world, standby = _begin(world, rng)
     configure(world.postgres, default_transaction_read_only="on")
     execute(world.postgres, _CUT_SERVICES)
@@ -134,7 +134,7 @@ def fail_over_from_read_only(world: World, rng: random.Random) -> bool:
 
 @heals
 def fail_over_from_demoted(world: World, rng: random.Random) -> bool:
-    """The old primary comes back as a replica, to which the address leads for some seconds; it goes on for good."""
+    """Bring the old primary back as a replica; the address leads to it for some seconds, and it stays up."""
     world, standby = _begin(world, rng)
     world.postgres.stop(timeout=30)
     old = world.make_primary(standby)
@@ -147,7 +147,7 @@ def fail_over_from_demoted(world: World, rng: random.Random) -> bool:
 
 @heals
 def fail_over_with_loss(world: World, rng: random.Random) -> bool:
-    """The standby lacks the last commits. What was acknowledged until then may be gone; everything after it counts."""
+    """Fail over to a standby that lacks the last commits: earlier acknowledged writes may be lost, later ones not."""
     world, standby = _begin(world, rng, synchronous=False)
     standby.fall_behind()
     world.pause(rng.uniform(0.5, 1.5))
@@ -161,7 +161,7 @@ def fail_over_with_loss(world: World, rng: random.Random) -> bool:
 
 @heals
 def lead_to_replica(world: World, rng: random.Random) -> bool:
-    """The address leads to a streaming replica for some seconds, then back; the replica goes on for good."""
+    """Lead the address to a streaming replica for some seconds, then back; the replica stays up."""
     assert isinstance(world, ReplicatedWorld)
     standby = world.make_standby(synchronous=False)
     world.lead_to(standby.postgres, cut=True)
@@ -172,7 +172,7 @@ def lead_to_replica(world: World, rng: random.Random) -> bool:
 
 @heals
 def be_read_only(world: World, _: random.Random) -> bool:
-    """The database takes no writes for a while; no connection is cut when it does again."""
+    """Make the database read-only for a while; no connection is cut when it becomes writable again."""
     world.execute_script(_SET_READ_ONLY.format("SET", " = on"))
     cut = world.execute(_CUT_SERVICES)
     world.pause(6)
@@ -181,13 +181,13 @@ def be_read_only(world: World, _: random.Random) -> bool:
 
 
 def stay_read_only(world: World, _: random.Random) -> bool:
-    """Planted: nobody lets the database take writes again."""
+    """Planted: make the database read-only for good."""
     world.execute_script(_SET_READ_ONLY.format("SET", " = on"))
     return bool(world.execute(_CUT_SERVICES))
 
 
 def lose_unforgiven(world: World, rng: random.Random) -> bool:
-    """Planted: a standby that lacks commits is taken for one that has them all."""
+    """Planted: treat a standby that lacks commits as one that has them all."""
     happened = fail_over_with_loss(world, rng)
     world.forgiven_until = 0.0
     return happened

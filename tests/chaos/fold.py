@@ -1,4 +1,4 @@
-"""An independent fold of the ledger: what tasks are after each event, written against the contract, not the code."""
+"""An independent fold of the ledger: tasks after each event, written from the contract, not from the code."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 TaskObject = dict[str, Any]
-"""A task as the contract's JSON shows it, with `version` and `created_position` beside."""
+"""A task as in the contract's JSON, with `version` and `created_position`."""
 
 
 class Event(NamedTuple):
-    """A row of the ledger; `data` and `metadata` are the stored text."""
+    """A row of the ledger; `data_text` and `metadata_text` are the stored texts."""
 
     user: str
     position: int
@@ -31,7 +31,7 @@ class Event(NamedTuple):
 
 
 class IllegalEventError(Exception):
-    """An event that nobody could have decided on the state before it."""
+    """An event that no command could have led to in the state before it."""
 
 
 def shown(time: datetime) -> str:
@@ -39,10 +39,10 @@ def shown(time: datetime) -> str:
 
 
 def apply(tasks: dict[int, TaskObject], event: Event) -> None:
-    """Let an event happen to a user's tasks; a task's object is replaced, never changed.
+    """Apply an event to a user's tasks; a task's object is replaced, never changed.
 
     Raises:
-        IllegalEventError: it could not happen: a completed task is completed, say, so a toggle was lost.
+        IllegalEventError: it is impossible. For example a completed task is completed again, so a toggle was lost.
     """
     task = tasks.get(event.task_id)
     at = shown(event.recorded_at)
@@ -86,7 +86,7 @@ def title_key(title: str) -> str:
 
 
 def listed(tasks: Mapping[int, TaskObject], query: str) -> tuple[list[TaskObject], int]:
-    """What a list must be, by its query, and how many there are on all pages."""
+    """Return what a list must be for its query, and the number of tasks on all pages."""
     asked = {name: values[0] for name, values in parse_qs(query.removeprefix("?")).items()}
     wanted = {"pending": False, "completed": True}.get(asked.get("status", ""))
     found = [task for task in tasks.values() if wanted is None or task["completed"] is wanted]

@@ -1,4 +1,4 @@
-"""A small database that grows: statistics from when it was small, and connections that stay open all the while."""
+"""A small database that grows: its statistics are from when it was small, and its connections stay open."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tests.chaos.world import World
 from tests.servers import eventually
 
 SLOWER: Final = 1.3
-"""How many times as long the last sign-ups may take as the first."""
+"""How many times as long as the first sign-ups the last ones may take."""
 LAG_SECONDS: Final = 1.0
 
 _SMALL_USERS: Final = 19
-"""With the six of the load and the probe: 25."""
+"""With the five users of the load and the probe there are 25."""
 _SIGN_UPS: Final = 20_000
 _SIGN_UPS_A_SECOND: Final = 200
 _CLIENTS: Final = 16
@@ -39,18 +39,18 @@ _SCANS: Final = """
 
 
 def grow(world: World, _: random.Random, seconds: float) -> None:
-    """Statistics of 25 users, then up to 20,000 sign-ups: as fast at the end as at the start, and without a scan."""
+    """Collect statistics of 25 users, then add up to 20,000: sign-ups must stay as fast, and use no scan."""
     number = int(min(_SIGN_UPS, seconds * _SIGN_UPS_A_SECOND))
     users = (User(name=f"new{n}") for n in count())
     _sign_up(world, users, _SMALL_USERS)
     eventually(lambda: world.execute(_UNPROJECTED) == [])
     world.execute_script("ANALYZE tasklog.streams, tasklog.events, tasklog.checkpoints, tasklog.tasks")
-    world.pause(1.5)  # until what came before is in the statistics
+    world.pause(1.5)  # until earlier scans are in the statistics
     before = _scans(world)
     signed, lag = _sign_up(world, users, number)
     world.pause(1.5)
     scans = {table: scans - before[table] for table, scans in _scans(world).items()}
-    scans["events"] -= len(world.projectors)  # each looks for the highest id once at its start, and tells late
+    scans["events"] -= len(world.projectors)  # each projector looks for the highest id once, at its start
     scans = {table: number for table, number in scans.items() if number > 0}
     world.faults += 1
     measured = min(_MEASURED, number // 3)
@@ -65,7 +65,7 @@ def grow(world: World, _: random.Random, seconds: float) -> None:
 
 
 def scan_tables(world: World, rng: random.Random, seconds: float) -> None:
-    """Planted: a service that scans a table while the database grows."""
+    """Planted: make a service scan a table while the database grows."""
     world.execute_script("""
         CREATE FUNCTION tasklog.chaos() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET enable_indexscan = off
         SET enable_indexonlyscan = off SET enable_bitmapscan = off AS
@@ -83,7 +83,7 @@ def _median(operations: Sequence[Operation]) -> float:
 
 
 def _sign_up(world: World, users: Any, number: int) -> tuple[list[Operation], float]:
-    """Sign so many users up; what they did, in its order, and the greatest lag meanwhile."""
+    """Sign up `number` users; return their requests in order, and the greatest lag meanwhile, in seconds."""
     done: list[Operation] = []
     arriving = _arrive(world, users, number, done)
     future = asyncio.run_coroutine_threadsafe(arriving, world.background.loop)
@@ -96,7 +96,7 @@ def _sign_up(world: World, users: Any, number: int) -> tuple[list[Operation], fl
 
 
 async def _arrive(world: World, users: Any, number: int, done: list[Operation]) -> None:
-    """Let so many users add their first task, each on one of the connections that are kept."""
+    """Let `number` users add their first task, over connections that are kept open."""
     left = iter(range(number))
 
     async def client() -> None:

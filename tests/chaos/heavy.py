@@ -1,6 +1,6 @@
-"""Heavy users beside light ones: much data, long histories, answers that nobody reads. The light ones notice nothing.
+"""Heavy users beside light ones: much data, long histories, answers that nobody reads. Light users must not notice.
 
-The heavy user's clients are a process of their own, `python -m tests.chaos.heavy`, so that the service is measured.
+The heavy user's clients run in their own process, `python -m tests.chaos.heavy`, so that only the service is measured.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from tests.ledger import appended
 from tests.servers import eventually
 
 SECONDS: Final = 0.2
-"""The most that 99 of 100 requests of light users take beside a heavy one."""
+"""The most that 99 of 100 requests of light users may take beside a heavy user, in seconds."""
 TIMES: Final = 2.0
-"""How many times as long they may take as alone; what is faster than 20 ms counts as that."""
+"""How many times as long as alone they may take; anything under 20 ms counts as 20 ms."""
 
 _LEAST: Final = 0.02
 _ASKING: Final = b"asking\n"
@@ -44,7 +44,7 @@ _UNPROJECTED: Final = "SELECT FROM tasklog.streams WHERE unprojected_since IS NO
 
 
 def weigh(world: World, _: random.Random, seconds: float, *, kinds: Sequence[str] = ()) -> None:
-    """How long the light users' requests take: alone, then beside each kind of heavy user, or beside some kinds."""
+    """Measure the light users' requests: alone, then beside each kind of heavy user, or beside some kinds."""
     share = min(1.0, seconds / 60)
     each = max(1.5, seconds / 12)
     world.unread = frozenset({_EDITED, _BIG, _MANY})
@@ -76,7 +76,7 @@ def _judge(world: World, kind: str, alone: float, beside: Sequence[Operation]) -
 
 
 def _measure(world: World, seconds: float) -> list[Operation]:
-    """What the light users ask in so many seconds, once all of it is answered or given up."""
+    """Return the light users' requests of some seconds, after all were answered or given up."""
     began = time.monotonic()
     world.pause(seconds)
     asked = [one for one in list(world.load.history) if one.invoked >= began]
@@ -95,7 +95,7 @@ def _shown(operations: Sequence[Operation]) -> str:
 
 
 async def _store(url: str, *, edits: int, big: int, many: int) -> None:
-    """A task with edits of 1 MB, a user with tasks of 1 MB, one with very many tasks."""
+    """Store a task with edits of 1 MB, a user with tasks of 1 MB, and one with very many tasks."""
     async with open_database(Settings(_env_file=None, database_url=url), "owner") as database:
         ((edited,),) = await appended(database, _creation(_EDITED, 0))
         task = edited.task_id
@@ -125,7 +125,7 @@ def _append(user: str, event: TaskCreated | TaskEdited, task: int | None = None,
 
 
 async def _edit(port: int) -> None:
-    """Toggle the task with the long history, edit it, and read it and its history."""
+    """Toggle the task with the long history, edit it, and read it and its history, for ever."""
     connection, user = HttpConnection(port), User(name=_EDITED)
     tasks = f"/api/{_EDITED}/tasks"
     answer = await connection.request("GET", tasks, _headers(user), seconds=60)
@@ -145,7 +145,7 @@ async def _list(port: int, user: User, *paths: str) -> None:
 
 
 async def _read_nothing(port: int) -> None:
-    """Ask for everything, and take none of the answer."""
+    """Request a list, and read nothing of the answer."""
     user = User(name=_BIG)
     _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
     head = f"GET /api/{_BIG}/tasks HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {user.token}\r\n\r\n"
@@ -154,7 +154,7 @@ async def _read_nothing(port: int) -> None:
 
 
 async def _ask(connection: HttpConnection, user: User, method: str, path: str, body: bytes = b"") -> None:
-    """Any answer will do; a refusal is no reason to hurry."""
+    """Send a request and accept any answer; wait a little after a refusal."""
     with suppress(CutError):
         answer = await connection.request(method, path, _headers(user), body, seconds=60)
         await asyncio.sleep(0.2 if answer.status >= 400 else 0)

@@ -1,4 +1,4 @@
-"""The history: every request of every client, when it was invoked, when it returned, and what it was told."""
+"""The history: every request of every client, when it was sent, when it was answered, and how."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ WRITES: Final[frozenset[str]] = frozenset({"create", "edit", "set", "toggle", "d
 
 @dataclass(kw_only=True, slots=True, eq=False)
 class Operation:
-    """One request. Its marker is its X-Request-ID, which the ledger keeps with each event that it leads to.
+    """One request. Its marker is its X-Request-ID, which the ledger stores with each event that it leads to.
 
-    Times are seconds of one monotonic clock; `status` is None when no answer came: the client gave up, or was cut.
+    Times are seconds of one monotonic clock; `status` is None if no answer came: the client gave up, or was cut.
     """
 
     user: str
@@ -48,12 +48,12 @@ class Operation:
 
     @property
     def is_refused(self) -> bool:
-        """It was said not to have happened."""
+        """Whether the answer said that it did not happen."""
         return self.status is not None and 400 <= self.status < 500
 
     @property
     def is_unknown(self) -> bool:
-        """It may have happened, once, or not."""
+        """Whether it may have happened, once, or not."""
         return not self.is_acknowledged and not self.is_refused
 
     @property
@@ -62,7 +62,7 @@ class Operation:
 
     @property
     def number(self) -> int | None:
-        """What the ETag says: a list's position, a task's version."""
+        """The number in the ETag: a list's position, or a task's version."""
         digits = (self.etag or "").removeprefix("W/").strip('"').partition("-")[0]
         return int(digits) if digits.isdigit() else None
 
@@ -98,5 +98,5 @@ def count(history: Iterable[Operation]) -> Counts:
 
 
 def forgiven(history: Iterable[Operation], until: float) -> list[Operation]:
-    """The history with everything that was invoked before a moment unanswered: it may have happened or not."""
+    """Return the history without the answers to requests sent before a moment: these may have happened or not."""
     return [replace(one, status=None, headers={}, answer=b"") if one.invoked < until else one for one in history]

@@ -1,4 +1,4 @@
-"""A plain HTTP/1.1 client on one kept connection: cheap, and honest about what was cut."""
+"""A plain HTTP/1.1 client on one connection that it keeps: cheap, and exact about what was cut."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class CutError(Exception):
-    """No whole answer came: whether the request was carried out is not known."""
+    """No complete answer came: whether the request was carried out is unknown."""
 
 
 class Answer(NamedTuple):
@@ -18,7 +18,7 @@ class Answer(NamedTuple):
 
 
 class HttpConnection:
-    """Requests to one address, one after the other; it connects when it has to."""
+    """Sends requests to one address, one after the other; it connects when needed."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -27,10 +27,10 @@ class HttpConnection:
     async def request(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"", *, seconds: float = 8
     ) -> Answer:
-        """The answer to a request.
+        """Return the answer to a request.
 
         Raises:
-            CutError: the connection broke or nothing came within `seconds`.
+            CutError: the connection broke, or nothing came within `seconds`.
         """
         try:
             async with asyncio.timeout(seconds):
@@ -67,7 +67,7 @@ class HttpConnection:
 
 
 async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
-    """The body of an answer whose length was not known when it began."""
+    """Return the body of a chunked answer."""
     chunks = []
     while size := int(await reader.readuntil(b"\r\n"), 16):
         chunks.append(await reader.readexactly(size))

@@ -35,9 +35,9 @@ _NEVER_IN_LOGS: Final = {
 
 
 def heal(world: World, lag_seconds: float, patience: float = 1) -> Iterator[Violation]:
-    """After the last fault: healthy within 5 s, then the clients stop, and lag 0 within 10 s (`lag_seconds`).
+    """Check the healing: healthy within 5 s; then the clients stop, and the lag is 0 within `lag_seconds`.
 
-    With `patience`, within so many times as long.
+    `patience` multiplies these times.
     """
     began = time.monotonic()
     healthy_seconds, lag_seconds = HEALTHY_SECONDS * patience, lag_seconds * patience
@@ -48,7 +48,7 @@ def heal(world: World, lag_seconds: float, patience: float = 1) -> Iterator[Viol
         yield Violation("it heals by itself", "all", str(error))
         world.pause(lag_seconds)
     world.background.run(world.load.stop())
-    # An answer to a client may be lost for as long as the client waits; the lag counts from the last write.
+    # A client may wait long for an answer that was lost, so the lag counts from the last write.
     deadline = max(began, time.monotonic() - healthy_seconds) + lag_seconds
     while behind := set(asyncio.run(lagging(world.url))) - world.parked:
         if time.monotonic() > deadline:
@@ -58,7 +58,7 @@ def heal(world: World, lag_seconds: float, patience: float = 1) -> Iterator[Viol
 
 
 def judge(world: World) -> Iterator[Violation]:
-    """Every check of what happened, once all is quiet."""
+    """Make every check of what happened, after everything has stopped."""
     stored = asyncio.run(read_stored(world.url, world.parked, world.unread))
     evidence = Evidence(forgiven(world.load.history, world.forgiven_until), stored)
     yield from chain(
@@ -75,7 +75,7 @@ def judge(world: World) -> Iterator[Violation]:
 
 
 def _audit(world: World) -> Iterator[Violation]:
-    """The product's own verification finds nothing either."""
+    """Check that the product's own verification finds nothing either."""
 
     async def run() -> list[Violation]:
         settings = Settings(_env_file=None, database_url=world.url)
@@ -94,7 +94,7 @@ def _audit(world: World) -> Iterator[Violation]:
 
 
 def left_running(world: World, seconds: float = _END_SECONDS) -> list[str]:
-    """The processes that still belong to this world, though those of a killed server had some time to end."""
+    """Return this world's processes that are still running; those of a killed server get `seconds` to end."""
     deadline = time.monotonic() + seconds
     while (found := processes_of(str(world.directory))) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -102,7 +102,7 @@ def left_running(world: World, seconds: float = _END_SECONDS) -> list[str]:
 
 
 def check_log(text: str) -> Iterator[Violation]:
-    """No line of a log shows a traceback, a token, the secret, or what a user wrote."""
+    """Check that no log line shows a traceback, a token, the secret, or what a user wrote."""
     for line in text.splitlines():
         for what, pattern in _NEVER_IN_LOGS.items():
             if pattern.search(line):
@@ -110,7 +110,7 @@ def check_log(text: str) -> Iterator[Violation]:
 
 
 def _shortened(line: str) -> str:
-    """A log line; of a traceback the error's types and the frames of ours."""
+    """Return a log line; of a traceback only the error types and our frames."""
     try:
         entry = orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -122,7 +122,7 @@ def _shortened(line: str) -> str:
 
 
 def summary(violations: list[Violation]) -> str:
-    """How often each rule was broken, and the first few in full."""
+    """Return how often each rule was broken, and the first few violations in full."""
     counts = Counter(violation.rule for violation in violations)
     shown: Counter[str] = Counter()
     lines = [f"  {number} x {rule}" for rule, number in counts.most_common()]

@@ -13,7 +13,7 @@ from tests.chaos.fold import Event
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stored:
-    """All of it in one snapshot; `parked` are users whose projection is meant to stand still."""
+    """Everything in one snapshot; `parked` are users whose projection is expected to stand still."""
 
     streams: dict[str, list[Event]]
     heads: dict[str, tuple[int, str]]
@@ -23,7 +23,7 @@ class Stored:
 
 
 async def read_stored(url: str, parked: frozenset[str] = frozenset(), unread: frozenset[str] = frozenset()) -> Stored:
-    """Read everything but the users `unread`, who have more than the tests have memory for."""
+    """Read everything except the users `unread`, who have more data than the tests have memory for."""
     connection = await asyncpg.connect(url)
 
     async def fetch(select: str, order: str = "") -> list[Any]:
@@ -68,7 +68,7 @@ def _event(row: Any) -> Event:
 
 
 async def lagging(url: str) -> list[str]:
-    """The users whose projection is behind."""
+    """Return the users whose projection is behind."""
     connection = await asyncpg.connect(url, timeout=30)
     try:
         rows = await connection.fetch("""

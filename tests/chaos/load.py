@@ -1,4 +1,4 @@
-"""The clients: several users, several clients each, who change and read the same tasks at once."""
+"""The clients: several users with several clients each, who change and read the same tasks at once."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _TRIES: Final = 6
 
 @dataclass(kw_only=True)
 class User:
-    """What all clients of a user know: tasks that were there, with their latest known versions, and ETags of lists."""
+    """What all clients of a user know: tasks with their latest known versions, and ETags of lists."""
 
     name: str
     tasks: dict[int, int] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class User:
 
     def __post_init__(self) -> None:
         now = int(time.time())
-        # Good in a world whose clock is an hour off, too.
+        # valid even in a world whose clock is an hour off
         claims = {"sub": self.name, "iat": now - 3 * 3600, "exp": now + 24 * 3600}
         self.token = jwt.encode(claims, SECRET, algorithm="HS256")
 
@@ -65,7 +65,7 @@ class User:
 
 
 class Load:
-    """Clients that go on until they are told to stop; `history` is what they recorded."""
+    """Clients that run until they are told to stop; `history` holds their requests."""
 
     def __init__(  # noqa: PLR0913 - keywords
         self,
@@ -95,12 +95,12 @@ class Load:
                 self._tasks.append(asyncio.create_task(self._go_on(user, rng)))
 
     async def stop(self) -> None:
-        """Let every client finish the request that is under way."""
+        """Let every client finish its current request."""
         self._stopping = True
         await asyncio.gather(*self._tasks)
 
     async def is_healthy(self, seconds: float) -> bool:
-        """Whether a write, and a read that shows it, succeed on every gateway."""
+        """Return whether a write, and a read that shows it, succeed on every gateway."""
         for port in self.ports:
             connection = HttpConnection(port)
             write = Operation(user="probe", kind="create", marker=self._probe.marker(), body={"title": "probe"})
@@ -167,7 +167,7 @@ def _choose(user: User, rng: random.Random) -> Operation:
     if kind == "list":
         operation.query = rng.choice(_QUERIES)
     elif kind != "create":
-        # Half of it on the newest few, so that clients meet on the same task.
+        # Half of the requests use the newest few tasks, so that clients meet on the same task.
         known = list(user.tasks)
         operation.task_id = rng.choice(known[-3:] if rng.random() < 0.5 else known)
     if kind in {"create", "edit"}:
@@ -191,7 +191,7 @@ def _add_conditions(user: User, operation: Operation, rng: random.Random) -> Non
 
 
 def _again(user: User, operation: Operation) -> Operation:
-    """The same request under the same key."""
+    """Return the same request under the same key."""
     return Operation(
         user=operation.user,
         kind=operation.kind,

@@ -1,4 +1,4 @@
-"""How much memory the services take: what they have when idle, and the most that any of them ever had."""
+"""How much memory the services take: idle, and at their peak."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from tasklog.supervision.service import Service
 from tests.chaos.checker import Violation
 
 MOST_MB: Final = 400
-"""The most that a process may take, whatever users do."""
+"""The most memory that a process may take, whatever users do, in MB."""
 
 _FIGURE: Final = re.compile(r"^(VmHWM|VmRSS):\s+(\d+) kB$", re.MULTILINE)
 
 
 class Memory:
-    """The figures of a world's services in MB, by name; of several of a name the largest."""
+    """The figures of a world's services in MB, by name; for services of the same name the largest."""
 
     def __init__(self) -> None:
         self.idle: dict[str, int] = {}
         self.peak: dict[str, int] = {}
 
     def look(self, services: Iterable[Service], *, idle: bool = False) -> None:
-        """Look at what runs. The kernel keeps each process's peak until the process ends."""
+        """Record the memory of the running services. The kernel keeps each process's peak until the process ends."""
         for service in services:
             if service.process is not None:
                 self.note(service.name.removeprefix("The "), service.process.pid, idle=idle)
 
     def note(self, name: str, process: int, *, idle: bool = False) -> None:
-        """Look at one process by its id."""
+        """Record the memory of one process by its id."""
         figures = _figures(process)
         self.peak[name] = max(self.peak.get(name, 0), figures.get("VmHWM", 0))
         if idle:
@@ -44,7 +44,7 @@ class Memory:
 
 
 def check_memory(memory: Memory) -> Iterator[Violation]:
-    """No process ever took more than it may."""
+    """Check that no process took more memory than it may."""
     for name, peak in memory.peak.items():
         if peak > MOST_MB:
             yield Violation(f"a process stays under {MOST_MB} MB", "all", f"{name}: {peak} MB")

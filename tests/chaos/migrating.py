@@ -1,4 +1,4 @@
-"""`./run migrate` under load: again and again, and behind a pg_dump that holds its locks."""
+"""`./run migrate` under load: repeatedly, and while a pg_dump holds its locks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.chaos.world import World
 from tests.servers import eventually
 
 READ_SECONDS: Final = 1.0
-"""The longest that a read may take while a migration waits for a lock."""
+"""The longest that a read may take while a migration waits for a lock, in seconds."""
 
 _MIGRATE_SECONDS: Final = 60
 _DUMP_SECONDS: Final = 3.0
@@ -45,13 +45,13 @@ _WAITS: Final = "SELECT FROM pg_locks WHERE NOT granted AND mode = 'AccessExclus
 
 
 def migrate(world: World, _: random.Random) -> bool:
-    """Migrate a database that has this schema already: nothing changes, and nobody notices."""
+    """Migrate a database that already has this schema: nothing changes, and nobody notices."""
     _wait_for(world, _start_migration(world, Path(migrations.__file__).parents[1]))
     return True
 
 
 def migrate_behind_dump(world: World, rng: random.Random) -> bool:
-    """A revision changes a table while pg_dump reads it: the migration waits, and nobody else does."""
+    """Change a table in a revision while pg_dump reads it: the migration waits, and nobody else does."""
     (before,) = world.execute("SELECT version_num FROM tasklog.alembic_version")
     tree = _add_revision(world.directory, before[0], rng.choice(["tasks", "events", "streams", "checkpoints"]))
     with _standing_dump(world):
@@ -64,13 +64,13 @@ def migrate_behind_dump(world: World, rng: random.Random) -> bool:
 
 
 def lock_tables(world: World, _: random.Random) -> bool:
-    """Planted: a change of the schema that keeps its lock."""
+    """Planted: hold the lock of a schema change."""
     world.execute_script("BEGIN; LOCK TABLE tasklog.tasks IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(2); COMMIT")
     return True
 
 
 def reads_do_not_wait(world: World) -> Iterator[Violation]:
-    """A read is fast, as if nobody migrated."""
+    """Check that reads are as fast as without a migration."""
     for one in world.load.history:
         if not one.is_write and one.user != "probe" and one.returned - one.invoked > READ_SECONDS * world.patience:
             yield Violation("reads do not wait for a migration", one.user, str(one))
@@ -78,7 +78,7 @@ def reads_do_not_wait(world: World) -> Iterator[Violation]:
 
 @contextmanager
 def _standing_dump(world: World) -> Iterator[None]:
-    """A pg_dump that has all its locks but one, for which it waits until the block ends."""
+    """Run a pg_dump that has all its locks but one, for which it waits until the block ends."""
     programs, _ = find_postgres(version_of(world.directory / "postgres"))
     world.execute_script("CREATE TABLE IF NOT EXISTS public.chaos ()")
     holder = world.background.run(asyncpg.connect(world.url))
@@ -94,7 +94,7 @@ def _standing_dump(world: World) -> Iterator[None]:
 
 
 def _wait_until_it_waits(world: World, migration: subprocess.Popen[bytes]) -> bool:
-    """Whether the migration came to wait for a lock, before it ended."""
+    """Return whether the migration began to wait for a lock before it ended."""
     end = time.monotonic() + _MIGRATE_SECONDS
     while migration.poll() is None and time.monotonic() < end:
         if world.execute(_WAITS):
@@ -104,7 +104,7 @@ def _wait_until_it_waits(world: World, migration: subprocess.Popen[bytes]) -> bo
 
 
 def _add_revision(directory: Path, before: str, table: str) -> Path:
-    """A copy of the migrations with one revision more, of the same schema version as ours."""
+    """Return a copy of the migrations with one more revision."""
     tree = directory / "tree"
     shutil.rmtree(tree, ignore_errors=True)
     shutil.copytree(Path(migrations.__file__).parent, tree / "migrations")
@@ -114,7 +114,7 @@ def _add_revision(directory: Path, before: str, table: str) -> Path:
 
 
 def _start_migration(world: World, tree: Path) -> subprocess.Popen[bytes]:
-    """Start `migrate` with the migrations of a tree, and all else of ours."""
+    """Start `migrate` with a copy of the migrations, and otherwise our code."""
     root = Path(migrations.__file__).parents[1]
     return subprocess.Popen(
         [sys.executable, "-m", "tasklog", "migrate"],

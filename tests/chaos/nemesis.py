@@ -1,6 +1,6 @@
-"""The nemesis: each function brings about one fault, takes it back, and says whether it happened.
+"""The nemesis: each function causes one fault, ends it, and returns whether it happened.
 
-It may not: no statement came in time, say, or nobody was connected. What did not happen tested nothing.
+It may not happen, for example if no statement came in time, or nobody was connected. Such a fault tested nothing.
 """
 
 from __future__ import annotations
@@ -69,13 +69,13 @@ def _kill_at_statement(world: World, services: list[Service], proxy: Proxy, rng:
 
 
 def cut_at_statement(world: World, rng: random.Random) -> bool:
-    """The backend is gone between two statements, the service is not."""
+    """Cut the connections between two statements; the service stays up."""
     proxy = rng.choice([world.gateway_proxy, world.projector_proxy])
     return _at_statement(world, proxy, rng.randrange(1, 25), proxy.cut)
 
 
 def stop_lock_holder(world: World, rng: random.Random) -> bool:
-    """A projector is stopped in the middle of its transaction, with the locks that it holds there."""
+    """Stop a projector in the middle of a transaction, while it holds locks."""
     return _stop_lock_holder(world, rng, rng.uniform(1, 3))
 
 
@@ -100,7 +100,7 @@ def _stop_at_statement(world: World, service: Service, proxy: Proxy, rng: random
 
 
 def terminate_backends(world: World, rng: random.Random) -> bool:
-    """Some of the services' backends, or all."""
+    """Terminate some of the services' backends, or all."""
     rows = world.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename LIKE 'tasklog_%' AND random() < $1",
         rng.choice([0.3, 1.0]),
@@ -113,7 +113,7 @@ def freeze_postgres(world: World, rng: random.Random) -> bool:
 
 
 def freeze_postgres_long(world: World, _: random.Random) -> bool:
-    """Longer than any time-out of the services."""
+    """Freeze Postgres for longer than any time-out of the services."""
     return _for_a_while(world, 12, Proxy.freeze, Proxy.thaw)
 
 
@@ -133,7 +133,7 @@ def unreachable_postgres(world: World, rng: random.Random) -> bool:
 
 
 def lose_commits(world: World, rng: random.Random) -> bool:
-    """Commits happen, and their answers are lost."""
+    """Let commits happen, but lose their answers."""
     proxies = (world.gateway_proxy, world.projector_proxy)
     before = sum(proxy.lost for proxy in proxies)
     for proxy in proxies:
@@ -170,7 +170,7 @@ def unreachable_redis(world: World, rng: random.Random) -> bool:
 
 
 def fill_disk(world: World, rng: random.Random) -> bool:
-    """No byte is left where Postgres stores; it may panic, and is started again when there is room."""
+    """Fill Postgres's disk. It may panic, and is restarted when there is room."""
     filler = world.directory / "postgres" / "filler"
     is_full = False
     with filler.open("wb", buffering=0) as file:
@@ -186,7 +186,7 @@ def fill_disk(world: World, rng: random.Random) -> bool:
 
 
 def jump(world: World, rng: random.Random) -> bool:
-    """The clock of services and Postgres is an hour off, one way or the other, or right again."""
+    """Set the clock of services and Postgres an hour ahead or back, or right again."""
     clock, time_off = world.directory / "clock", rng.choice(["+3600", "-3600", "+0"])
     before = clock.read_text()
     clock.write_text(time_off)
@@ -194,7 +194,7 @@ def jump(world: World, rng: random.Random) -> bool:
 
 
 def terminate_gateway(world: World, rng: random.Random) -> bool:
-    """SIGTERM under load: it ends by itself, in time and with code 0."""
+    """Send SIGTERM under load: the gateway must end by itself, in time and with code 0."""
     service = rng.choice(world.gateways)
     assert service.process is not None
     service.ask_to_stop()
@@ -209,20 +209,20 @@ def terminate_gateway(world: World, rng: random.Random) -> bool:
 
 
 def planted(world: World, _: random.Random) -> bool:
-    """What is planted in the services; within a second, if they come to it."""
+    """Wait a second for the fault that is planted in the services."""
     before = happened_in(world.directory)
     world.pause(1)
     return happened_in(world.directory) > before
 
 
 def lose_toggle(world: World, _: random.Random) -> bool:
-    """What `decide_outside_the_lock` leads to, if two decide on one task at once."""
+    """Wait for a lost toggle, which `decide_outside_the_lock` causes if two decide on one task at once."""
     world.pause(1)
     return bool(world.execute(_LOST_TOGGLES))
 
 
 def decide_outside_the_lock(world: World, _: random.Random) -> bool:
-    """Planted, for the checker to find: the append no longer looks at the version that was decided on."""
+    """Planted: make the append ignore the version that a command was decided on."""
     text = (Path(event_log.__file__).parent / "functions.sql").read_text()
     for sound, broken in TOGGLE_OUTSIDE_THE_LOCK:
         assert sound in text, sound
@@ -242,7 +242,7 @@ def _for_a_while(world: World, seconds: float, begin: Callable[[Proxy], Any], en
 
 
 def _at_statement(world: World, proxy: Proxy, number: int, action: Callable[[], bool]) -> bool:
-    """Act before the `number`th statement from now; False if there were not so many in time, or it had no effect."""
+    """Act before the `number`th statement from now; return False if it came too late, or the act had no effect."""
     reached, effects = threading.Event(), []
 
     def act() -> None:

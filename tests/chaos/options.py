@@ -1,4 +1,4 @@
-"""How a world is made, and the migrated cluster that each begins with."""
+"""How a world is set up, and the migrated cluster that each begins with."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tasklog.embedded.postgres import Postgres
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How a world is made.
+    """How a world is set up.
 
-    `clock` is the library that lets the services' and Postgres' clock be what the file `clock` says; `planted` is a
-    fault of tests/chaos/planted.py in the services. A client stays with one gateway, unless it `roams`: then each
-    request may go to another. `direct` leads the services to Postgres without a proxy, which costs time.
+    `clock` is a library that sets the clock of services and Postgres from the file `clock`. `planted` is a fault of
+    tests/chaos/planted.py in the services. A client uses one gateway, unless it `roams`: then each request may use
+    another. `direct` connects the services to Postgres without a proxy, which would cost time.
     """
 
     gateways: int = 1
@@ -35,7 +35,7 @@ class Options:
 
 
 def make_template(directory: Path) -> Path:
-    """A migrated cluster, stopped, to be copied for each world."""
+    """Return a migrated, stopped cluster, which is copied for each world."""
     data_dir = open_data_dir(directory)
     postgres = Postgres(data_dir, socket_dir(data_dir), {"fsync": "off"})
     try:

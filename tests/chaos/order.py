@@ -1,4 +1,4 @@
-"""Real-time order: per user, reads and writes are linearizable, with the ledger's positions as the order."""
+"""Real-time order: per user, reads and writes are linearizable; the ledger's positions give the order."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _AFTER_ALL = 2**62
 class Timeline:
     """A user's stream on the clients' clock.
 
-    `floor` is the position that was known to somebody before a moment, so what is invoked then reflects at least that;
-    `ceiling` is the last position whose events, and all before it, were asked for by a moment.
+    `floor` is the highest position that some client had seen before a moment; a request sent then must reflect at least
+    that. `ceiling` is the last position such that its event and all earlier ones had been requested by a moment.
     """
 
     def __init__(self, evidence: Evidence, user: str, operations: Sequence[Operation]) -> None:
@@ -44,30 +44,30 @@ class Timeline:
         return bisect_right(self._asked, moment)
 
     def at(self, task_id: int | None, version: int | None) -> tuple[int, int]:
-        """The first and the last position at which the task is at this version; (0, 0) for none."""
+        """Return the first and the last position at which the task has this version; (0, 0) for none."""
         first = self._places.get((task_id, version), 0)
         if not first or version is None:
             return 0, 0
         return first, self._places.get((task_id, version + 1), _AFTER_ALL) - 1
 
     def absent(self, task_id: int) -> list[tuple[int, int]]:
-        """The spans of positions in which there is no such task."""
+        """Return the spans of positions at which the task does not exist."""
         begin, end = self._places.get((task_id, 1), _AFTER_ALL), self._ends.get(task_id)
         return [(0, begin - 1)] + ([(end, _AFTER_ALL)] if end else [])
 
     def place(self, evidence: Evidence, operation: Operation) -> tuple[int, int]:
-        """The positions that an acknowledged operation may reflect: its own event's, or those that it read."""
+        """Return the positions that an acknowledged operation may reflect: of its own event, or of what it read."""
         if events := evidence.recorded.get(operation.marker):
             return events[0].position, events[0].position
         if operation.kind == "list":
             return operation.number or 0, operation.number or 0
         if operation.key is not None:
-            return 0, _AFTER_ALL  # told again what was done under the key
+            return 0, _AFTER_ALL  # repeats the answer of an earlier request
         return self.at(operation.task_id, operation.number)
 
 
 def check_order(evidence: Evidence) -> Iterator[Violation]:
-    """No read is stale, goes back, or is from the future; no write comes before what was known when it was invoked."""
+    """Check that no read is stale, goes back, or shows the future, and no write comes before what was known."""
     by_user: dict[str, list[Operation]] = defaultdict(list)
     for operation in evidence.history:
         by_user[operation.user].append(operation)
@@ -98,7 +98,7 @@ def _check_place(evidence: Evidence, timeline: Timeline, operation: Operation) -
 
 
 def _check_refusals(timeline: Timeline, operations: Sequence[Operation]) -> Iterator[Violation]:
-    """A 404 and a 412 were true at some moment between invoke and return, and of what was asked for."""
+    """Check that each 404 and 412 was true at some moment of its request."""
     for operation in operations:
         if operation.status not in {404, 412}:
             continue
@@ -120,7 +120,7 @@ def _check_refusals(timeline: Timeline, operations: Sequence[Operation]) -> Iter
 def _check_bodies(
     evidence: Evidence, stream: Sequence[Event], user: str, operations: Sequence[Operation]
 ) -> Iterator[Violation]:
-    """What a read shows is the fold of the ledger up to the position, or version, that it names."""
+    """Check that a read shows the fold of the ledger up to the position or version that it names."""
     lists: dict[int, list[Operation]] = defaultdict(list)
     for operation in operations:
         if operation.status == 200 and operation.kind == "list":
@@ -139,7 +139,7 @@ def _check_lists(stream: Sequence[Event], user: str, lists: Mapping[int, Sequenc
             try:
                 apply(tasks, stream[position - 1])
             except IllegalEventError:
-                return  # reported by check_streams
+                return  # check_streams reports it
         for operation in lists.get(position, ()):
             page, total = listed(tasks, operation.query)
             if operation.json() != page or operation.headers.get("x-total-count", str(total)) != str(total):

@@ -1,6 +1,6 @@
-"""Overload: many times as many requests as the service can answer, from clients that do not wait when refused.
+"""Overload: many times as many requests as the service can answer, from clients that hardly wait after a refusal.
 
-The database is slowed down, so that what is measured is how the service refuses and not how fast the clients are.
+The database is slowed down, so that the service's refusals are measured and not the speed of the clients.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ GOODPUT: Final = 0.7
 REFUSAL_SECONDS: Final = 0.2
 _CAPACITY_CLIENTS: Final = 400
 _DELAY: Final = 0.3
-"""Seconds that each statement takes on its way to Postgres, and its answer on the way back."""
+"""How long each statement to Postgres, and its answer, is delayed, in seconds."""
 
 _REFUSED: Final = frozenset({429, 503})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rate:
-    """What came of so many clients at once: answers a second, and how long refusals took (the 99th percentile)."""
+    """The result for a number of clients: answers per second, and the 99th percentile of refusals, in seconds."""
 
     clients: int
     goodput: float
@@ -45,14 +45,14 @@ class Rate:
 
 
 def overload(world: World, _rng: random.Random, seconds: float) -> None:
-    """Capacity by 400 clients, then 5 and 10 times as many, who ask 5 and 10 times as often as it can answer."""
+    """Measure the capacity with 400 clients, then overload it with 5 and 10 times as many clients and requests."""
     each = max(5.0, min(seconds / 4, 15))
     world.background.call(world.gateway_proxy.delay, _DELAY)
     capacity = _measure(world, _CAPACITY_CLIENTS, each, 0.0)
     typer.echo(f"  overload: capacity {capacity.goodput:.0f}/s with {capacity.clients} clients")
     for times in TIMES:
         world.faults += 1
-        # Each comes back so soon after a refusal that all together ask `times` times the capacity.
+        # They return after a refusal so soon that all clients together send `times` times the capacity.
         rate = _measure(world, times * _CAPACITY_CLIENTS, each, _CAPACITY_CLIENTS / max(1.0, capacity.goodput))
         share = rate.goodput / capacity.goodput
         refusals = f"{rate.refused} refusals in {rate.refusal_seconds:.3f} s"
@@ -65,7 +65,7 @@ def overload(world: World, _rng: random.Random, seconds: float) -> None:
 
 
 def _measure(world: World, clients: int, seconds: float, pause: float) -> Rate:
-    """Let a process of its own ask, so that the proxies have theirs to themselves."""
+    """Run the clients in a separate process, so that the proxies have this one for themselves."""
     arguments = [*map(str, world.load.ports), str(clients), str(seconds), str(pause)]
     command = [sys.executable, "-m", "tests.chaos.overload", *arguments]
     run = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=seconds + 60)

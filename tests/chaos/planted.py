@@ -1,4 +1,4 @@
-"""Faults planted on purpose, in processes of the tests, for the checker to find: `python -m tests.chaos.planted`."""
+"""Faults planted in processes of the tests, for the checker to find: `python -m tests.chaos.planted`."""
 # ruff: noqa: PLC0415 - only the faulty service is imported
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _FILE: Final = "planted"
 
 
 class PlantedService(Service):
-    """A service with a fault in it."""
+    """A service with a planted fault."""
 
     fault = ""
 
@@ -30,7 +30,7 @@ class PlantedService(Service):
         return partial(_make, fault)
 
     def start(self, _pause: Callable[[float], object] | None = None) -> None:
-        """Start it as Service does, but by way of this module."""
+        """Start the service as Service does, but through this module."""
         inherited = [] if self._inherited is None else [self._inherited.fileno()]
         option = [f"--fd={number}" for number in inherited]
         self.process = spawn(
@@ -48,7 +48,7 @@ def _make(fault: str, *command: str, **how: Any) -> PlantedService:
 
 
 def happened_in(directory: Path) -> int:
-    """How often the planted fault has happened in the services of this DATA_DIR."""
+    """Return how often the planted fault has happened in the services of this DATA_DIR."""
     file = directory / _FILE
     return file.stat().st_size if file.exists() else 0
 
@@ -59,7 +59,7 @@ def _happens() -> None:
 
 
 def _checkpoint_before_rows() -> None:
-    """Move the checkpoint in a transaction of its own, before the rows, and die in between now and then."""
+    """Commit the checkpoint before the rows, and sometimes die in between."""
     from projector import catch_up, statements
 
     write, batches = catch_up._write, count(1)
@@ -78,7 +78,7 @@ def _checkpoint_before_rows() -> None:
 
 
 def _write_dropped() -> None:
-    """Acknowledge every twentieth new task without having written it."""
+    """Acknowledge every twentieth new task without writing it."""
     from command_api.group_commit import CommandQueue
 
     execute, creations = CommandQueue.execute, count(1)
@@ -97,7 +97,7 @@ def _write_dropped() -> None:
 
 
 def _stale_read() -> None:
-    """Answer every twentieth list that has become another one as it was answered before."""
+    """Answer every twentieth changed list as it was before."""
     from read_api.reader import Reader
 
     answer, lists = Reader.list, count(1)
@@ -118,7 +118,7 @@ def _stale_read() -> None:
 
 
 def _connections_cut() -> None:
-    """Cut a connection instead of reading what came on it, every fiftieth time."""
+    """Cut a connection instead of reading from it, every fiftieth time."""
     from tasklog.serving.protocol import Protocol
 
     receive, times = Protocol.data_received, count(1)
@@ -134,7 +134,7 @@ def _connections_cut() -> None:
 
 
 def _everybody_waits() -> None:
-    """Let every fifth new task take half a second."""
+    """Delay every fifth new task by half a second."""
     import asyncio
 
     from command_api.group_commit import CommandQueue
@@ -181,7 +181,7 @@ TOGGLE_OUTSIDE_THE_LOCK: Final = (
     ("append_one(stream, task_id, event.version,", "append_one(stream, task_id, coalesce(current_version, 0) + 1,"),
     ("task_id := nextval('tasklog.task_ids');", "task_id := nextval('tasklog.task_ids'); current_version := 0;"),
 )
-"""Changes to event_log/functions.sql after which nobody looks at the version that a command was decided on."""
+"""Changes to event_log/functions.sql that remove every check of the version that a command was decided on."""
 
 
 if __name__ == "__main__":

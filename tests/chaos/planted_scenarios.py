@@ -1,4 +1,4 @@
-"""Worlds with a fault planted in them, for the tests of the checker: each has to end with violations."""
+"""Worlds with a planted fault, for the tests of the checker: each must end with violations."""
 
 from __future__ import annotations
 

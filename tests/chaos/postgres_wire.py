@@ -1,4 +1,4 @@
-"""Postgres' protocol, as far as a proxy needs it: where messages end, what is a statement, what commits."""
+"""The parts of Postgres's protocol that a proxy needs: ends of messages, statements, commits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _APPENDS: Final = b"tasklog.append"
 
 
 class Frontend:
-    """What a client says: `feed` cuts it into pieces, each up to the end of a statement."""
+    """What a client sends: `feed` cuts it into pieces, each up to the end of a statement."""
 
     def __init__(self) -> None:
         self._buffer = b""
@@ -21,7 +21,7 @@ class Frontend:
         self._commits = False
 
     def feed(self, data: bytes) -> list[tuple[bytes, bool, bool]]:
-        """Pieces that can be passed on: (bytes, ends a statement, that statement commits a change)."""
+        """Return pieces to pass on: (bytes, whether they end a statement, whether that statement commits a change)."""
         self._buffer += data
         pieces = []
         while message := self._next():
@@ -60,7 +60,7 @@ class Frontend:
 
 
 class ReadyWatch:
-    """Finds the server's ReadyForQuery, by which a statement, and its commit, is over."""
+    """Finds the server's ReadyForQuery, which ends a statement and its commit."""
 
     def __init__(self) -> None:
         self._buffer = b""

@@ -20,7 +20,7 @@ _CHUNK: Final = 65536
 
 @dataclass(kw_only=True, eq=False)
 class _Link:
-    """One client's connection and the one to the server that was made for it."""
+    """One client's connection, and the connection to the server for it."""
 
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
@@ -33,9 +33,9 @@ class _Link:
 
 
 class Proxy:
-    """Passes connections on to a unix socket; `statements` counts what clients asked of a Postgres behind it.
+    """Passes connections on to a unix socket; `statements` counts clients' statements to a Postgres behind it.
 
-    `held` is how many pieces it does not pass on at the moment.
+    `held` is the number of pieces that it holds back at the moment.
     """
 
     def __init__(self, target: str, *, postgres: bool = True) -> None:
@@ -56,10 +56,10 @@ class Proxy:
         self.lost = 0
 
     async def open(self) -> None:
-        """Listen; on the same port as before, if there was one.
+        """Listen, on the same port as before if there was one.
 
-        The port is held by a socket that does not listen: who connects while this is closed is refused, and nobody
-        is given the port as his own.
+        While the proxy is closed, a socket that does not listen holds the port: connections are refused, and no other
+        process gets the port.
         """
         if self._reserved is None:
             self._reserved = socket.socket()
@@ -69,7 +69,7 @@ class Proxy:
         self._listener = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
 
     async def close(self) -> None:
-        """Refuse connections and cut those that are open."""
+        """Refuse new connections and cut open ones."""
         if self._listener is not None:
             await listeners.close(self._listener)
             self._listener = None
@@ -84,23 +84,23 @@ class Proxy:
 
     @property
     def connections(self) -> int:
-        """How many are open."""
+        """How many connections are open."""
         return len(self._links)
 
     def lead_to(self, target: str) -> None:
-        """Lead to another server's unix socket from now on; cut what leads to the one before."""
+        """Lead to another server's unix socket from now on, and cut existing connections."""
         self._target = target
         self.cut()
 
     def cut(self) -> bool:
-        """Cut all connections; False if there is none."""
+        """Cut all connections; return False if there are none."""
         links = list(self._links)
         for link in links:
             link.cut()
         return bool(links)
 
     def lead_new_to(self, target: str) -> None:
-        """Lead whoever connects from now on to another server; open connections stay where they are."""
+        """Lead new connections to another server; open ones stay."""
         self._target = target
 
     def freeze(self) -> None:
@@ -111,15 +111,15 @@ class Proxy:
         self._flowing.set()
 
     def delay(self, seconds: float) -> None:
-        """Hold everything up for so long, in each direction."""
+        """Delay everything by some seconds, in each direction."""
         self._delay = seconds
 
     def lose_commits(self, number: int) -> None:
-        """Let the next commits happen, but cut the connection instead of passing their answers on."""
+        """Let the next commits happen, but cut the connection instead of passing on their answers."""
         self._losses = number
 
     def at_statement(self, number: int, action: Callable[[], None] | None) -> None:
-        """Before the `number`th statement from now is passed on, do something."""
+        """Call a function before the `number`th statement from now is passed on."""
         self._countdown, self._action = number, action
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

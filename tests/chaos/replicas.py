@@ -1,4 +1,4 @@
-"""What is done to a primary and its standby beyond tests/standby.py: made synchronous, demoted, frozen, ended."""
+"""More operations on a primary and its standby than tests/standby.py has: synchronous mode, demotion, freezing."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _IS_SYNCHRONOUS: Final = "SELECT FROM pg_stat_replication WHERE state = 'streami
 
 
 def be_synchronous(primary: Postgres) -> None:
-    """Let every commit of the primary wait until its standby has it on disk; return when that holds."""
+    """Make every commit of the primary wait until its standby has it on disk; return when that is in effect."""
     configure(primary, synchronous_standby_names="*")
     eventually(lambda: execute(primary, _IS_SYNCHRONOUS))
 
 
 def demote(old: Postgres, new: Postgres) -> None:
-    """Start a primary that was shut down in order again, as the standby of the one that was promoted."""
+    """Start a primary that was shut down cleanly as the standby of the new one."""
     where = f"host={new._sockets} port=5432 user=postgres"
     with (old._cluster / "postgresql.auto.conf").open("a") as file:
         file.write(f"primary_conninfo = '{where}'\nsynchronous_standby_names = ''\n")
@@ -30,7 +30,7 @@ def demote(old: Postgres, new: Postgres) -> None:
 
 
 def configure(server: Postgres, **settings: str) -> None:
-    """Change settings of postgresql.conf in the running server; they hold for open sessions too."""
+    """Change settings of postgresql.conf in the running server, also for open sessions."""
     for name, value in settings.items():
         execute(server, f"ALTER SYSTEM SET {name} = '{value}'")
     execute(server, "SELECT pg_reload_conf()")
@@ -38,14 +38,14 @@ def configure(server: Postgres, **settings: str) -> None:
 
 
 def send_all(server: Postgres, number: signal.Signals) -> None:
-    """Send a signal to every process of a server: SIGSTOP freezes it, SIGKILL is the end of the machine."""
+    """Send a signal to every process of a server: SIGSTOP freezes it, SIGKILL ends it like a lost machine."""
     assert server.process is not None
     for process in (server.process.pid, *children_of(server.process.pid)):
         os.kill(process, number)
 
 
 def execute(server: Postgres, statement: str, *args: object) -> list[Any]:
-    """Return the rows of a statement of the superuser in the database `tasklog`."""
+    """Run a statement as the superuser in the database `tasklog`, and return its rows."""
 
     async def run() -> list[Any]:
         connection = await asyncpg.connect(server.url(), timeout=30)

@@ -1,4 +1,4 @@
-"""The table of a run."""
+"""The report of a run: one row per scenario."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _HEAD = ("scenario", "faults", "requests", "acknowledged", "unknown", "refused",
 class Row:
     """One scenario's figures.
 
-    `ends` tells which processes ended by themselves and were started again, `notes` what was measured beside, `memory`
-    how much the services took.
+    `ends` names processes that ended by themselves and were restarted, `notes` holds further measurements, `memory` the
+    services' memory.
     """
 
     scenario: str
@@ -32,7 +32,7 @@ class Row:
     skipped: str | None = None
 
     def report(self) -> str:
-        """What to print when the scenario is over."""
+        """Return what to print when the scenario is over."""
         if self.skipped is not None:
             return f"{self.scenario}: NOT RUN: {self.skipped}"
         lines = [f"{self.scenario}: {self.faults} faults, {len(self.violations)} violations, {self.seconds:.0f} s"]
@@ -46,7 +46,7 @@ class Row:
         return "\n".join(lines)
 
     def cells(self) -> tuple[str, ...]:
-        """The cells of its row."""
+        """Return the cells of the row."""
         if self.skipped is not None:
             return (self.scenario, f"not run: {self.skipped}", "", "", "", "", "", "")
         counts = (self.counts.requests, self.counts.acknowledged, self.counts.unknown, self.counts.refused)
@@ -55,7 +55,7 @@ class Row:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The table in Markdown, with a last row of sums."""
+    """Return the table in Markdown, with a last row of sums."""
     ran = [row for row in rows if row.skipped is None]
     counts = Counts(
         requests=sum(row.counts.requests for row in ran),

@@ -1,4 +1,4 @@
-"""Services that are told to end: one after the other, by SIGHUP, while Postgres says nothing, without a log."""
+"""Services that are told to end: one after the other, by SIGHUP, while Postgres is silent, without a log."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tests.chaos.special import all_accepted_are_answered
 from tests.chaos.world import UnhealthyError, World
 
 END_SECONDS: Final = 10.0
-"""How soon a service ends after SIGTERM."""
+"""How soon a service must end after SIGTERM, in seconds."""
 
 _IN_FLIGHT_SECONDS: Final = 0.3
-"""A request that was cut sooner may have met a connection that was closed while it was idle: it was never read."""
+"""In seconds. A request that was cut sooner may have met a connection just closed as idle: it was never read."""
 
 
 def restart_next(world: World, _: random.Random) -> bool:
@@ -33,7 +33,7 @@ def restart_next(world: World, _: random.Random) -> bool:
 
 
 def hang_up(world: World, rng: random.Random) -> bool:
-    """SIGHUP, as a closed terminal sends it: the service goes on, or ends as by SIGTERM."""
+    """Send SIGHUP, as a closed terminal does: the service goes on, or ends as after SIGTERM."""
     service = rng.choice(world.services)
     world.resting.add(service)
     end_in_order(world, service, signal.SIGHUP, may_go_on=True)
@@ -46,7 +46,7 @@ def hang_up(world: World, rng: random.Random) -> bool:
 
 
 def terminate_while_frozen(world: World, _: random.Random) -> bool:
-    """SIGTERM while Postgres says nothing: requests in flight are answered, and the service ends in time."""
+    """Send SIGTERM while Postgres is silent: open requests are answered, and the service ends in time."""
     service = world.services[world.faults % len(world.services)]
     proxies = (world.gateway_proxy, world.projector_proxy)
     for proxy in proxies:
@@ -61,7 +61,7 @@ def terminate_while_frozen(world: World, _: random.Random) -> bool:
 
 
 def kill_while_slow(world: World, rng: random.Random) -> bool:
-    """Planted: a service that ends without answering what it has read."""
+    """Planted: kill a service before it has answered what it read."""
     world.background.call(world.gateway_proxy.delay, 0.2)
     world.pause(1.5)
     world.background.call(world.gateway_proxy.delay, 0.0)
@@ -71,7 +71,7 @@ def kill_while_slow(world: World, rng: random.Random) -> bool:
 def end_in_order(
     world: World, service: Service, number: signal.Signals = signal.SIGTERM, *, may_go_on: bool = False
 ) -> None:
-    """Send a signal and wait for the end: in time, and with code 0."""
+    """Send a signal and wait for the end, which must come in time and with code 0."""
     assert service.process is not None
     service.process.send_signal(number)
     began = time.monotonic()
@@ -97,7 +97,7 @@ def _wait_until_healthy(world: World) -> None:
 
 
 def all_in_flight_are_answered(world: World) -> Iterator[Violation]:
-    """Nobody is cut off whose request was read, or carried out."""
+    """Check that no request was cut that the service had read or carried out."""
     yield from all_accepted_are_answered(world)
     for one in world.load.history:
         if one.status is None and not one.gave_up and one.returned - one.invoked > _IN_FLIGHT_SECONDS:
@@ -105,7 +105,7 @@ def all_in_flight_are_answered(world: World) -> Iterator[Violation]:
 
 
 class PipedWorld(World):
-    """A world whose services log into a pipe, as under a supervisor or in a container; `cat` is at its other end."""
+    """A world whose services log into a pipe, as under a supervisor or in a container; `cat` reads it."""
 
     def open_log(self) -> IO[bytes]:
         """Open a pipe to the log file."""
@@ -116,14 +116,14 @@ class PipedWorld(World):
         return self.cat.stdin
 
     def close_log(self) -> None:
-        """Let nobody read the log any more."""
+        """Stop reading the log, for good."""
         self.cat.kill()
         self.cat.wait()
         assert self.cat.stdin is not None
         self.cat.stdin.close()
 
     def reopen_log(self) -> None:
-        """Give the services a new pipe, each when it is restarted, one after the other."""
+        """Give each service a new pipe, and restart one after the other."""
         output = self.open_log()
         for service in self.services:
             service._output = output
@@ -133,7 +133,7 @@ class PipedWorld(World):
 
 
 def close_log_pipe(world: World, rng: random.Random) -> bool:
-    """Whoever reads the log is gone."""
+    """Close the pipe of the log."""
     assert isinstance(world, PipedWorld)
     world.close_log()
     began = time.monotonic()
@@ -144,7 +144,7 @@ def close_log_pipe(world: World, rng: random.Random) -> bool:
 
 
 def _ask_for_answers(world: World, began: float) -> bool:
-    """Whether anything was asked since a moment; all of that has to be answered."""
+    """Return whether requests were sent since a moment; complain if one of them was not answered."""
     asked = [one for one in list(world.load.history) if began < one.invoked and one.returned < time.monotonic()]
     for one in asked:
         if one.status is None:
@@ -153,7 +153,7 @@ def _ask_for_answers(world: World, began: float) -> bool:
 
 
 def stop_reading_log(world: World, rng: random.Random) -> bool:
-    """Whoever reads the log stands still, until the pipe is full and for a while longer."""
+    """Stop the log's reader until the pipe is full, and a while longer."""
     assert isinstance(world, PipedWorld)
     world.cat.send_signal(signal.SIGSTOP)
     began = time.monotonic()
@@ -163,7 +163,7 @@ def stop_reading_log(world: World, rng: random.Random) -> bool:
 
 
 class SmallLogWorld(World):
-    """A world whose log is on a disk of its own, of 16 MB."""
+    """A world whose log is on a separate disk of 16 MB."""
 
     def open_log(self) -> IO[bytes]:
         """Mount the disk, and open the log on it."""
@@ -175,7 +175,7 @@ class SmallLogWorld(World):
 
 
 def fill_log_disk(world: World, rng: random.Random) -> bool:
-    """No byte is left for the log."""
+    """Fill the disk of the log."""
     filler = world.log.with_name("filler")
     with filler.open("wb", buffering=0) as file:
         full = _fill(file)
@@ -197,14 +197,14 @@ def _fill(file: IO[bytes]) -> bool:
 
 
 def lost_lines_are_told(world: World) -> Iterator[Violation]:
-    """Nothing was cut, and the log says how many of its lines are missing."""
+    """Check that nothing was cut, and that the log says how many lines are missing."""
     yield from all_are_answered(world)
     if "log lines were lost" not in world.log.read_text(errors="replace"):
         yield Violation("lost log lines are told", "all", "no line says so")
 
 
 def all_are_answered(world: World) -> Iterator[Violation]:
-    """Nothing ended and nothing was cut: every request has its answer."""
+    """Check that every request was answered."""
     for one in world.load.history:
         if one.status is None and one.user != "probe":
             yield Violation("every request is answered", one.user, str(one))

@@ -1,4 +1,4 @@
-"""Run a scenario: a world, clients, faults, healing, judgement, and nothing left running."""
+"""Runs a scenario: a world, clients, faults, healing, checks, and nothing left running."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run_scenario(  # noqa: PLR0913 - what a run shares, and this scenario's part
     seconds: float,
     patience: float,
 ) -> Row:
-    """Run one scenario for about so many seconds; its row of the table."""
+    """Run one scenario for about `seconds`; return its row of the table."""
     scenario = SCENARIOS[name]
     if (missing := scenario.needs()) is not None:
         return Row(scenario=name, skipped=missing)
@@ -63,7 +63,7 @@ def run_scenario(  # noqa: PLR0913 - what a run shares, and this scenario's part
 
 
 def inject(world: World, scenario: Scenario, rng: random.Random, seconds: float) -> None:
-    """Faults one after the other: each kind once first, then by chance. One that did not happen does not count."""
+    """Inject faults one after the other: each kind once, then at random. A fault that did not happen does not count."""
     if scenario.body is not None:
         scenario.body(world, rng, seconds)
         return

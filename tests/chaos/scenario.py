@@ -1,4 +1,4 @@
-"""A scenario: which faults, in which world, how many of them, and what else has to hold."""
+"""A scenario: which faults, in which world, how many, and what else must hold."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Check = Callable[[World], Iterator[Violation]]
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """`count` faults, `pause` seconds apart at most, or as many as its time allows; or a `body` of its own.
+    """`count` faults, at most `pause` seconds apart, or as many as its time allows; or its own `body`.
 
-    `weight` is its share of the time; `needs` says why it cannot run here, if it cannot.
+    `weight` is its share of the time; `needs` returns why it cannot run here, if so.
     """
 
     faults: tuple[Fault, ...] = ()

@@ -1,4 +1,4 @@
-"""Scenarios that are more than a list of faults, and what has to hold in them beside the promises to all."""
+"""Scenarios that are more than a list of faults, and what must hold in them besides the promises to all."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BATCH: Final = 500
 
 
 def plant_impossible_events(world: World, rng: random.Random, seconds: float) -> None:
-    """Events of a type that no code knows, in the streams of two users who go on working."""
+    """Add events of an unknown type to the streams of two users who go on working."""
     end = time.monotonic() + min(seconds, 20)
     world.pause(1)
     for user in ("user0", "user1"):
@@ -38,7 +38,7 @@ def plant_impossible_events(world: World, rng: random.Random, seconds: float) ->
 
 
 def the_others_go_on(world: World) -> Iterator[Violation]:
-    """Those users are parked right before the event, visibly, and nobody else is behind."""
+    """Check that those users are visibly parked right before the event, and nobody else is behind."""
     rows = world.execute("""
         SELECT e.user_id, e.position, c.position AS projected, c.attempts, c.error FROM tasklog.events e
         JOIN tasklog.checkpoints c USING (user_id) WHERE e.type = 'task.exploded'""")
@@ -51,7 +51,7 @@ def the_others_go_on(world: World) -> Iterator[Violation]:
 
 
 def project_backlog(world: World, _rng: random.Random, _seconds: float, *, events: int) -> None:
-    """The projector is gone while 20,000 events come, and is back; how long that takes is judged as any lag is."""
+    """Stop the projector while 20,000 events arrive, and start it again; the usual limit of the lag applies."""
     (projector,) = world.projectors
     world.resting.add(projector)
     projector.stop(timeout=5)
@@ -84,7 +84,7 @@ def _creation(n: int) -> Append:
 
 
 def all_accepted_are_answered(world: World) -> Iterator[Violation]:
-    """What happened was told: nobody whose write is in the ledger was cut off."""
+    """Check that no client was cut whose write is in the ledger."""
     rows = world.execute("SELECT metadata->>'request_id' AS marker FROM tasklog.events")
     recorded = {row["marker"] for row in rows}
     for operation in world.load.history:
@@ -93,20 +93,20 @@ def all_accepted_are_answered(world: World) -> Iterator[Violation]:
 
 
 def the_disk_was_full(world: World) -> Iterator[Violation]:
-    """Postgres says so; else nothing was tested."""
+    """Check that Postgres reported a full disk; otherwise nothing was tested."""
     if "No space left on device" not in (world.directory / "postgres.log").read_text(errors="replace"):
         yield Violation("the fault was there", "all", "Postgres never ran out of space")
 
 
 def answers_were_lost(world: World) -> Iterator[Violation]:
-    """Commits of clients and of the projector happened without an answer; else nothing was tested."""
+    """Check that answers to commits of clients and of the projector were lost; otherwise nothing was tested."""
     for name, proxy in (("gateway", world.gateway_proxy), ("projector", world.projector_proxy)):
         if proxy.lost == 0:
             yield Violation("the fault was there", "all", f"no answer to a commit of the {name} was lost")
 
 
 def the_clock_jumped(world: World) -> Iterator[Violation]:
-    """Times of the ledger are an hour off by the clock of the tests; else nothing was tested."""
+    """Check that the ledger has times that are an hour ahead; otherwise nothing was tested."""
     (row,) = world.execute("SELECT max(recorded_at) AS newest FROM tasklog.events")
     if row["newest"] is None or row["newest"] < datetime.now(UTC) + timedelta(minutes=50):
         yield Violation("the fault was there", "all", "no event was recorded an hour ahead")

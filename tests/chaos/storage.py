@@ -1,4 +1,4 @@
-"""What is stored, held against itself: dense positions, chains, legal histories, a projection that is its replay."""
+"""Checks of what is stored: dense positions, chains, legal histories, a projection that equals its replay."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _GENESIS = "0" * 64
 
 
 def check_streams(stored: Stored) -> Iterator[Violation]:
-    """Positions are 1, 2, 3 …, times never run back, every link fits, and every event could happen where it did."""
+    """Check that positions are dense, times never run back, every hash fits, and every event was possible."""
     for user, stream in stored.streams.items():
         positions = [event.position for event in stream]
         if positions != list(range(1, len(stream) + 1)):
@@ -54,7 +54,7 @@ def _link(before: str, event: Event) -> str:
 
 
 def check_projection(stored: Stored) -> Iterator[Violation]:
-    """Every checkpoint is at its head, and the rows are exactly what the ledger folds to."""
+    """Check that every checkpoint is at its head, and the rows are exactly the fold of the ledger."""
     expected: dict[tuple[str, int], TaskObject] = {}
     for user, stream in stored.streams.items():
         reached = stored.checkpoints.get(user, 0)
@@ -65,7 +65,7 @@ def check_projection(stored: Stored) -> Iterator[Violation]:
             try:
                 apply(tasks, event)
             except IllegalEventError:
-                break  # reported by check_streams
+                break  # check_streams reports it
         expected |= {(user, task_id): task for task_id, task in tasks.items()}
     for key in expected.keys() | stored.rows.keys():
         task, row = expected.get(key), stored.rows.get(key)

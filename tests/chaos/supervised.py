@@ -1,4 +1,4 @@
-"""The world of `./run serve`: its own Postgres and Valkey, and it alone starts again what was killed."""
+"""The world of `./run serve`, which starts its own Postgres and Valkey and restarts what was killed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STOP_SECONDS = 10
 
 
 class SupervisedWorld(World):
-    """One `./run serve` and clients; there are no proxies, and this process starts nothing again."""
+    """One `./run serve` and clients. There are no proxies, and this process restarts nothing."""
 
     def open(self) -> None:
         shutil.copytree(self._template, self.directory / "postgres", dirs_exist_ok=True)
@@ -35,14 +35,14 @@ class SupervisedWorld(World):
         self.background.run(self.load.start())
 
     def observe(self, *, idle: bool = False) -> None:
-        """Note the memory of the gateway and the projector; Postgres and Valkey are not ours."""
+        """Record the memory of the gateway and the projector, not of Postgres and Valkey."""
         for child in self.children():
             for name in ("gateway", "projector"):
                 if name in command_of(child):
                     self.memory.note(name, child, idle=idle)
 
     def children(self) -> list[int]:
-        """The process ids of what the supervisor keeps running."""
+        """Return the process ids of the supervisor's children."""
         return children_of(self.supervisor.pid)
 
     def _port(self) -> int:
@@ -63,7 +63,7 @@ class SupervisedWorld(World):
 
 
 def kill_child(world: World, rng: random.Random) -> bool:
-    """Kill -9 of whichever: gateway, projector, Postgres or Valkey; False if there is none."""
+    """Kill -9 a child: gateway, projector, Postgres or Valkey; return False if there is none."""
     assert isinstance(world, SupervisedWorld)
     children = world.children()
     world.observe()

@@ -1,7 +1,7 @@
-"""The checker on histories made by hand: it accepts what is right, and finds each wrong by its rule.
+"""The checker on histories built by hand: it accepts right ones, and finds each wrong one by its rule.
 
-Here is what clients were told of their writes; the order of things: test_order.py, what is stored: test_storage.py.
-Seen to fail: without any one of the rules, and without any one part of a rule's condition.
+This file is about answers to writes; order is in test_order.py, stored data in test_storage.py. Seen to fail: without
+any one of the rules, and without any one part of a rule's condition.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def test_a_right_history_has_no_violation() -> None:
 
 
 def test_nothing_that_may_be_is_a_violation() -> None:
-    """Repeats under a key, refusals that were true, answers that never came, events that a scenario planted."""
+    """Repeats under a key, true refusals, lost answers, events that a scenario added."""
     assert rules(*everything_right()) == set()
 
 

@@ -1,4 +1,4 @@
-"""The checker's own fold, which all is measured by: what it must give is written out."""
+"""Tests of the checker's own fold, on which all checks depend: the expected values are written out."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_titles_are_compared_as_a_person_does(title: str, key: str) -> None:
     ],
 )
 def test_a_list_is_as_its_query_says(query: str, page: list[int], total: int) -> None:
-    """By title, those alike by id; else the newest first, whatever its id."""
+    """By title, equal titles by id; otherwise newest first, whatever the ids."""
     titles = {1: ("milk", 1), 4: ("Apple", 2), 2: ("Milk", 3), 3: ("zebra", 4)}
     tasks: dict[int, TaskObject] = {
         number: {"id": number, "title": title, "completed": number == 3, "created_position": position, "version": 1}

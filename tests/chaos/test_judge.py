@@ -1,6 +1,6 @@
-"""What is looked at beside the answers: whether it healed, what the logs show, what is left, whether faults were there.
+"""Checks besides the answers: whether it healed, what logs show, what is left running, whether faults happened.
 
-Seen to fail: without any one of the rules. The worlds are made of what the rule looks at, and nothing runs in them.
+Seen to fail: without any one of the rules. The worlds consist only of what a rule looks at; nothing runs in them.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def test_a_log_without_any_of_that_is_fine() -> None:
 
 
 class Healing:
-    """A world in which so many looks at the projection find it behind; it is `sick` where it does not heal."""
+    """A world whose projection is behind at the first `behind` looks; a `sick` world does not heal."""
 
     url = ""
 
@@ -74,7 +74,7 @@ class Healing:
             raise UnhealthyError(f"not within {seconds} s")
 
     def pause(self, seconds: float) -> None:
-        """No time has to pass."""
+        """Do nothing, as no time has to pass."""
 
     async def lagging(self, _url: str) -> list[str]:
         self.left -= 1
@@ -114,7 +114,7 @@ async def _one_event(url: str) -> None:
 
 
 def test_every_check_is_made_of_what_happened(database: Database, tmp_path: Path) -> None:
-    """One event that nobody asked for, changed since and not projected; a 500, a traceback and a complaint."""
+    """One event that nobody requested, changed later and not projected; a 500, a traceback and a complaint."""
     run_async(_one_event(database.owner))
     log = tmp_path / "services.log"
     log.write_text("Traceback (most recent call last):\n")
@@ -147,7 +147,7 @@ def test_every_check_is_made_of_what_happened(database: Database, tmp_path: Path
 
 
 def test_a_process_that_is_left_running_is_found(tmp_path: Path) -> None:
-    """By its directory, its arguments or its environment, which it has once it says something."""
+    """By its directory, its arguments or its environment, which it has as soon as it prints something."""
     sleep = [sys.executable, "-c", "print(flush=True); input()"]
     given: list[dict[str, Any]] = [
         {"args": sleep, "cwd": tmp_path},
@@ -178,7 +178,7 @@ def test_a_process_that_ends_in_time_is_not_left_running(monkeypatch: pytest.Mon
 
 
 def world(rows: list[dict[str, Any]] | None = None, **more: Any) -> Any:
-    """What the checks of scenarios look at: the rows of their statement, a history, a log, proxies."""
+    """Return what the checks of scenarios look at: the rows of their statement, a history, a log, proxies."""
     return SimpleNamespace(execute=lambda _statement: rows, **more)
 
 

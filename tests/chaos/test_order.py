@@ -1,4 +1,4 @@
-"""The order of things, on histories made by hand: what was known, what was shown, and what was refused.
+"""The order check, on histories built by hand: what was known, what was shown, and what was refused.
 
 Seen to fail: without any one of the rules, and without any one part of a rule's condition.
 """
@@ -28,7 +28,7 @@ Plant = Callable[[list[Operation]], Steps]
 
 
 def planted(*more: Operation) -> Plant:
-    """What is wrong, and stands beside what is right."""
+    """Return a function that adds wrong operations to right ones."""
 
     def plant(operations: list[Operation]) -> Steps:
         operations += more
@@ -43,7 +43,7 @@ def _stale(operations: list[Operation]) -> Steps:
 
 
 def _going_back(operations: list[Operation]) -> Steps:
-    operations[4].returned = 8.0  # not acknowledged yet, but seen
+    operations[4].returned = 8.0  # not acknowledged yet, but already visible
     return planted(listing(3.6, 2, tasks(2)))(operations)
 
 
@@ -80,7 +80,7 @@ def task(position: int, task_id: int = 1) -> dict[str, object]:
 
 
 def no_set(moment: float, version: int, position: int) -> Operation:
-    """A set of what was so already, on a task as it was at a position."""
+    """Return a set of what already holds, on a task as it was at a position."""
     made = getting(moment, version, task(position))
     made.kind, made.body = "set", {"completed": True}
     return made

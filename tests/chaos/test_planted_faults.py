@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 _SECONDS = {"everybody-waits": 12, "scan": 12}
-"""These take all the time that they are given."""
+"""In seconds. These scenarios use all the time that they get."""
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,7 +40,7 @@ pytestmark = [
 )
 @pytest.mark.timeout(400)
 def test_a_planted_fault_is_found(fault: str, rule: str) -> None:
-    """It ends when the fault has happened as often as it is to: that is after some 10 s, if nothing else runs."""
+    """The run ends when the fault has happened often enough: after about 10 s, if nothing else runs."""
     seconds = str(_SECONDS.get(fault, 200))
     command = [sys.executable, "-m", "tests.chaos", f"planted-{fault}", "--seconds", seconds, "--seed", "1"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=390, check=False)

@@ -1,6 +1,6 @@
-"""A fault counts when it happened: what nobody noticed has tested nothing.
+"""A fault only counts if it happened: one that nobody noticed has tested nothing.
 
-Seen to fail: with every fault counted, and with each of the faults here said to have happened whatever came of it.
+Seen to fail: with every fault counted, and with each of these faults always reported as happened.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ RNG = random.Random(1)
 
 
 class Idle(World):
-    """A world in which nothing runs and no time passes, but for what is given to it."""
+    """A world in which nothing runs and no time passes, except for what it is given."""
 
     def __init__(self, **given: Any) -> None:
         self.faults = 0
         vars(self).update(given)
 
     def pause(self, seconds: float) -> None:
-        """No time has to pass."""
+        """Do nothing, as no time has to pass."""
 
     def observe(self, *, idle: bool = False) -> None:
-        """Nothing runs that has memory."""
+        """Do nothing, as nothing runs."""
 
 
 class Tries:
-    """A fault that happens at some of its tries."""
+    """A fault that happens at some of its attempts."""
 
     def __init__(self, *happens: bool) -> None:
         self.left = [*happens]
@@ -92,7 +92,7 @@ def test_a_toggle_is_lost_if_the_ledger_shows_it() -> None:
 
 
 def test_postgres_is_started_until_it_runs() -> None:
-    """A process of the killed one that still lives keeps it from starting."""
+    """A process of the killed server is still alive and prevents the start."""
     outcomes = [SettingsError("Postgres did not start"), None]
 
     def start() -> None:
@@ -104,7 +104,7 @@ def test_postgres_is_started_until_it_runs() -> None:
 
 
 async def test_a_closed_proxy_refuses_and_keeps_its_port() -> None:
-    """Seen to fail without the socket that holds it."""
+    """Seen to fail without the socket that holds the port."""
     proxy = Proxy("nowhere")
     await proxy.open()
     port = proxy.port
@@ -122,7 +122,7 @@ async def test_a_closed_proxy_refuses_and_keeps_its_port() -> None:
 
 
 class Statements:
-    """A proxy, and a background in which so many statements come after each call."""
+    """A proxy, and a background that sends some statements after each call."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -137,7 +137,7 @@ class Statements:
 
 @contextmanager
 def process(*, ended: bool = False) -> Iterator[SimpleNamespace]:
-    """A service, whose process has ended already or goes on; its start is counted."""
+    """Yield a service whose process has ended already, or runs; its starts are counted."""
     running = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     if ended:
         running.communicate()
@@ -188,7 +188,7 @@ def test_connections_are_cut_if_there_are_any() -> None:
 
 @pytest.mark.parametrize("lost", [0, 1])
 def test_commits_are_lost_if_there_are_any(lost: int) -> None:
-    """Those that were lost before do not count."""
+    """Answers that were lost before do not count."""
     one, two = (SimpleNamespace(lost=3, lose_commits=lambda _number: None) for _ in range(2))
     world = Idle(gateway_proxy=one, projector_proxy=two, background=Statements(0))
     world.pause = lambda _seconds: setattr(two, "lost", 3 + lost)  # type: ignore[method-assign,assignment]

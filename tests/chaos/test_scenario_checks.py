@@ -1,4 +1,4 @@
-"""What scenarios ask for beside the promises to all, on histories and figures written by hand.
+"""What scenarios require besides the promises to all, on histories and figures written by hand.
 
 Seen to fail: without any one of the conditions.
 """

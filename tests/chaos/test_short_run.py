@@ -1,6 +1,6 @@
-"""The short runs: the main faults with a fixed seed, in processes of their own, and nothing left of them.
+"""Short runs: the main faults with a fixed seed, in separate processes, of which nothing is left.
 
-That it heals, not within how many seconds: the machine may do other work. `./run chaos` asks for the seconds, too.
+They check that it heals, but not how fast, because the machine may be busy. `./run chaos` checks the seconds too.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="stops processes
 )
 @pytest.mark.timeout(400)
 def test_no_promise_is_broken_by_the_main_faults(scenario: str, faults: int, seconds: int) -> None:
-    """It ends with the last fault: that is after some 20 s, if nothing else runs."""
+    """The run ends with the last fault: after about 20 s, if nothing else runs."""
     arguments = [scenario, "--seconds", f"{seconds}", "--seed", "1", "--patience", "6"]
     command = [sys.executable, "-m", "tests.chaos", *arguments]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=390, check=False)

@@ -1,6 +1,6 @@
-"""What is stored, held against itself: each part of it that is wrong is found by its rule, and by no other.
+"""The checks of what is stored: each fault is found by its own rule, and by no other.
 
-Seen to fail: without any one of the rules, and with any field left out of the link.
+Seen to fail: without any one of the rules, and with any field left out of the hash.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MILK = {"title": "Milk", "description": None}
 
 
 def holding(events: list[Event], **more: Any) -> Stored:
-    """A store with one stream, at whose end the head is."""
+    """Return what is stored for one stream, with the right head."""
     return Stored(
         streams={"anna": events}, heads={"anna": (len(events), events[-1].hash)}, checkpoints={}, rows={}, **more
     )
@@ -42,7 +42,7 @@ def test_what_is_right_has_no_violation() -> None:
 
 
 def test_the_link_is_the_one_of_the_auditors_example() -> None:
-    """docs/audit.md computes it with nothing but a shell."""
+    """docs/audit.md computes the same hash with nothing but a shell."""
     metadata = (
         '{"actor":"alice","nonce":"21f045a9fea7267a921b4f4f121fd7e1","request_id":"8511674d9c723304e83564e0f785e1b7"}'
     )

@@ -35,11 +35,11 @@ from tests.servers import SECRET
 
 START_SECONDS = 60
 _BY_INDEX = {"enable_seqscan": "off"}
-"""So that looking at tables is no scan, where the scans of services are counted."""
+"""So that the world's own statements are not counted among the services' scans."""
 HEALTHY_SECONDS = 5.0
-"""How soon after a fault the services answer again by themselves."""
+"""How soon after a fault the services must answer again by themselves, in seconds."""
 _POSTGRES_STOP_SECONDS = 30
-"""It writes all to the disk, which others may use as well; killed instead it would leave processes for a moment."""
+"""How long a stop of Postgres may take, in seconds: it writes everything to a disk that others use too."""
 
 
 class UnhealthyError(Exception):
@@ -47,7 +47,7 @@ class UnhealthyError(Exception):
 
 
 class World:
-    """The processes of one scenario. Everything but clients and proxies is done from the main thread."""
+    """The processes of one scenario. The main thread does everything except clients and proxies."""
 
     def __init__(self, directory: Path, template: Path, background: Background, options: Options, seed: int) -> None:
         self.directory = open_data_dir(directory)
@@ -115,7 +115,7 @@ class World:
             service.start()
 
     def open_log(self) -> IO[bytes]:
-        """Open what the services write their logs to."""
+        """Return the open file that the services write their logs to."""
         return self._stack.enter_context(self.log.open("ab"))
 
     def _environment(self) -> dict[str, str]:
@@ -140,7 +140,7 @@ class World:
         return {"LD_PRELOAD": str(self.options.clock), **how}
 
     def mount_disk(self, directory: Path, megabytes: int) -> None:
-        """Give a directory a small disk of its own."""
+        """Mount a small disk at a directory."""
         size = f"size={megabytes}m,mode=700"
         subprocess.run(["mount", "-t", "tmpfs", "-o", size, "none", directory], check=True, capture_output=True)
         self._stack.callback(lambda: subprocess.run(["umount", "-l", directory], check=True))
@@ -151,11 +151,11 @@ class World:
 
     @property
     def url(self) -> str:
-        """The superuser's way past the proxies."""
+        """The superuser's address, past the proxies."""
         return self.postgres.url()
 
     def start_postgres(self) -> None:
-        """Start it until it runs, as a supervisor does: as long as a process of a killed one lives, it cannot."""
+        """Start Postgres, and retry while processes of a killed one still prevent it."""
         environment = plain_environment() | self._clock()
         deadline = time.monotonic() + START_SECONDS
         with patch("tasklog.embedded.postgres.plain_environment", lambda: environment):
@@ -170,7 +170,7 @@ class World:
                 time.sleep(0.05)
 
     def kill(self, part: Service | Postgres | Valkey) -> bool:
-        """Kill -9, and start again at once; False if it had ended before."""
+        """Kill -9, and restart at once; return False if it had already ended."""
         assert part.process is not None
         self.observe()
         was_running = part.process.poll() is None
@@ -186,7 +186,7 @@ class World:
             part.start()
 
     def pause(self, seconds: float) -> None:
-        """Let time pass, starting again whatever has ended, as a supervisor does."""
+        """Wait some seconds, and restart whatever ends, as a supervisor does."""
         end = time.monotonic() + seconds
         while True:
             self._revive()
@@ -204,15 +204,15 @@ class World:
                 self.start(part)
 
     def observe(self, *, idle: bool = False) -> None:
-        """Note how much memory the services have."""
+        """Record how much memory the services have."""
         self.memory.look(self.services, idle=idle)
 
     def execute(self, statement: str, *args: object) -> list[Any]:
-        """The rows of a statement of the superuser."""
+        """Run a statement as the superuser, and return its rows."""
         return list(self._as_superuser(lambda connection: connection.fetch(statement, *args)))
 
     def execute_script(self, statements: str) -> None:
-        """Many statements of the superuser."""
+        """Run many statements as the superuser."""
         self._as_superuser(lambda connection: connection.execute(statements))
 
     def _as_superuser(self, work: Callable[[asyncpg.Connection], Awaitable[Any]]) -> Any:
@@ -226,11 +226,11 @@ class World:
         return asyncio.run(run())
 
     def complain(self, rule: str, detail: str) -> None:
-        """Note that a promise was not kept."""
+        """Record a broken promise."""
         self.complaints.append(Violation(rule, "all", detail))
 
     def wait_until_healthy(self, seconds: float) -> float:
-        """The seconds until every gateway carries out a write and shows it.
+        """Return the seconds until every gateway carries out a write and shows it.
 
         Raises:
             UnhealthyError: it takes longer than `seconds`.
