@@ -1,4 +1,4 @@
-"""Fixtures: everything is real. One Postgres and one Redis a session, a database of its own for each test."""
+"""Fixtures. Everything is real: one Postgres and one Redis per session, and a separate database for each test."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from runtime.settings import Settings
 from tests.pgbouncer import PgBouncer, running_pgbouncer
 from tests.servers import SECRET, Database, RunningService, Servers, running_service, started_servers
 
-for _name in Settings.model_fields:  # the developer's own settings are none of the tests'
+for _name in Settings.model_fields:  # the developer's own settings must not affect the tests
     os.environ.pop(_name.upper(), None)
 
 _users = count(1)
 
-# The same examples in every run, and none too slow for a busy machine; others: `--hypothesis-profile default`.
+# Every run uses the same examples, and may be slow on a busy machine; for others: `--hypothesis-profile default`.
 effort.register_profile(
     "tasklog", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -28,27 +28,27 @@ effort.load_profile("tasklog")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`./run test --pgbouncer tests/integration`: the same tests with a pooler in between."""
+    """Add `./run test --pgbouncer tests/integration`: the same tests through a pooler."""
     parser.addoption("--pgbouncer", action="store_true", help="let the services reach Postgres through PgBouncer")
 
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """Postgres and Redis, with a migrated database to copy."""
+    """Start Postgres and Redis, with a migrated database to copy."""
     with started_servers(tmp_path_factory.mktemp("servers")) as servers, servers.migrated_template():
         yield servers
 
 
 @pytest.fixture(scope="session")
 def pgbouncer(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PgBouncer]:
-    """A pooler in transaction mode before the same Postgres."""
+    """Run a pooler in transaction mode before the same Postgres."""
     with running_pgbouncer(servers.postgres_url, tmp_path_factory.mktemp("pgbouncer")) as running:
         yield running
 
 
 @pytest.fixture
 def database(servers: Servers, request: pytest.FixtureRequest) -> Iterator[Database]:
-    """A migrated, empty database; with --pgbouncer the services reach it through one."""
+    """Yield a migrated, empty database; with --pgbouncer the services reach it through PgBouncer."""
     with servers.cloned() as cloned:
         pooled = request.config.getoption("--pgbouncer")
         yield request.getfixturevalue("pgbouncer").through(cloned) if pooled else cloned
@@ -56,14 +56,14 @@ def database(servers: Servers, request: pytest.FixtureRequest) -> Iterator[Datab
 
 @pytest.fixture
 def redis_url(servers: Servers) -> Iterator[str]:
-    """An empty logical Redis database."""
+    """Yield the URL of an empty logical Redis database."""
     with servers.emptied_redis() as url:
         yield url
 
 
 @pytest.fixture
 def settings(database: Database, redis_url: str) -> Settings:
-    """The settings of a service on this test's database and Redis."""
+    """Return the settings of a service on this test's database and Redis."""
     return Settings(
         _env_file=None,
         better_auth_secret=SECRET,
@@ -77,14 +77,14 @@ def settings(database: Database, redis_url: str) -> Settings:
 
 @pytest.fixture
 def service(database: Database, redis_url: str, tmp_path: Path) -> Iterator[RunningService]:
-    """Gateway and projector of this test alone: about a second. Most tests do well with `shared_service`."""
+    """Start gateway and projector for this test only, in about a second. Most tests can use `shared_service`."""
     with running_service(database, redis_url, tmp_path / "service.log") as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def shared_service(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """Gateway and projector of the whole session: for tests whose users are their own."""
+    """Start gateway and projector for the whole session: for tests whose users are their own."""
     log = tmp_path_factory.mktemp("service") / "service.log"
     with (
         servers.cloned() as database,
@@ -96,5 +96,5 @@ def shared_service(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def user() -> str:
-    """A user that no other test has."""
+    """Return a user that no other test has."""
     return f"user-{next(_users)}"

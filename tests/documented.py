@@ -1,4 +1,4 @@
-"""Every answer of the suite against the OpenAPI document: its status, its type, its body, and its headers."""
+"""Checks every answer in the tests against the OpenAPI document: its status, type, body and headers."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ UNSAID = {
     *("referrer-policy", "x-content-type-options", "x-frame-options", "x-request-id", "transfer-encoding"),
     *("accept-encoding", "server"),
 }
-"""Headers that HTTP explains, or that every answer has: no operation describes them."""
+"""Headers that HTTP defines, or that every answer has; no operation describes them."""
 
 
 class Answer(NamedTuple):
-    """What the document says of a status of an operation."""
+    """What the document says about one status of an operation."""
 
     headers: dict[str, Any]
     content: dict[str, Any]
 
 
 def check_answer(response: httpx.Response) -> None:
-    """Fail unless the document promises this answer of this request; the pages of the documentation are not in it."""
+    """Fail unless the document promises this answer to this request. The documentation's own pages are exempt."""
     response.read()
     method, path = response.request.method, response.request.url.raw_path.decode().partition("?")[0]
     operation = _operation("GET" if method == "HEAD" else method, path)
@@ -88,7 +88,7 @@ def _document() -> dict[str, Any]:
 
 @cache
 def _answers() -> dict[tuple[str, str], dict[int, Answer]]:
-    """Each operation's answers by their status."""
+    """Return the answers of each operation, by status."""
     shared = _document()["components"]["responses"]
 
     def answer(given: dict[str, Any]) -> Answer:
@@ -103,7 +103,7 @@ def _answers() -> dict[tuple[str, str], dict[int, Answer]]:
 
 
 def _operation(method: str, path: str) -> tuple[str, str] | None:
-    """The operation of the document that a request is of, None where it has none."""
+    """Return the document's operation for a request, or None if it has none."""
     tidy = path.rstrip("/") or "/"
     for name, template in _answers():
         pattern = re.sub(r"\{\w+\}", "[^/]+", template)

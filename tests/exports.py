@@ -1,4 +1,4 @@
-"""Exports written by hand, with hashes that fit whatever stands in them."""
+"""Exports built by hand, with hashes that are right for any content."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _EMPTY = {"data": "{}", "metadata": '{"actor":"alice","nonce":"00112233445566778
 
 
 def event(user: str, position: int, task: int | None, version: int, kind: str, **other: Any) -> Event:
-    """Return an event as a line of an export has it, without a hash."""
+    """Return an event as in a line of an export, without a hash."""
     made = {"user_id": user, "position": position, "task_id": task, "version": version}
     made["event_id"] = f"01a2070d-c7b1-7824-aaf8-{position:012x}"
     made |= {"type": kind, "schema_version": 2 if kind == "task.created" else 1}
@@ -36,7 +36,7 @@ def two_streams() -> list[Event]:
 
 
 def lines_of(events: Iterable[Event]) -> list[bytes]:
-    """Return the lines of events, each with the hash that it must have."""
+    """Return the lines of events, each with the right hash."""
     lines, user, previous = [], None, ""
     for one in events:
         if one["user_id"] != user:
@@ -51,7 +51,7 @@ def lines_of(events: Iterable[Event]) -> list[bytes]:
 
 
 def write_export(path: Path, lines: list[bytes], end: Callable[[bytes], bytes] = lambda line: line) -> None:
-    """Write lines, and behind them the end line that fits, changed by `end`."""
+    """Write lines and their end line, changed by `end`."""
     body = b"".join(lines)
     last = {"end": True, "user_id": None, "events": len(lines), "exported_at": "2026-11-23T06:18:11.841983Z"}
     path.write_bytes(body + end(_json(last | {"sha256": sha256(body).hexdigest()})))

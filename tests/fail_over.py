@@ -1,4 +1,4 @@
-"""A primary, its standby and an address that leads to one of them, as a test's service knows its database."""
+"""A primary, its standby, and an address that leads to one of them, for a test's service."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.standby import Standby, running_standby
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Two servers; `database` is reached by the address, `primary` and `standby.database` are without it."""
+    """Two servers; `database` is reached through the address, `primary` and `standby.database` directly."""
 
     postgres: Postgres
     standby: Standby
@@ -29,36 +29,36 @@ class Pair:
     background: Background
 
     def lead_to_standby(self) -> None:
-        """Let the address lead to the standby; connections to the primary are cut."""
+        """Make the address lead to the standby, and cut connections to the primary."""
         self.background.call(self.proxy.lead_to, socket_of(self.standby.postgres))
 
     def lead_to_primary(self) -> None:
-        """Let the address lead to the primary; connections to the standby are cut."""
+        """Make the address lead to the primary, and cut connections to the standby."""
         self.background.call(self.proxy.lead_to, socket_of(self.postgres))
 
     def freeze(self) -> None:
-        """Let the address be silent: connections are taken, and nothing is answered."""
+        """Make the address silent: it accepts connections, but nothing is answered."""
         self.background.call(self.proxy.freeze)
 
     def thaw(self) -> None:
-        """Pass on what was held up."""
+        """Pass on everything that was held back."""
         self.background.call(self.proxy.thaw)
 
     @property
     def url(self) -> str:
-        """The address for the superuser, in the database `postgres`, as a pooler needs it."""
+        """Return the address for the superuser, in the database `postgres`, as a pooler needs it."""
         return f"postgresql://postgres@127.0.0.1:{self.proxy.port}/postgres?sslmode=disable"
 
 
 def socket_of(postgres: Postgres) -> str:
-    """The unix socket that a server listens on."""
+    """Return the unix socket that a server listens on."""
     query = parse_qs(urlsplit(postgres.url()).query)
     return f"{query['host'][0]}/.s.PGSQL.{query['port'][0]}"
 
 
 @contextmanager
 def running_pair(directory: Path) -> Iterator[Pair]:
-    """A migrated primary with a standby, and an address that leads to the primary; two seconds."""
+    """Start a migrated primary with a standby, and an address that leads to the primary; takes two seconds."""
     data_dir = open_data_dir(directory / "primary")
     postgres = Postgres(data_dir, socket_dir(data_dir), {"fsync": "off"})
     background = Background()
@@ -84,6 +84,6 @@ def running_pair(directory: Path) -> Iterator[Pair]:
 
 
 def at(port: int) -> Database:
-    """The database `tasklog` at a port of this machine."""
+    """Return the database `tasklog` at a port of this machine."""
     url = f"postgresql://postgres@127.0.0.1:{port}/tasklog?sslmode=disable"
     return Servers(postgres_url=url, redis_url="").database("tasklog")

@@ -33,7 +33,7 @@ def sources(revision: str) -> dict[PurePosixPath, str]:
 
 
 def is_source(path: PurePosixPath) -> bool:
-    """Tell whether a path is a source file of the product."""
+    """Return whether a path is a source file of the product."""
     return path.suffix in SOURCE and path.parts[0] not in ROOT_FOLDERS_LEFT_OUT and len(path.parts) > 1
 
 
@@ -104,7 +104,7 @@ def show(line: str) -> None:
 
 
 def main() -> None:
-    """Print what the command line asks for."""
+    """Print the figures that the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("revisions", nargs="*", default=["HEAD"])
     parser.add_argument("--change", metavar="REV")

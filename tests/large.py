@@ -1,4 +1,4 @@
-"""Tasks whose texts are long, and how much memory a process took at its most."""
+"""Tasks with long texts, and the peak memory of a process."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ runpy.run_module("tasklog", run_name="__main__")
 
 
 def create_long_tasks(database: Database, user: str, number: int, size: int = MEGABYTE) -> list[int]:
-    """The ids of new tasks whose descriptions have `size` bytes; every other one cannot be compressed."""
+    """Create tasks with descriptions of `size` bytes, and return their ids; every other text cannot be compressed."""
     database.execute(_APPEND, user, None, "task.created", _CREATED, 1, size, number)
     rows = database.execute("SELECT DISTINCT task_id FROM tasklog.events WHERE user_id = $1 ORDER BY 1", user)
     return [row["task_id"] for row in rows]
 
 
 def edit_at_length(database: Database, user: str, task: int, number: int, size: int = MEGABYTE) -> None:
-    """Give a new task so many descriptions of `size` bytes, one after the other."""
+    """Give a new task `number` descriptions of `size` bytes, one after the other."""
     database.execute(_APPEND, user, task, "task.edited", _EDITED, 2, size, number)
 
 
@@ -57,13 +57,13 @@ def toggle(database: Database, user: str, tasks: list[int]) -> None:
 
 
 def peak_of(process: int) -> int:
-    """The most memory, in MB, that a process has taken so far."""
+    """Return the peak memory of a process so far, in MB."""
     status = Path(f"/proc/{process}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) // 1000
 
 
 def peak_of_command(database: Database, *arguments: str) -> int:
-    """Run a command of `./run` to its good end; the most memory, in MB, that it took."""
+    """Run a command of `./run` successfully, and return its peak memory in MB."""
     env = {"PATH": os.environ["PATH"], "DATABASE_URL": database.owner, "ALLOW_SUPERUSER": "true"}
     done = subprocess.run(
         [sys.executable, "-c", _MEASURED, *arguments], env=env, capture_output=True, text=True, check=False, timeout=120

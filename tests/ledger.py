@@ -1,4 +1,4 @@
-"""What the tests of the ledger share: appends by hand, and looking at what is stored."""
+"""What tests of the ledger share: appends by hand, and reading what is stored."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TITLES = ["Milk", "milk", "Äpfel", "\U0001f600", "ﬁne", "Zebra", "a\tb\\n", '
 
 
 def of(user: str, *events: TaskEvent, task: int | None = None, expected: int = 0) -> Append:
-    """The append of one command; without events, of the creation of a task."""
+    """Return the append of one command; without events, it creates a task."""
     return Append(
         user_id=user,
         task_id=task,
@@ -33,33 +33,33 @@ def of(user: str, *events: TaskEvent, task: int | None = None, expected: int = 0
 
 
 async def appended(database: Fetching, *appends: Append) -> list[tuple[Recorded, ...]]:
-    """Append what must not be refused."""
+    """Append, and fail if anything is refused."""
     outcomes = await append(database, appends, wait=True)
     assert not [outcome for outcome in outcomes if isinstance(outcome, Refused)]
     return [outcome for outcome in outcomes if not isinstance(outcome, Refused)]
 
 
 async def created(database: Fetching, user: str, title: str = "Milk") -> int:
-    """The id of a new task of a user."""
+    """Create a task of a user, and return its id."""
     ((event,),) = await appended(database, of(user, TaskCreated(title=title, description=None)))
     return event.task_id
 
 
 async def positions(owner: asyncpg.Connection, user: str) -> list[int]:
-    """The positions of a user's stream, in order."""
+    """Return the positions of a user's stream, in order."""
     rows = await owner.fetch("SELECT position FROM tasklog.events WHERE user_id = $1 ORDER BY position", user)
     return [row["position"] for row in rows]
 
 
 async def copy_of(owner: asyncpg.Connection, table: str, order: str, columns: str = "*") -> bytes:
-    """Everything in a table, as COPY writes it."""
+    """Return everything in a table, as COPY writes it."""
     output = io.BytesIO()
     await owner.copy_from_query(f"SELECT {columns} FROM tasklog.{table} ORDER BY {order}", output=output)
     return output.getvalue()
 
 
 async def tasks_copy(owner: asyncpg.Connection) -> bytes:
-    """The read table, byte for byte."""
+    """Return the read table, byte for byte."""
     return await copy_of(owner, "tasks", "user_id, id")
 
 
@@ -72,14 +72,14 @@ async def forget_projection(owner: asyncpg.Connection) -> None:
 
 @asynccontextmanager
 async def opened(*wanted: tuple[Settings, str]) -> AsyncIterator[list[Database]]:
-    """Databases as services open them, one for each (settings, role)."""
+    """Yield databases as services open them, one for each (settings, role)."""
     async with AsyncExitStack() as stack:
         yield [await stack.enter_async_context(open_database(settings, role)) for settings, role in wanted]  # type: ignore[arg-type]
 
 
 @asynccontextmanager
 async def connections(url: str, number: int) -> AsyncIterator[list[asyncpg.Connection]]:
-    """Connections of their own, closed afterwards."""
+    """Yield new connections, and close them afterwards."""
     made = await asyncio.gather(*(asyncpg.connect(url, timeout=20, statement_cache_size=0) for _ in range(number)))
     try:
         yield made
@@ -88,13 +88,13 @@ async def connections(url: str, number: int) -> AsyncIterator[list[asyncpg.Conne
 
 
 async def waits_for_lock(owner: asyncpg.Connection) -> bool:
-    """Whether somebody in this database waits for a lock now."""
+    """Return whether somebody in this database waits for a lock."""
     return await waiting_for_locks(owner, 1)
 
 
 async def waiting_for_locks(owner: asyncpg.Connection, number: int) -> bool:
-    """Whether so many in this database wait for a lock now."""
-    await owner.execute("SELECT pg_stat_clear_snapshot()")  # in a transaction, what was seen once would stay
+    """Return whether at least `number` sessions in this database wait for a lock."""
+    await owner.execute("SELECT pg_stat_clear_snapshot()")  # inside a transaction, the first snapshot would stay
     return bool(
         await owner.fetchval(
             "SELECT count(*) >= $1 FROM pg_stat_activity"
@@ -105,18 +105,18 @@ async def waiting_for_locks(owner: asyncpg.Connection, number: int) -> bool:
 
 
 async def within(seconds: float, work: Awaitable[Any]) -> Any:
-    """The result of work that must not be held up."""
+    """Return the result of work that must not take longer than `seconds`."""
     async with asyncio.timeout(seconds):
         return await work
 
 
 def flat(outcomes: Sequence[Any]) -> list[Any]:
-    """The elements of the elements."""
+    """Return the elements of the elements."""
     return [element for outcome in outcomes for element in outcome]
 
 
 class Life:
-    """A user whose tasks are kept in a plain dict beside the ledger: id -> (title, completed, version)."""
+    """A user whose tasks are also kept in a plain dict: id -> (title, completed, version)."""
 
     def __init__(self, user: str, seed: int) -> None:
         self.user = user
@@ -125,7 +125,7 @@ class Life:
         self._random = random.Random(f"{user} {seed}")
 
     async def go_on(self, database: Fetching, steps: int) -> None:
-        """Let the next things happen, one commit each."""
+        """Make the next changes, each in its own commit."""
         for _ in range(steps):
             self.events += 1
             title = self._random.choice(TITLES)
@@ -148,14 +148,14 @@ class Life:
 
 
 async def lived(database: Fetching, number: int, steps: int, seed: int = 1) -> list[Life]:
-    """Users whose lives went on at once, this many steps each."""
+    """Return users after `steps` changes each, made at the same time."""
     made = [Life(f"user-{n}", seed) for n in range(number)]
     await asyncio.gather(*(life.go_on(database, steps) for life in made))
     return made
 
 
 async def projected(owner: asyncpg.Connection) -> dict[str, dict[int, tuple[str, bool, int]]]:
-    """What the read table holds of each user, as `Life.tasks` would."""
+    """Return what the read table holds of each user, in the form of `Life.tasks`."""
     found: dict[str, dict[int, tuple[str, bool, int]]] = {}
     for row in await owner.fetch("SELECT * FROM tasklog.tasks"):
         found.setdefault(row["user_id"], {})[row["id"]] = (row["title"], row["completed"], row["version"])
@@ -163,7 +163,7 @@ async def projected(owner: asyncpg.Connection) -> dict[str, dict[int, tuple[str,
 
 
 async def assert_projected(owner: asyncpg.Connection, made: Sequence[Life]) -> None:
-    """All of these lives, and nothing else, is in the read table, and no stream waits."""
+    """Check that the read table holds exactly these lives, and that no stream waits."""
     assert await projected(owner) == {life.user: life.tasks for life in made if life.tasks}
     checkpoints = await owner.fetch("SELECT user_id, position, parked_until FROM tasklog.checkpoints")
     assert {tuple(row) for row in checkpoints} == {(life.user, life.events, None) for life in made}
@@ -171,7 +171,7 @@ async def assert_projected(owner: asyncpg.Connection, made: Sequence[Life]) -> N
 
 
 async def list_tasks(reader: Database, user_id: str, query: TaskQuery) -> TaskPage:
-    """One list; raises what stands for one that cannot be followed."""
+    """Return one list, or raise the error that is in its place."""
     (page,) = await lists(reader, [(user_id, query)])
     if isinstance(page, Exception):
         raise page

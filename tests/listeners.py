@@ -1,4 +1,4 @@
-"""Closing a listener in the tests without leaving a socket open."""
+"""Closes listeners in tests without leaking a socket."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import asyncio
 from typing import Final
 
 _TURNS: Final = 10
-"""Turns of the loop: asyncio needs three from a connection to the call of its handler."""
+"""Turns of the event loop: asyncio needs three between a connection and the call of its handler."""
 
 
 async def close(server: asyncio.Server) -> None:
-    """Accept no more, hand over what was accepted already, and close.
+    """Stop accepting, pass on connections that were already accepted, and close.
 
-    `Server.close` alone loses the socket of a connection that was accepted in the same turn of the loop.
+    `Server.close` alone leaks the socket of a connection that was accepted in the same turn of the loop.
     """
     loop = asyncio.get_running_loop()
     for listening in server.sockets:

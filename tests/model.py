@@ -1,4 +1,4 @@
-"""What the contract says of a user's tasks, in plain Python: nothing of the code under test but the commands' names."""
+"""The contract for a user's tasks, in plain Python: it uses nothing of the tested code but the commands' names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LISTS: list[tuple[Status, Sort]] = [(a, b) for a in ("all", "pending", "complete
 
 
 class Model:
-    """A user's tasks as title, description and completed by id, and all ids that were ever given, oldest first."""
+    """A user's tasks by id (title, description and completed), and all ids ever given, oldest first."""
 
     def __init__(self, user: str) -> None:
         self.user = user

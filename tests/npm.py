@@ -1,4 +1,4 @@
-"""npm packages that only some tests need, installed from a lock file that stands beside them."""
+"""npm packages that only some tests need, installed from a lock file beside them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.servers import go_without
 
 
 def node(what: str) -> str:
-    """Return the path of node. Without it the test is skipped, with the environment's `CI` set it fails."""
+    """Return the path of node. Without node, skip the test, or fail if the environment sets `CI`."""
     found = shutil.which("node")
     if found is None:
         go_without(what, "node is not installed")
@@ -19,7 +19,7 @@ def node(what: str) -> str:
 
 
 def install(folder: Path, what: str) -> None:
-    """Install a folder's locked packages, once for all test runs that share it; what cannot be had is no test."""
+    """Install a folder's locked packages, once for all test runs that share it; if that fails, skip the test."""
     npm = shutil.which("npm")
     if npm is None:
         go_without(what, "npm is not installed")

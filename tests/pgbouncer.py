@@ -40,12 +40,12 @@ client_tls_key_file = {file}
 
 @dataclass(frozen=True, kw_only=True)
 class PgBouncer:
-    """The running pooler. It takes no startup parameter of ours, and gives a server to a client for a transaction."""
+    """A running pooler. It accepts no startup parameter of ours, and lends a server connection per transaction."""
 
     port: int
 
     def through(self, database: Database) -> Database:
-        """The same database by way of the pooler; the owner goes directly, as migrations do."""
+        """Return the same database through the pooler; the owner connects directly, as for migrations."""
         return Database(
             name=database.name,
             owner=database.owner,
@@ -61,9 +61,9 @@ class PgBouncer:
 
 @contextmanager
 def running_pgbouncer(postgres_url: str, directory: Path, *, certificate: Path | None = None) -> Iterator[PgBouncer]:
-    """Run Debian's PgBouncer; without it the test is skipped, or fails where `CI` is set.
+    """Run Debian's PgBouncer; without it, skip the test, or fail if `CI` is set.
 
-    With a certificate, whose key is in the same file, it refuses who does not speak TLS.
+    With a certificate (and its key in the same file), it refuses clients that do not speak TLS.
     """
     program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
     if program is None:

@@ -25,7 +25,7 @@ _SECONDS: Final = 60
 
 
 def unpacked(commit: str, directory: Path) -> Path:
-    """Unpack the code of a commit into a directory, and return that."""
+    """Unpack the code of a commit into a directory, and return the directory."""
     if not (_HERE / ".git").exists():
         go_without("earlier release", "this is no clone of the repository")
     archive = subprocess.run(["git", "-C", str(_HERE), "archive", commit], capture_output=True, check=False)
@@ -38,7 +38,7 @@ def unpacked(commit: str, directory: Path) -> Path:
 
 @dataclass(kw_only=True)
 class Release:
-    """The code of one release, with the processes of it that run on a database."""
+    """The code of one release, and its processes on a database."""
 
     code: Path
     database: Database
@@ -55,7 +55,7 @@ class Release:
         self._processes.remove(migration)
 
     def start(self) -> None:
-        """Start the three services, each with a login of its own; return once both APIs answer."""
+        """Start the three services, each with its own login; return once both APIs answer."""
         ports = free_port(), free_port()
         self.write_url, self.read_url = (f"http://127.0.0.1:{port}" for port in ports)
         urls = self.database.service_urls
@@ -70,7 +70,7 @@ class Release:
                 eventually(partial(self._answers, http, url), _SECONDS)
 
     def stop(self) -> None:
-        """End its processes as an operator does, and wait for that."""
+        """End the processes as an operator does, and wait for them."""
         for process in self._processes:
             process.terminate()
         for process in self._processes:
@@ -80,7 +80,7 @@ class Release:
         self._processes.clear()
 
     def assert_running(self) -> None:
-        """Fail if one of its processes has ended."""
+        """Fail if one of the processes has ended."""
         for process in self._processes:
             assert process.poll() is None, f"{process.args!r} ended:\n{self.log.read_text()}"
 
@@ -108,7 +108,7 @@ class Release:
 
 @contextmanager
 def releases(database: Database, redis_url: str, directory: Path) -> Iterator[tuple[Release, Release]]:
-    """Yield release 1.0 and this code on one database, neither of them started; end both afterwards."""
+    """Yield release 1.0 and this code on one database, both not started yet; end both afterwards."""
     old_code = unpacked(RELEASE_1_0, directory / "release-1.0")
     with ExitStack() as stack:
         made = []

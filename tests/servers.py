@@ -1,4 +1,4 @@
-"""The real servers and processes that tests run against, and how tests wait for them."""
+"""The real servers and processes that tests use, and how tests wait for them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _redis_in_use: set[int] = set()
 
 @dataclass(frozen=True, kw_only=True)
 class Database:
-    """A migrated database of its own for one test: its addresses as owner and as each service."""
+    """A separate, migrated database for one test: its URLs for the owner and for each service."""
 
     name: str
     owner: str
@@ -61,7 +61,7 @@ class Database:
         }
 
     def execute(self, statement: str, *args: object) -> list[asyncpg.Record]:
-        """The rows of a statement of the owner, who may look at everything, and change it as nobody else may."""
+        """Run a statement as the owner, who may read and change everything, and return its rows."""
         return run_async(_execute(self.owner, statement, *args))
 
 
@@ -92,12 +92,12 @@ class Servers:
         return urlunsplit(urlsplit(self.redis_url)._replace(path=f"/{database}"))
 
     def execute(self, statement: str) -> list[asyncpg.Record]:
-        """Return the rows of a statement of the superuser, in no database of a test."""
+        """Run a statement as the superuser, outside the databases of tests, and return its rows."""
         return run_async(_execute(self.postgres_url, statement))
 
     @contextmanager
     def migrated_template(self) -> Iterator[None]:
-        """Make the migrated database that `cloned` copies."""
+        """Create the migrated database that `cloned` copies."""
         self.execute(f"CREATE DATABASE {_TEMPLATE}")
         template = self.database(_TEMPLATE)
         try:
@@ -108,9 +108,9 @@ class Servers:
 
     @contextmanager
     def cloned(self) -> Iterator[Database]:
-        """A migrated, empty database."""
+        """Yield a migrated, empty database."""
         name = f"tasklog_test_{os.getpid()}_{next(_numbers)}"
-        # Measured: 13 ms to copy files and drop, 25 ms with WAL_LOG.
+        # Measured: 13 ms to copy files and drop; 25 ms with WAL_LOG.
         self.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE} STRATEGY FILE_COPY")
         try:
             yield self.database(name)
@@ -119,7 +119,7 @@ class Servers:
 
     @contextmanager
     def emptied_redis(self) -> Iterator[str]:
-        """The address of an empty logical Redis database; until the block ends, nobody else gets it, nor its jobs."""
+        """Yield the URL of an empty logical Redis database, which nobody else gets until the block ends."""
         numbers = (next(_numbers) % _REDIS_DATABASES for _ in range(_REDIS_DATABASES))
         number = next(number for number in numbers if number not in _redis_in_use)
         _redis_in_use.add(number)
@@ -141,7 +141,7 @@ async def _execute(url: str, statement: str, *args: object) -> list[asyncpg.Reco
 
 @contextmanager
 def started_servers(directory: Path) -> Iterator[Servers]:
-    """The servers of TEST_DATABASE_URL and TEST_REDIS_URL, else embedded ones, without fsync: nothing outlives them."""
+    """Yield the servers of TEST_DATABASE_URL and TEST_REDIS_URL, or embedded ones, without fsync as nothing is kept."""
     data_dir = open_data_dir(directory)
     sockets = socket_dir(data_dir)
     with ExitStack() as stack:
@@ -161,16 +161,16 @@ def started_servers(directory: Path) -> Iterator[Servers]:
 
 
 def token(user: str, **claims: Any) -> str:
-    """A token of a user, good for an hour; further claims replace these."""
+    """Return a user's token, valid for an hour; `claims` replace the defaults."""
     now = int(time.time())
     return jwt.encode({"sub": user, "iat": now, "exp": now + 3600} | claims, SECRET, algorithm="HS256")
 
 
 def client_of(url: str, user: str | None = None) -> httpx.Client:
-    """A client with a user's token, or with none. Each answer has to be one that the OpenAPI document promises.
+    """Return a client with a user's token, or none; it checks each answer against the OpenAPI document.
 
-    It gives an idle connection up long before the service does: one that the service closes right when a request is
-    sent on it would fail the request.
+    It closes idle connections long before the service does: a request on a connection that the service is just closing
+    would fail.
     """
     headers = {} if user is None else {"Authorization": f"Bearer {token(user)}"}
     limits, hooks = httpx.Limits(keepalive_expiry=1), {"response": [check_answer]}
@@ -179,7 +179,7 @@ def client_of(url: str, user: str | None = None) -> httpx.Client:
 
 @dataclass(kw_only=True)
 class RunningService:
-    """Gateway and projector, as processes of their own, on a free port."""
+    """Gateway and projector as separate processes, on a free port."""
 
     url: str
     database: Database
@@ -189,11 +189,11 @@ class RunningService:
     _clients: ExitStack = field(default_factory=ExitStack)
 
     def client(self, user: str | None = None) -> httpx.Client:
-        """A client with a user's token, or with none; closed with the service."""
+        """Return a client with a user's token, or none; it is closed with the service."""
         return self._clients.enter_context(client_of(self.url, user))
 
     def logged(self) -> str:
-        """What is in the log: whole lines, as the last one may be on its way; a line ends with a line feed alone."""
+        """Return the whole lines of the log; the last one may still be incomplete."""
         text = self.log.read_text()
         return text[: text.rfind("\n") + 1]
 
@@ -230,7 +230,7 @@ def _wait_for_health(probe: HealthProbe, gateway: Service, log: Path) -> None:
 
 
 def eventually(predicate: Callable[[], T], timeout: float = 30) -> T:
-    """The first true answer of a predicate, asked until a deadline."""
+    """Return the first true answer of a predicate; fail after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not (answer := predicate()):
         assert time.monotonic() < deadline, f"not within {timeout} s: {predicate}"
@@ -243,7 +243,7 @@ async def eventually_async(predicate: Callable[[], Awaitable[T]], timeout: float
 @overload
 async def eventually_async(predicate: Callable[[], T], timeout: float = 30) -> T: ...  # noqa: ASYNC109
 async def eventually_async(predicate: Callable[[], Any], timeout: float = 30) -> Any:  # noqa: ASYNC109 - as above
-    """The same in a running loop; what the predicate gives may have to be awaited."""
+    """Do the same in a running loop; the predicate may return an awaitable."""
     async with asyncio.timeout(timeout):
         while True:
             given = predicate()
@@ -253,7 +253,7 @@ async def eventually_async(predicate: Callable[[], Any], timeout: float = 30) ->
 
 
 def processes_of(directory: str) -> dict[int, str]:
-    """The command lines of all other processes that were started with a directory, or work in it. Linux alone."""
+    """Return the command lines of all other processes that mention a directory or work in it. Linux only."""
     found = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -268,14 +268,14 @@ def processes_of(directory: str) -> dict[int, str]:
 
 
 def command_of(process: int) -> str:
-    """The command line of a process; empty if there is none. Linux alone."""
+    """Return the command line of a process; empty if there is none. Linux only."""
     with suppress(OSError):
         return Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     return ""
 
 
 def children_of(parent: int) -> list[int]:
-    """The process ids of a process's children. Linux alone."""
+    """Return the process ids of a process's children. Linux only."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -288,7 +288,7 @@ def children_of(parent: int) -> list[int]:
 
 
 def free_port() -> int:
-    """A port to be listened on soon: below those that the kernel gives in the meantime to whoever asks for any."""
+    """Return a free port, below the range from which the kernel assigns ports."""
     while True:
         port = 20_000 + next(_ports) % 10_000
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
@@ -296,13 +296,13 @@ def free_port() -> int:
 
 
 def go_without(what: str, reason: str) -> NoReturn:
-    """Skip what this machine has not the means for; where `CI` is set, all of them have to be there."""
+    """Skip a test that this machine cannot run; fail if `CI` is set, where everything must be installed."""
     if os.environ.get("CI"):
         pytest.fail(f"no {what}: {reason}")
     pytest.skip(f"no {what}: {reason}")
 
 
 def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine in a loop of its own and leave the current loop of the thread as it is."""
+    """Run a coroutine in a new loop, without touching the thread's current loop."""
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         return runner.run(coroutine)

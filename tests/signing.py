@@ -1,4 +1,4 @@
-"""Tokens of every make, and the verifiers they are shown to. Time stands still at `NOW`."""
+"""Tokens of every kind, and verifiers for them. The time is always `NOW`."""
 
 from __future__ import annotations
 
@@ -37,24 +37,24 @@ PRIVATE_KEYS: dict[str, Any] = {
 
 
 def base64url(data: bytes) -> bytes:
-    """Encode without padding."""
+    """Return base64url without padding."""
     return urlsafe_b64encode(data).rstrip(b"=")
 
 
 def public_jwk(kid: str, private_key: Any, algorithm: str) -> dict[str, Any]:
-    """Give the public half of a key as an auth server publishes it."""
+    """Return the public half of a key as an auth server publishes it."""
     jwk = ALGORITHMS[algorithm].to_jwk(private_key.public_key(), as_dict=True)
     return {**jwk, "kid": kid, "alg": algorithm}
 
 
 def key_set_body(*jwks: dict[str, Any]) -> bytes:
-    """Give a JWK set; without any key, of all of the tests' own, each named by its algorithm."""
+    """Return a JWK set; without arguments, of all the tests' own keys, each named after its algorithm."""
     return json.dumps({"keys": jwks or [public_jwk(name, key, name) for name, key in PRIVATE_KEYS.items()]}).encode()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A token about to be signed; header and claims are members, or the bytes to stand in their place."""
+    """A token before it is signed; header and claims are members, or bytes to use instead."""
 
     header: dict[str, Any] | bytes
     claims: dict[str, Any] | bytes
@@ -62,22 +62,22 @@ class Draft:
     key: Any
 
     def header_with(self, **members: object) -> Draft:
-        """Change header members; `ABSENT` removes one."""
+        """Return the draft with other header members; `ABSENT` removes one."""
         return replace(self, header=_changed(self.header, members))
 
     def claims_with(self, **members: object) -> Draft:
-        """Change claims; `ABSENT` removes one."""
+        """Return the draft with other claims; `ABSENT` removes one."""
         return replace(self, claims=_changed(self.claims, members))
 
     def signed(self) -> bytes:
-        """Sign what stands there, sensible or not."""
+        """Return the signed token, whatever its content."""
         algorithm = ALGORITHMS[self.signer]
         text = base64url(_json(self.header)) + b"." + base64url(_json(self.claims))
         return text + b"." + base64url(algorithm.sign(text, algorithm.prepare_key(self.key)))
 
 
 def good(algorithm: str = "HS256", now: int = NOW) -> Draft:
-    """Draft a token as Better Auth issues it, with a key of the tests' own for the algorithm."""
+    """Return the draft of a token as Better Auth issues it, for a key of the tests."""
     claims = {"sub": USER, "iat": now - 10, "exp": now + 890, "iss": ORIGIN, "aud": ORIGIN}
     if algorithm == "HS256":
         return Draft(header={"alg": "HS256"}, claims=claims, signer="HS256", key=SECRET)
@@ -86,13 +86,13 @@ def good(algorithm: str = "HS256", now: int = NOW) -> Draft:
 
 
 def settings(**values: Any) -> Settings:
-    """Give settings of a real database, so that every rule about secrets holds; no `.env` is read."""
+    """Return settings with a given database, so that every rule about secrets applies; no `.env` is read."""
     values.setdefault("database_url", SecretStr("postgresql://db.example/tasklog"))
     return Settings(_env_file=None, **values)
 
 
 def verifier(*modes: str, clock: Any = lambda: float(NOW), **values: Any) -> TokenVerifier:
-    """Give a verifier in the modes "secret" and "jwks", its JWKS answered in this process."""
+    """Return a verifier in the modes "secret" and "jwks"; its JWKS is answered in this process."""
     if "secret" in modes:
         values["better_auth_secret"] = SecretStr(SECRET)
     rules = token_rules(settings(**values, jwks_url=JWKS_URL if "jwks" in modes else None))
@@ -105,7 +105,7 @@ def verifier(*modes: str, clock: Any = lambda: float(NOW), **values: Any) -> Tok
 
 
 def verdict(judge: TokenVerifier, *authorization: bytes) -> str:
-    """Give the user of a request with these Authorization headers, or "401 " and the reason."""
+    """Return the user of a request with these Authorization headers, or "401 " and the reason."""
     try:
         return asyncio.run(judge.user_id(authorization))
     except Unauthorized as refusal:
@@ -113,7 +113,7 @@ def verdict(judge: TokenVerifier, *authorization: bytes) -> str:
 
 
 def at_once(work: Coroutine[Any, Any, str]) -> str:
-    """Run a coroutine that waits for nothing; one that waits fails."""
+    """Run a coroutine that must not wait for anything; fail if it waits."""
     try:
         work.send(None)
     except StopIteration as done:
@@ -124,7 +124,7 @@ def at_once(work: Coroutine[Any, Any, str]) -> str:
 
 
 def bearer(draft: Draft | bytes) -> bytes:
-    """Give the Authorization header of a token."""
+    """Return the Authorization header of a token."""
     return b"Bearer " + (draft.signed() if isinstance(draft, Draft) else draft)
 
 

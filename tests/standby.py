@@ -19,26 +19,26 @@ from tests.servers import Database, Servers, eventually
 
 @dataclass(frozen=True, kw_only=True)
 class Standby:
-    """The running standby and the primary that it follows. Call it from the main thread, without a running loop."""
+    """A running standby and the primary that it follows. Use it from the main thread, without a running loop."""
 
     primary: Postgres
     postgres: Postgres
     database: Database
 
     def catch_up(self) -> None:
-        """Wait until it shows everything that the primary has committed by now."""
+        """Wait until the standby has replayed everything that the primary has committed."""
         (written,) = self._of_primary("SELECT pg_current_wal_lsn()::text")
         seen = "SELECT coalesce(pg_last_wal_replay_lsn() >= $1::text::pg_lsn, false)"
         eventually(lambda: self.database.execute(seen, written)[0][0])
 
     def fall_behind(self) -> None:
-        """Receive nothing any more: what the primary commits from now on is missing here, after a promotion too."""
+        """Stop receiving: what the primary commits from now on is missing here, also after a promotion."""
         self.database.execute("ALTER SYSTEM SET primary_conninfo = ''")
         self.database.execute("SELECT pg_reload_conf()")
         eventually(lambda: not self.database.execute("SELECT pid FROM pg_stat_wal_receiver"))
 
     def promote(self) -> None:
-        """Make it a primary of its own. What it has received by then it replays first."""
+        """Promote it to a primary, after it has replayed everything that it received."""
         self.database.execute("SELECT pg_promote(true, 30)")
 
     def _of_primary(self, statement: str) -> tuple[str]:
@@ -48,7 +48,7 @@ class Standby:
 
 @contextmanager
 def running_standby(primary: Postgres, directory: Path, options: Mapping[str, str] | None = None) -> Iterator[Standby]:
-    """Copy a running primary and follow it from another data directory; about a second."""
+    """Copy a running primary and follow it from another data directory; takes about a second."""
     data_dir = open_data_dir(directory)
     sockets = socket_dir(data_dir)
     _copy(primary, data_dir, sockets)
@@ -66,7 +66,7 @@ def _copy(primary: Postgres, data_dir: Path, sockets: Path) -> None:
     (data_dir / "postgres").mkdir(mode=0o700)
     run_as, _, programs = choose_identity(programs, data_dir, sockets)
     source = primary.url(database="postgres")
-    # With -R the copy is a standby that knows its primary.
+    # -R makes the copy a standby that knows its primary.
     copy = data_dir / "postgres"
     arguments: list[str | Path] = ["-d", source, "-D", copy, "-R", "-X", "stream", "-c", "fast", "--no-sync"]
     backup = spawn(

@@ -1,4 +1,4 @@
-"""What may be in a token and what may not: a case a line. Times stand around `NOW`."""
+"""What may be in a token and what may not: one case per line, with times around `NOW`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tests.signing import ABSENT, NOW, ORIGIN, good
 
 
 def each(name: str, *values: object) -> list[dict[str, object]]:
-    """Give one change of the member for each value."""
+    """Return one change of the member for each value."""
     return [{name: value} for value in values]
 
 
 def ids(changes: dict[str, object]) -> str:
-    """Name a case by what it changes, in at most forty characters."""
+    """Return a case's name: what it changes, in at most forty characters."""
     return " ".join(f"{name}={'absent' if value is ABSENT else ascii(value)}" for name, value in changes.items())[:40]
 
 
