@@ -20,6 +20,7 @@ _VERSIONS: Final = _ROOT / "migrations" / "versions"
 
 FUNCTIONS: Final = (
     _ROOT / "event_log" / "functions.sql",
+    _ROOT / "event_log" / "append.sql",
     _ROOT / "event_log" / "last.sql",
     _ROOT / "event_log" / "erase.sql",
     _ROOT / "read_api" / "functions.sql",

@@ -223,7 +223,7 @@ def lose_toggle(world: World, _: random.Random) -> bool:
 
 def decide_outside_the_lock(world: World, _: random.Random) -> bool:
     """Planted: make the append ignore the version that a command was decided on."""
-    text = (Path(event_log.__file__).parent / "functions.sql").read_text()
+    text = (Path(event_log.__file__).parent / "append.sql").read_text()
     for sound, broken in TOGGLE_OUTSIDE_THE_LOCK:
         assert sound in text, sound
         text = text.replace(sound, broken)

@@ -173,15 +173,18 @@ FAULTS: Final = {
 }
 
 TOGGLE_OUTSIDE_THE_LOCK: Final = (
-    ("IF coalesce(current_version, 0) <> event.version - 1 OR current_event <> event.known\n", "IF false AND (false\n"),
+    ("IF current_version <> event.version - 1 OR current_event <> event.known\n", "IF false AND (false\n"),
     (
         "OR task_id = ANY (refused) THEN\n                    outcome := 'conflict'",
         "OR false) THEN outcome := 'conflict'",
     ),
-    ("append_one(stream, task_id, event.version,", "append_one(stream, task_id, coalesce(current_version, 0) + 1,"),
+    (
+        "IF event.type IS NOT NULL THEN\n",
+        "IF event.type IS NOT NULL THEN event.version := current_version + 1; versions[event.n] := event.version;\n",
+    ),
     ("task_id := nextval('tasklog.task_ids');", "task_id := nextval('tasklog.task_ids'); current_version := 0;"),
 )
-"""Changes to event_log/functions.sql that remove every check of the version that a command was decided on."""
+"""Changes to event_log/append.sql that remove every check of the version that a command was decided on."""
 
 
 if __name__ == "__main__":
