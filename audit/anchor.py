@@ -56,7 +56,7 @@ def read_anchors(path: Path) -> Mapping[str, Mapping[int, str]]:
                             )
                         anchors[user_id][position] = digest
                         continue
-            raise AnchorsError(f"line {number} of {path} is no anchor.")
+            raise AnchorsError(f"line {number} of {path} is not an anchor.")
     if not anchors:
         raise AnchorsError(f"{path} holds no anchors.")
     return dict(anchors)

@@ -98,7 +98,7 @@ async def export_to(
 @contextmanager
 def _new_file(path: Path) -> Iterator[IO[bytes]]:
     if path.exists():
-        raise FileExistsError(errno.EEXIST, "there is such a file already", str(path))
+        raise FileExistsError(errno.EEXIST, "the file already exists", str(path))
     with NamedTemporaryFile("wb", dir=path.parent, prefix=f".{path.name}-") as file:  # mode 0600
         yield file
         os.fsync(file.fileno())

@@ -37,13 +37,13 @@ class ExportFile:
         with self.path.open("rb") as lines:
             for number, line in enumerate(iter(partial(lines.readline, LONGEST_LINE + 1), b""), start=1):
                 if end is not None:
-                    raise ExportError(f"line {number} stands behind the end line")
+                    raise ExportError(f"line {number} comes after the end line")
                 event = read_line(line, number)
                 if not isinstance(event, FileEvent):
                     end = event
                     continue
                 if event.user_id < users[1]:
-                    raise ExportError(f"line {number} is out of order: user {event.user_id} stands behind {users[1]}")
+                    raise ExportError(f"line {number} is out of order: user {event.user_id} comes after {users[1]}")
                 users = [users[0] or event.user_id, event.user_id]
                 digest.update(line)
                 count += 1
@@ -57,9 +57,9 @@ class ExportFile:
         if end is None:
             raise ExportError("the end line is missing: the export was cut or is not finished")
         if (end["events"], end["sha256"]) != (count, digest.hexdigest()):
-            raise ExportError("the end line does not fit the lines before it")
+            raise ExportError("the end line does not match the lines before it")
         if end["user_id"] is not None and users != [end["user_id"]] * 2:
-            raise ExportError("the end line says whose export it is, but its events are somebody else's")
+            raise ExportError("the end line names a user, but the events are another user's")
         self.user_id = end["user_id"]
 
 

@@ -114,7 +114,9 @@ def _parsed(line: bytes) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise _Unfit("is not an event of an export")
     if orjson.dumps(values) + b"\n" != line:
-        raise _Unfit("is not written as an export writes it: a blank, an escape, a member twice, or its end")
+        raise _Unfit(
+            "is not in the exact form of an export: it has a blank, an escape, a repeated member, or another line end"
+        )
     return values
 
 
@@ -166,7 +168,7 @@ def _check(event: FileEvent) -> None:
     if not all(_DIGEST.fullmatch(digest) for digest in (event.hash, event.erased_digest) if digest is not None):
         raise _Unfit("has a hash or erased_digest that is not 64 digits in hex")
     if (event.data is None, event.metadata is None) != (event.erased_digest is not None,) * 2:
-        raise _Unfit("has neither both data and metadata, nor an erased_digest alone")
+        raise _Unfit("must have data and metadata, or only an erased_digest")
     if event.metadata is not None:
         _check_metadata(event.metadata)
     _check_data(event)
@@ -193,7 +195,7 @@ def _canonical(name: str, text: str) -> dict[str, Any]:
     except (orjson.JSONDecodeError, UnicodeEncodeError):
         values = None
     if not isinstance(values, dict) or canonical_json(values) != text or "\\u0000" in text:
-        raise _Unfit(f"has {name} that no command leads to")
+        raise _Unfit(f"has {name} that no command could have written")
     return values
 
 
@@ -201,7 +203,7 @@ def _check_metadata(text: str) -> None:
     values = _canonical("metadata", text)
     strings = all(isinstance(value, str) for value in values.values())
     if tuple(values) != _METADATA or not strings or not _NONCE.fullmatch(values["nonce"]):
-        raise _Unfit("has metadata that no command leads to")
+        raise _Unfit("has metadata that no command could have written")
 
 
 def _check_data(event: FileEvent) -> None:
@@ -209,9 +211,9 @@ def _check_data(event: FileEvent) -> None:
     if event.type == STREAM_ERASED:
         through = None if values is None else values.get("through")
         if values is None or [*values] != ["through"] or type(through) is not int:
-            raise _Unfit("has data that no erasure leads to")
+            raise _Unfit("has data that no erasure could have written")
         if not 0 < through < event.position:
-            raise _Unfit("is an erasure of what came after it")
+            raise _Unfit("erases events that come after it")
         return
     decoded = decode(event.type, event.schema_version, event.data)
     if isinstance(decoded, TaskCreated | TaskEdited):

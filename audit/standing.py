@@ -41,7 +41,7 @@ async def sequence_faults(database: Database, highest: int) -> list[Fault]:
     last: int = (await database.fetch(_SEQUENCE))[0][0]
     if last >= highest:
         return []
-    reason = f"the sequence task_ids stands at {last}, but there is a task {highest}: run ./run migrate"
+    reason = f"the sequence task_ids is at {last}, but there is a task {highest}: run ./run migrate"
     return [schema_fault(reason)]
 
 

@@ -100,10 +100,12 @@ async def _projection_faults(part: Range, replay: Replay, report: Report) -> dic
     for user_id, (position, error) in replay.failed.items():
         fault(user_id, position, error)
     async for (user_id, task_id), _, stored in differences(part.connection, replay.tasks(), _counted(part, report)):
-        reason = "is not in the projection as replayed" if stored else "is missing in the projection"
+        reason = "differs from its replay" if stored else "is missing from the projection"
         fault(user_id, replay.until.get(user_id, 0), f"task {task_id} {reason}")
     for stream in filter(_is_forgotten, part.streams):
-        fault(stream.user_id, stream.projected + 1, "the event is not projected, and not marked to be")
+        fault(
+            stream.user_id, stream.projected + 1, "the event is not projected, and not marked as work for the projector"
+        )
     return faults
 
 

@@ -128,7 +128,7 @@ async def _settings(lab: Lab) -> dict[str, str]:
     finally:
         await connection.close()
     if found["fsync"] != "on" or found["synchronous_commit"] != "on":
-        raise SystemExit("Postgres is not durable: nothing that is measured so counts.")
+        raise SystemExit("Postgres is not durable: so its figures would not count.")
     return found
 
 

@@ -112,7 +112,7 @@ class Chain:
         content = erased_digest or sha256(f"{metadata}\n{data}".encode()).hexdigest()
         digest = sha256(f"{digest}\n{user}\n{line}\n{content}".encode()).hexdigest()
         if digest != stored:
-            self.fault(user, position, "the event does not fit its hash")
+            self.fault(user, position, "the event does not match its hash")
         elif self.anchors and self.anchors.get(user, {}).get(position, digest) != digest:
             self.fault(user, position, "the stream was rewritten: the hash is not the anchored one")
         elif erased_digest is not None:

@@ -95,6 +95,6 @@ def decode(name: str, schema_version: int, data: str | None) -> TaskEvent:
     except (TypeError, ValueError):
         fits = False
     if not fits:
-        message = f"the data of an event {name!r} do not fit schema version {schema_version}"
+        message = f"the data of an event {name!r} do not match schema version {schema_version}"
         raise UnreadableEventError(message)
     return event

@@ -74,12 +74,12 @@ def _refusal(error: BaseException) -> SettingsError:
     refused = next((cause for cause in causes(error) if isinstance(cause, asyncpg.InsufficientPrivilegeError)), None)
     if refused is None:
         return SettingsError(
-            f"The database of {_DATABASE_URL} cannot be migrated ({reason_of(error)}): nothing is half done, mend that "
+            f"The database of {_DATABASE_URL} cannot be migrated ({reason_of(error)}): nothing is half done; fix that "
             "and run ./run migrate again."
         )
     return SettingsError(
         f"The login of {_DATABASE_URL} may not migrate ({str(refused).splitlines()[0]}): it must own the database and "
-        "have CREATEROLE, and be granted the tasklog_* roles WITH ADMIN OPTION where another login made them."
+        "have CREATEROLE, and be granted the tasklog_* roles WITH ADMIN OPTION if another login created them."
     )
 
 

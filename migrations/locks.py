@@ -58,11 +58,11 @@ async def with_patience(connection: Any, tell: Callable[[str], None], work: Call
             if time.monotonic() > deadline:
                 message = (
                     f"The migration could not get its locks for {PATIENCE_SECONDS:.0f} s, as "
-                    f"{await _holders(connection)} had them: end that or wait for it, then run ./run migrate again."
+                    f"{await _holders(connection)} held them: end that or wait for it, and run ./run migrate again."
                 )
                 raise SettingsError(message) from None
             if not told and pause > _FIRST_PAUSE:
-                tell(f"The migration waits for {await _holders(connection)}, and holds nobody up meanwhile.")
+                tell(f"The migration waits for {await _holders(connection)}; nobody has to wait for it meanwhile.")
                 told = True
         await asyncio.sleep(pause * random.uniform(0.7, 1))  # noqa: S311 - so that two migrations do not collide again
         pause = min(2 * pause, _LONGEST_PAUSE)

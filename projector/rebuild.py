@@ -123,7 +123,7 @@ async def rebuild_batch(database: Database, users: int) -> Rebuilt:
     for user_id, (position, reason) in done.failed.items():
         log.error("a user cannot be rebuilt", user_id=user_id, position=position, error=reason)
     if done.written or done.removed:
-        log.warning("rows differed from their replay and were mended", written=done.written, removed=done.removed)
+        log.warning("rows differed from their replay and were corrected", written=done.written, removed=done.removed)
     return done
 
 

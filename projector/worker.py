@@ -102,7 +102,7 @@ async def forget_keys(database: Database) -> None:
                 pass
             await asyncio.sleep(3600)
         except UnavailableError as error:
-            log.warning("old idempotency keys cannot be removed, which is tried again soon", error=str(error))
+            log.warning("expired idempotency keys cannot be removed now; trying again soon", error=str(error))
             await asyncio.sleep(RETRY_SECONDS)
 
 
@@ -115,7 +115,7 @@ async def wake_forgotten(database: Database) -> None:
             first = last + "\x01" if looked_at == STREAMS_AT_ONCE else ""  # the next possible user id
             if marked:
                 log.warning(
-                    "streams were ahead of their projection, yet not marked: they are projected now", streams=marked
+                    "streams were ahead of their projection but not marked: they are projected now", streams=marked
                 )
         except UnavailableError:
             pass  # project_until logs it

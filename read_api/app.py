@@ -41,4 +41,4 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 async def _too_long(_request: Request, _error: Exception) -> Response:
-    return problem(422, "The answer would be too long for the database: ask for a page of it, with a smaller limit")
+    return problem(422, "The answer is too long for the database: ask for a page, with a smaller limit")

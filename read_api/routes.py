@@ -220,7 +220,7 @@ async def _moment(request: Request, user_id: str, when: int | datetime) -> Momen
     try:
         return await moment(_database(request), user_id, when)
     except FutureError:
-        raise invalid("as_of", "is still to come: the user's history has not reached it") from None
+        raise invalid("as_of", "is in the future: the user's history has not reached it") from None
 
 
 def _list_headers(user_id: str, query: TaskQuery, page: TaskPage, etag: str) -> dict[str, str]:

@@ -141,4 +141,4 @@ def _cursor(text: str | None) -> Cursor | None:
     try:
         return None if text is None else decode(text)
     except CursorError:
-        raise invalid("cursor", "must be the one of a page's Link") from None
+        raise invalid("cursor", "must come from a page's Link") from None

@@ -27,8 +27,8 @@ _LOGIN: Final = """
 """
 _OTHER_SCHEMA: Final = "The database does not have the schema of this version: run ./run migrate."
 _READ_ONLY: Final = (
-    "The database of {} takes no writes (a standby, or default_transaction_read_only is on): "
-    "let the URL lead to the primary."
+    "The database of {} accepts no writes (a standby, or default_transaction_read_only is on): "
+    "point the URL at the primary."
 )
 _CONNECTIONS: Final = 8
 OPERATORS_SECONDS: Final = 3600
@@ -122,7 +122,7 @@ async def _check_login(database: Database, settings: Settings, role: Role, setti
     ((superuser,),) = await _asked_at_start(database, _LOGIN, setting)
     if superuser and not settings.allow_superuser:
         message = (
-            f"{setting} logs in as a superuser, for whom the database's rights mean nothing: use an owner who is none, "
-            f"give the service a login of its own in {URL_OF_ROLE[role].upper()}, or set ALLOW_SUPERUSER=true."
+            f"{setting} logs in as a superuser, whom the database's rights do not limit: use an owner that is none, "
+            f"give the service its own login in {URL_OF_ROLE[role].upper()}, or set ALLOW_SUPERUSER=true."
         )
         raise SettingsError(message)

@@ -19,7 +19,7 @@ class Outage:
     """Logs a Redis outage: one line when it begins, which says what it means, and one when it ends."""
 
     def __init__(self, means: str) -> None:
-        self._gone, self._returned = f"redis is away: {means}", f"redis is back after this: {means}"
+        self._gone, self._returned = f"redis is away: {means}", f"redis is back; this has ended: {means}"
         self._away = False
 
     def away(self, error: Exception) -> None:

@@ -20,7 +20,7 @@ _LACKS_CONNECT: Final = "the login lacks CONNECT: run ./run migrate, or GRANT CO
 # A subclass stands before its base class.
 _REASONS: Final[Mapping[type[Exception], str]] = {
     asyncpg.InvalidPasswordError: "wrong user or password",
-    asyncpg.InvalidAuthorizationSpecificationError: "no such user, or not from here",
+    asyncpg.InvalidAuthorizationSpecificationError: "no such user, or it may not log in from here",
     asyncpg.InvalidCatalogNameError: "no such database",
     asyncpg.TooManyConnectionsError: "too many connections",
     asyncpg.DiskFullError: "its disk is full",
@@ -31,9 +31,9 @@ _REASONS: Final[Mapping[type[Exception], str]] = {
     asyncpg.IdleInTransactionSessionTimeoutError: "idle_in_transaction_session_timeout ended the session",
     asyncpg.exceptions.IdleSessionTimeoutError: "idle_session_timeout ended the session",
     asyncpg.QueryCanceledError: "its statement_timeout, or an administrator, ended a statement",
-    asyncpg.LockNotAvailableError: "another session holds a lock for too long",
-    asyncpg.SerializationError: "too many work on the same at once",
-    asyncpg.DeadlockDetectedError: "too many work on the same at once",
+    asyncpg.LockNotAvailableError: "another session held a lock for too long",
+    asyncpg.SerializationError: "too many sessions change the same rows at once",
+    asyncpg.DeadlockDetectedError: "too many sessions change the same rows at once",
     asyncpg.CannotConnectNowError: "it is starting or shutting down",
     asyncpg.AdminShutdownError: "it was shut down, or an administrator ended the session",
     asyncpg.CrashShutdownError: "it crashed and recovers",
@@ -55,8 +55,8 @@ _REASONS: Final[Mapping[type[Exception], str]] = {
 _MESSAGES: Final[Mapping[str, str]] = {
     "Connect call failed": "nothing listens there",  # asyncio's message when all addresses of a host refuse
     "rejected SSL upgrade": "it does not speak TLS",
-    "SSL required": "it takes encrypted connections alone: sslmode=require",  # PgBouncer's words
-    "connection is insecure": "it takes encrypted connections alone: sslmode=require",  # Neon's words
+    "SSL required": "it only accepts encrypted connections: set sslmode=require",  # PgBouncer's words
+    "connection is insecure": "it only accepts encrypted connections: set sslmode=require",  # Neon's words
     "root certificate file": "verify-ca and verify-full need sslrootcert=FILE, or sslrootcert=system",
     "is not a database of UTF8": "its encoding is not UTF8",
     "permission denied for database": _LACKS_CONNECT,  # PgBouncer passes this on without its SQLSTATE

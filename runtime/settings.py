@@ -76,7 +76,7 @@ class Settings(BaseSettings):
     @classmethod
     def _refuse_what_is_no_origin(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if "*" in value:
-            raise ValueError("answers carry credentials, so * would let every page in: name each origin")
+            raise ValueError("answers carry credentials, so * would allow every page: name each origin")
         if not all(_ORIGIN.fullmatch(origin) for origin in value):
             raise ValueError("each origin is scheme://host or scheme://host:port, such as http://localhost:3000")
         return value
@@ -102,7 +102,7 @@ class Settings(BaseSettings):
         if url is not None and not _is_url(url, schemes):
             beginnings = " or ".join(f"{scheme}://" for scheme in schemes)
             escapes = "" if schemes is _WEB else " (write @ : / # ? [ of a password as %40 %3A %2F %23 %3F %5B)"
-            raise ValueError(f"it must be a URL that can be read, and begins with {beginnings}{escapes}")
+            raise ValueError(f"it must be a URL that begins with {beginnings}{escapes}")
         return value
 
     @property
@@ -152,11 +152,11 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except OSError as error:
-        raise SettingsError(f".env cannot be read ({error.strerror}): make it readable, or take it away.") from None
+        raise SettingsError(f".env cannot be read ({error.strerror}): make it readable, or remove it.") from None
     except UnicodeDecodeError:
-        raise SettingsError(".env is not UTF-8: write it anew as plain text.") from None
+        raise SettingsError(".env is not UTF-8: save it as UTF-8 text.") from None
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0]).upper() if first["loc"] else "The settings"
         reason = first["msg"].removeprefix("Value error, ")
-        raise SettingsError(f"{name} does not fit: {reason}. See .env.example.") from None
+        raise SettingsError(f"{name} is not valid: {reason}. See .env.example.") from None

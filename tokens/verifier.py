@@ -164,7 +164,7 @@ def _secret_key(settings: Settings) -> VerificationKey | None:
     secret = settings.better_auth_secret.get_secret_value()
     if not (settings.embedded and settings.environment == "development"):
         if secret in _PUBLISHED:
-            raise SettingsError("BETTER_AUTH_SECRET is a published example or default: choose one of your own.")
+            raise SettingsError("BETTER_AUTH_SECRET is a published example or default: choose your own.")
         if len(secret.encode()) < SHORTEST_SECRET:
             raise SettingsError(f"BETTER_AUTH_SECRET is shorter than {SHORTEST_SECRET} bytes: choose a longer one.")
     try:
@@ -179,5 +179,5 @@ def _origin(url: str) -> str:
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL:
-        raise SettingsError("JWKS_URL is no address that can be asked: check its host.") from None
+        raise SettingsError("JWKS_URL is not a valid address: check its host.") from None
     return f"{parsed.scheme}://{parsed.netloc.decode()}"

@@ -50,7 +50,7 @@ def main() -> None:
 
         if not is_database_error(error):
             raise
-        typer.echo(f"The database cannot be used ({reason_of(error)}): mend that and try again.", err=True)
+        typer.echo(f"The database cannot be used ({reason_of(error)}): fix that and try again.", err=True)
         sys.exit(1)
 
 
@@ -80,7 +80,7 @@ def serve() -> None:
 
 @app.command(rich_help_panel=Panel.START)
 def migrate() -> None:
-    """Give the database the schema of this version."""
+    """Migrate the database to the schema of this version."""
     from tasklog.cli import migration
 
     migration.migrate(load_settings())

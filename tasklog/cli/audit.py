@@ -241,7 +241,7 @@ def _verify_file(file: Path, anchors: Anchors | None) -> Report:
         with progress("verify", total_events(file)) as advance:
             return verify_file(file, anchors=anchors, progress=advance)
     except ExportError as error:
-        fail(f"{file} is not a whole export: {error}.", ExitCode.FAULTS)
+        fail(f"{file} is not a complete export: {error}.", ExitCode.FAULTS)
     except OSError as error:
         fail(f"{file} cannot be read: {error.strerror}.")
 

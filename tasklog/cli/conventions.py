@@ -31,7 +31,7 @@ class Panel(StrEnum):
 
     START = "Start"
     LOOK = "Look"
-    MEND = "Check and mend"
+    MEND = "Check and repair"
     MOVE = "Move and erase data"
     APART = "Run services apart"
 

@@ -46,7 +46,7 @@ def _check_api(port: int) -> None:
         connection.request("GET", "/health")
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
-        fail(f"/health on port {port} gives no answer ({type(error).__name__}).")
+        fail(f"/health on port {port} does not answer ({type(error).__name__}).")
     finally:
         connection.close()
     if status != http.HTTPStatus.OK:

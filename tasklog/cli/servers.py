@@ -64,7 +64,7 @@ def on_database(role: Role, work: Callable[[Database], Awaitable[T]], settings: 
     except Exception as error:
         if not (isinstance(error, UnavailableError) or is_database_error(error)):
             raise
-        fail(f"The database could not do the work ({reason_of(error)}): nothing is half done, mend that and try again.")
+        fail(f"The database could not do the work ({reason_of(error)}): nothing is half done, fix that and try again.")
 
 
 def on_redis(work: Callable[[Redis], Awaitable[T]], settings: Settings) -> T | None:

@@ -29,7 +29,7 @@ def report_text(report: Mapping[str, Any]) -> str:
     of_schema = sum(fault["user_id"] is None for fault in faults)
     found = [f"{count(of_users, 'user')} with faults"] if of_users else []
     found += [f"{count(of_schema, 'fault')} of the schema"] if of_schema else []
-    verdict = f"{' and '.join(found)}." if found else "All is as it was written."
+    verdict = f"{' and '.join(found)}." if found else "No faults."
     lines = [*map(fault_text, faults), f"Checked {checked} in {seconds:.1f} s. {verdict}"]
     return "\n".join([*lines, *behind_lines(report["behind"])])
 

@@ -54,7 +54,7 @@ def check_name(data_dir: Path, name: bytes) -> None:
         if name_of(data_dir) == name:
             return
     raise SettingsError(
-        f"{data_dir} is no longer the directory that this process began with: stop the process, and start it anew."
+        f"{data_dir} is no longer the directory that this process started with: stop the process and start it again."
     )
 
 
@@ -151,7 +151,7 @@ def read_secret(data_dir: Path) -> str | None:
     except UnicodeDecodeError:
         secret = ""
     if not secret:
-        raise SettingsError(f"{file} is empty or no text: delete it, and the next start makes a new one.")
+        raise SettingsError(f"{file} is empty or not text: delete it; the next start creates a new one.")
     return secret
 
 

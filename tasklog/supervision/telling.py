@@ -7,7 +7,7 @@ import sys
 from runtime.log_sink import Sink, descriptor_of
 
 _stdout, _stderr = (
-    Sink(descriptor_of(stream), lambda lines: f"{lines} lines before this could not be written.".encode())
+    Sink(descriptor_of(stream), lambda lines: f"{lines} earlier lines could not be written.".encode())
     for stream in (sys.__stdout__, sys.__stderr__)
 )
 

@@ -44,10 +44,10 @@ def the_others_go_on(world: World) -> Iterator[Violation]:
         JOIN tasklog.checkpoints c USING (user_id) WHERE e.type = 'task.exploded'""")
     for row in rows:
         if row["projected"] != row["position"] - 1 or not row["attempts"] or not row["error"]:
-            yield Violation("who cannot be projected is parked", row["user_id"], str(dict(row)))
+            yield Violation("a user who cannot be projected is parked", row["user_id"], str(dict(row)))
     answered = [one for one in world.load.history if one.user == "user2" and one.is_acknowledged]
     if len(rows) != len(world.parked) or not answered:
-        yield Violation("who cannot be projected is parked", "all", f"{len(rows)} events planted")
+        yield Violation("a user who cannot be projected is parked", "all", f"{len(rows)} events planted")
 
 
 def project_backlog(world: World, _rng: random.Random, _seconds: float, *, events: int) -> None:

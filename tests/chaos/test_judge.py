@@ -202,7 +202,7 @@ def test_who_is_not_parked_right_before_an_impossible_event_is_found(
 ) -> None:
     load = SimpleNamespace(history=[operation("list", 1, status, user="user2"), operation("list", 1, 200)])
     found = rules(the_others_go_on(world(rows, parked=parked, load=load)))
-    assert found == ["who cannot be projected is parked"] * broken
+    assert found == ["a user who cannot be projected is parked"] * broken
 
 
 @pytest.mark.parametrize(

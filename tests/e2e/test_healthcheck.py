@@ -26,7 +26,7 @@ def test_an_api_is_healthy_while_it_answers(shared_service: RunningService) -> N
     port = shared_service.url.rpartition(":")[2]
     assert check("api", API_PORT=port) == (0, "healthy")
     closed = str(free_port())
-    assert check("api", API_PORT=closed) == (1, f"/health on port {closed} gives no answer (ConnectionRefusedError).")
+    assert check("api", API_PORT=closed) == (1, f"/health on port {closed} does not answer (ConnectionRefusedError).")
 
 
 def test_the_projector_is_healthy_while_no_event_waits_long(database: Database) -> None:

@@ -58,7 +58,7 @@ def test_messages_name_a_file_as_it_was_given(empty: Shell) -> None:
     given = os.path.relpath(empty.directory / "some.jsonl", Path.cwd())
     assert empty.run("export", "--out", given).stdout == f"Wrote 0 events to {given}.\n"
     again = empty.run("export", "--out", given)
-    assert (again.returncode, again.stderr) == (1, f"{given} cannot be written: there is such a file already.\n")
+    assert (again.returncode, again.stderr) == (1, f"{given} cannot be written: the file already exists.\n")
     anchors = os.path.relpath(empty.directory / "none" / "anchors", Path.cwd())
     empty.database.execute("INSERT INTO tasklog.streams VALUES ('ann', 1, sha256(''), now(), NULL)")
     done = empty.run("anchor", "--out", anchors)

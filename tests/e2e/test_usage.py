@@ -41,7 +41,7 @@ def test_a_number_that_nothing_can_have_is_wrong_usage(option: tuple[str, str], 
 
 def test_help_lists_the_commands_in_groups() -> None:
     answer = subprocess.run([sys.executable, "-m", "tasklog", "help"], capture_output=True, text=True, check=True)
-    groups = ["Start", "Look", "Check and mend", "Move and erase data", "Run services apart"]
+    groups = ["Start", "Look", "Check and repair", "Move and erase data", "Run services apart"]
     places = [answer.stdout.index(f"─ {group} ─") for group in groups]
     assert places == sorted(places)
     for command, group in [("serve", 0), ("token", 0), ("status", 1), ("verify", 2), ("export", 3), ("projector", 4)]:

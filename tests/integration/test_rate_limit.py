@@ -99,7 +99,7 @@ async def test_without_redis_nobody_is_refused_and_with_it_again_the_limit_holds
             limiter.count("bob")  # is told to Redis, which is found to be away
             await eventually_async(lambda: not limiter._reachable)
             assert allowed(limiter, "alice", 50) == 50
-    away, back = "redis is away: requests are not limited", "redis is back after this: requests are not limited"
+    away, back = "redis is away: requests are not limited", "redis is back; this has ended: requests are not limited"
     assert [line["event"] for line in lines] == [away, back, away]  # each once, however often Redis was looked for
 
 

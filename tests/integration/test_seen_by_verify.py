@@ -198,7 +198,7 @@ async def test_whatever_differs_from_what_migrate_installed_is_named(
 @pytest.mark.parametrize(
     ("statement", "named"),
     [
-        ("SELECT setval('tasklog.task_ids', 1)", "the sequence task_ids stands at 1"),
+        ("SELECT setval('tasklog.task_ids', 1)", "the sequence task_ids is at 1"),
         ("REVOKE SELECT ON tasklog.events FROM tasklog_projector", "table events "),
         ("DROP INDEX tasklog.events_titles", "index events.events_titles "),
         ("DROP FUNCTION tasklog.heads", "function heads(text[]) "),

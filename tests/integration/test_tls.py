@@ -129,7 +129,7 @@ def test_a_command_finds_its_database_over_tls(over_tls: OverTls) -> None:
 
 
 UNTRUSTED = "its certificate is refused: self-signed certificate"
-IN_THE_CLEAR = "it takes encrypted connections alone"
+IN_THE_CLEAR = "it only accepts encrypted connections"
 REFUSED = [
     ("sslmode=verify-full&sslrootcert={another}", "localhost", UNTRUSTED),
     ("sslmode=verify-full&sslrootcert=system", "localhost", UNTRUSTED),

@@ -89,7 +89,7 @@ UNREADABLE = {
     "a type of the future": ("task.shared", 1, '{"with":"bob"}', "no event 'task.shared' with schema version 1"),
     "a schema of the future": ("task.created", 99, '{"title":"x"}', "no event 'task.created' with schema version 99"),
     "no schema": ("task.created", 0, '{"title":"x"}', "no event 'task.created' with schema version 0"),
-    "other data": ("task.created", 2, '{"name":"Secret"}', "the data of an event 'task.created' do not fit"),
+    "other data": ("task.created", 2, '{"name":"Secret"}', "the data of an event 'task.created' do not match"),
 }
 
 

@@ -23,8 +23,8 @@ def test_the_example_names_each_setting_of_the_services_and_of_compose_once() ->
 
 @pytest.mark.parametrize("name", ["PG_BIN", "FORWARDED_ALLOW_IPS", "PYTHON"])
 def test_the_example_names_what_is_read_from_the_environment_alone(name: str) -> None:
-    _, _, of_environment = EXAMPLE.partition("from the environment alone:")
-    assert re.search(rf"\b{name}, ", of_environment)
+    _, _, of_environment = EXAMPLE.partition("only as environment variables, not in this file.")
+    assert re.search(rf"\b{name}: ", of_environment)
 
 
 def test_the_example_explains_each_setting_in_the_line_above_it() -> None:
@@ -42,7 +42,7 @@ def test_what_the_example_shows_is_the_default_or_a_value_that_fits(tmp_path: Pa
 
 def test_a_setting_that_does_not_fit_is_named_and_its_value_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_PORT", "hunter2")
-    with pytest.raises(SettingsError, match="API_PORT does not fit") as refusal:
+    with pytest.raises(SettingsError, match="API_PORT is not valid") as refusal:
         load_settings()
     assert "hunter2" not in str(refusal.value)
 
@@ -66,7 +66,7 @@ def test_what_is_no_url_of_its_kind_is_refused_without_being_repeated(
     monkeypatch: pytest.MonkeyPatch, setting: str, url: str
 ) -> None:
     monkeypatch.setenv(setting, url)
-    with pytest.raises(SettingsError, match=f"^{setting} does not fit: it must be a URL") as refusal:
+    with pytest.raises(SettingsError, match=f"^{setting} is not valid: it must be a URL") as refusal:
         load_settings()
     assert url not in str(refusal.value)
     assert "hunter2" not in str(refusal.value)
@@ -110,7 +110,7 @@ def test_a_service_whose_database_is_elsewhere_is_not_in_the_embedded_developmen
 @pytest.mark.parametrize("origin", ["localhost:3000", "https://a.example/path", "https://u@a.example", "null", "*"])
 def test_what_is_no_origin_is_refused(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
     monkeypatch.setenv("CORS_ORIGINS", f"https://a.example,{origin}")
-    with pytest.raises(SettingsError, match=r"^CORS_ORIGINS does not fit: (each origin|answers)"):
+    with pytest.raises(SettingsError, match=r"^CORS_ORIGINS is not valid: (each origin|answers)"):
         load_settings()
 
 
@@ -127,7 +127,7 @@ def test_a_tilde_is_the_home_directory(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setenv("HOME", str(tmp_path))
     assert Settings(_env_file=None, data_dir="~/x").data_dir == tmp_path / "x"
     monkeypatch.setenv("DATA_DIR", "~nobody-has-this-name/x")
-    with pytest.raises(SettingsError, match="DATA_DIR does not fit: there is no home"):
+    with pytest.raises(SettingsError, match="DATA_DIR is not valid: there is no home"):
         load_settings()
 
 
@@ -174,7 +174,7 @@ def test_what_was_copied_along_with_a_url_is_no_part_of_it(
 def test_a_postgres_url_that_says_nothing_or_two_things_is_refused(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
     monkeypatch.setenv("DATABASE_URL", wrong)
     with pytest.raises(
-        SettingsError, match=r"^DATABASE_URL does not fit: it must be a URL.*begins with postgresql://"
+        SettingsError, match=r"^DATABASE_URL is not valid: it must be a URL.*begins with postgresql://"
     ) as told:
         load_settings()
     assert "hunter2" not in str(told.value)
