@@ -1,1 +1,1 @@
-"""The write side: checks who owns what and appends what was decided to the ledger."""
+"""The write side: checks the user, decides on commands, and appends their events to the ledger."""

@@ -1,4 +1,4 @@
-"""The command API as an app: what it opens, and its routes."""
+"""The command API's app: what it opens, and its routes."""
 
 from __future__ import annotations
 
@@ -55,5 +55,5 @@ _HANDLERS: Final[Handlers] = {
     ConflictError: _answering(409, "The task is being changed by many at once, try again"),
     InFlightError: _answering(409, "A request with this Idempotency-Key is being carried out"),
     StaleError: _answering(412, "The task was changed since: it is not at the version that If-Match names"),
-    KeyReusedError: _answering(422, "This Idempotency-Key came with another request before"),
+    KeyReusedError: _answering(422, "This Idempotency-Key was used for another request before"),
 }

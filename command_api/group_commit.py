@@ -1,4 +1,4 @@
-"""Group commit: the commands that wait at the same time are carried out together, in one commit."""
+"""Group commit: commands that wait at the same time are carried out together, in one commit."""
 
 from __future__ import annotations
 
@@ -22,45 +22,45 @@ from runtime.database import Database, UnavailableError
 from runtime.wakeup import Wake
 
 _QUEUES: Final = 2
-"""Queues in a process, and so batches in progress at a time."""
+"""The number of queues in a process, and so of batches in progress at a time."""
 
 _ATTEMPTS: Final = 20
 """How many times a command is decided again after a conflict."""
 
 _LANES_AT_WORK: Final = 2
-"""At most this many lanes of a queue have a batch under way."""
+"""The most lanes of a queue that work on a batch at the same time."""
 
 _BATCH: Final = 200
-"""Commands: the most in one batch."""
+"""The most commands in one batch."""
 
 _BATCH_TEXT: Final = 1024 * 1024
-"""Characters: with this much text a batch takes no further command."""
+"""A batch takes no further command once it has this much text, in characters."""
 
 _LIGHT: Final = 64 * 1024
 """Bytes: with more data a task or a command is heavy. It is carried out in a lane, apart from other users' commands."""
 
 _HEAVY_TASKS: Final = 8
-"""The most tasks in one batch of a lane: each may hold some megabytes."""
+"""The most tasks in one batch of a lane, because each may hold some megabytes."""
 
 _WAITING: Final = 1000
-"""Commands: the most that wait in one queue."""
+"""The most commands that wait in one queue."""
 
 _HEAVY_WAITING: Final = 32 * 1024 * 1024
-"""Characters: the most text of heavy commands that wait in one queue. Light commands are let in all the same."""
+"""The most text of heavy commands that waits in one queue, in characters. Light commands do not count."""
 
 _WAITING_OF_A_USER: Final = _WAITING // 2
 _HEAVY_WAITING_OF_A_USER: Final = _HEAVY_WAITING // 2
-"""The most of these that one user takes, so that there is room for strangers."""
+"""The most of these that one user may take, so that others find room."""
 
 _FIRST_PAUSE: Final = 0.002
 _LONGEST_PAUSE: Final = 0.05
-"""Seconds between two tries of a lane."""
+"""The first and the longest pause between two attempts of a lane, in seconds."""
 
 _LONGEST_WAIT_SECONDS: Final = 1.0
-"""While the first command in the queue has waited longer, new commands are refused."""
+"""While the first command in the queue has waited longer than this, in seconds, new commands are refused."""
 
 _PATIENCE: Final = 10.0
-"""Seconds that a command waits for its user's stream when another transaction holds it."""
+"""How long a command waits for its user's stream while another transaction has it locked, in seconds."""
 
 log = structlog.get_logger()
 
@@ -86,10 +86,10 @@ class _Waiting:
 class CommandQueue:
     """A queue of commands that are to be written to the ledger.
 
-    One batch is under way at a time, and never waits for a lock. If another transaction holds a user's stream, that
-    user's commands are passed over, and are the first of the next batch: most often it was the projector, for a moment.
-    If the stream is still held on the second try, the user's commands move to a queue of their own, a lane, which tries
-    again and again. Heavy commands go into their user's lane at once. So nobody waits for another user.
+    One batch is in progress at a time, and never waits for a lock. If another transaction has locked a user's stream,
+    that user's commands are skipped, and come first in the next batch: most often it was the projector, for a moment.
+    If the stream is still locked on the second attempt, the user's commands move to a queue of their own, a lane, which
+    tries again and again. Heavy commands go into their user's lane at once. So nobody waits for another user.
     """
 
     def __init__(self, database: Database, wake: Wake, known: KnownStates) -> None:
@@ -157,7 +157,7 @@ class CommandQueue:
                 waiting = self._waiting.popleft()
                 lane = self._lanes.get(
                     waiting.request.user_id
-                )  # opened after this command came: it goes behind those in the lane
+                )  # opened after this command came: queue behind the lane's commands
                 (batch if lane is None else lane).append(waiting)
                 text += waiting.size
             if not self._waiting:
@@ -243,7 +243,7 @@ class CommandQueue:
         task.add_done_callback(self._lane_tasks.discard)
 
     async def _run_lane(self, user_id: str) -> None:
-        """Try one user's commands until none is left; a pause holds no connection, however many lanes there are."""
+        """Try one user's commands until none is left; during a pause the lane holds no connection."""
         lane, pause = self._lanes[user_id], _FIRST_PAUSE
         while lane:
             await asyncio.sleep(pause)
@@ -261,7 +261,7 @@ class CommandQueue:
 
 
 def _take(lane: deque[_Waiting]) -> list[_Waiting]:
-    """Take the next batch out of a lane: one command at least, and no more tasks and text than fit into memory."""
+    """Take the next batch out of a lane: at least one command, and no more tasks and text than fit into memory."""
     batch: list[_Waiting] = []
     tasks: set[int | None] = set()
     text = 0
@@ -279,9 +279,10 @@ def _fail(waiting: _Waiting, error: Exception) -> None:
 
 
 class CommandQueues:
-    """The queues of a process: while Postgres works on the batch of one, the batch of the other is decided.
+    """The queues of a process: while Postgres works on a batch of one queue, the other decides its next batch.
 
-    All commands of a user are in one queue, so they stay in order, and no two batches of a process lock one stream.
+    All commands of a user are in one queue, so they stay in order, and no two batches of a process lock the same
+    stream.
     """
 
     def __init__(self, queues: Sequence[CommandQueue]) -> None:
@@ -292,13 +293,13 @@ class CommandQueues:
         return self._queues[hash(user_id) % len(self._queues)]
 
     async def execute(self, request: CommandRequest) -> TaskState:
-        """Carry a command out, as `CommandQueue.execute` says."""
+        """Carry a command out; see `CommandQueue.execute`."""
         return await self.of(request.user_id).execute(request)
 
 
 @asynccontextmanager
 async def command_queues(database: Database, wake: Wake) -> AsyncIterator[CommandQueues]:
-    """Run the queues for the time of a service."""
+    """Run the queues while the service runs."""
     known = KnownStates()
     queues = [CommandQueue(database, wake, known) for _ in range(_QUEUES)]
     running = [asyncio.create_task(queue.run_forever()) for queue in queues]

@@ -1,4 +1,4 @@
-"""Idempotency keys: a command that was carried out under a key is answered as it was then."""
+"""Idempotency keys: a repeated request under a key gets the answer of the first one."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from event_log.read import known_tasks, remembered
 
 
 class KeyReusedError(CommandError):
-    """The key came with another request before."""
+    """The key was used for another request before."""
 
 
 def key_with_digest(key: str, task_id: int | None, command: Command, if_match: frozenset[int] | None) -> IdempotencyKey:
     """Return a key with the digest of its request: of the task, the command and the precondition.
 
-    Digests are stored, and compared by services of other releases: the text that is digested is release 1.0's.
+    Digests are stored, and services of other releases compare them. So the digested text stays that of release 1.0.
     """
     match = None if if_match is None else sorted(if_match)
     text = f"({task_id!r}, {_written(command)}, {match!r})"
@@ -30,7 +30,7 @@ def key_with_digest(key: str, task_id: int | None, command: Command, if_match: f
 
 
 def _written(command: Command) -> str:
-    """Return a command as release 1.0 wrote it; fields of later releases follow, those that are given."""
+    """Return a command in the form of release 1.0, followed by the fields of later releases that are given."""
     match command:
         case CreateTask():
             name, of_1_0 = "CreateTask", ["title", "description"]

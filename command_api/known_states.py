@@ -1,4 +1,4 @@
-"""The states of the tasks that were lately decided on, so that most commands need not read before they append."""
+"""The states of recently used tasks, so that most commands need no read before they append."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from event_log.read import Known, TaskKey
 from runtime.cache import ExpiringCache
 
 _LONGEST_DESCRIPTION: Final = 2000
-"""Characters."""
+"""In characters. Tasks with a longer description are not cached."""
 
 
 class KnownStates:

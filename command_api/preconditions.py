@@ -1,4 +1,4 @@
-"""What a client may make a write depend on: If-Match (RFC 9110) and Idempotency-Key (the IETF's draft)."""
+"""Conditions of a write: If-Match (RFC 9110) and Idempotency-Key (the IETF's draft)."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from edge.problems import ProblemError
 _ETAGS: Final = re.compile(r'(?:(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"(?:[ \t]*,[ \t]*|$))+')
 _ETAG: Final = re.compile(r'(W/)?"([^"]*)"')
 _VERSION: Final = re.compile(r"([1-9][0-9]{0,9})(?:-[0-9a-f]{12})?")
-"""A task's tag, see read_model.body, or its version alone, as release 1.0 gave it."""
+"""A task's ETag, see read_model.body, or only its version, as in release 1.0."""
 _KEY: Final = re.compile(r'"?([\x21\x23-\x5b\x5d-\x7e]{1,255})"?')
 
 
 def if_match(request: Request) -> frozenset[int] | None:
-    """Return the versions that the task may have; None where any will do.
+    """Return the versions that the task may have; None allows any.
 
-    Weak entity tags and those of other things never match.
+    Weak ETags, and ETags of other things, never match.
 
     Raises:
-        ProblemError: 422, the header is no list of entity tags.
+        ProblemError: 422, the header is no list of ETags.
     """
     values = request.headers.getlist("if-match")
     if not values:

@@ -1,4 +1,4 @@
-"""The write endpoints: whose task, which command, and the state after it as the answer."""
+"""The write endpoints: they parse a request into a command, and answer with the state after it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers on their way: how many bytes of them a process holds for clients that have not taken them yet."""
+"""Answers being sent: limits the bytes that a process holds for clients that have not read them yet."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
 ANSWER_BYTES: Final = 64 * 1024 * 1024
-"""Bytes of all answers that clients have not taken yet."""
+"""The most bytes of all answers that clients have not read yet."""
 ANSWER_BYTES_OF_A_USER: Final = 16 * 1024 * 1024
-"""Bytes of one user's answers that are not taken yet. Further ones of this user wait; other users do not."""
+"""The most bytes of one user's answers that are not read yet. Further ones of this user wait; other users do not."""
 SMALL: Final = 16 * 1024
-"""Bytes: an answer up to this size is always sent, as the kernel buffers it at once."""
+"""An answer of up to this many bytes is always sent, because the kernel buffers it at once."""
 IN_PARTS_BYTES: Final = 2 * 1024 * 1024
-"""Bytes counted for an answer in parts, however long: one part being read and one being sent."""
+"""The bytes that count for an answer in parts, however long it is: one part being read and one being sent."""
 WAITING_SECONDS: Final = 30.0
 
 log: FilteringBoundLogger = structlog.get_logger()
@@ -41,7 +41,7 @@ class _Waiting(NamedTuple):
 
 
 class Answers:
-    """The room for answers, shared by all that a process serves."""
+    """The room for answers, shared by all requests of a process."""
 
     def __init__(self) -> None:
         self._taken = 0
@@ -50,10 +50,10 @@ class Answers:
 
     @asynccontextmanager
     async def room(self, user: str | None, size: int) -> AsyncIterator[None]:
-        """Have room for an answer of a user until the block ends.
+        """Reserve room for a user's answer until the block ends.
 
         Raises:
-            ProblemError: 503, clients have not taken enough of other answers in time.
+            ProblemError: 503, clients have not read enough of other answers in time.
         """
         if self._fits(user, size):
             self._take(user, size)
@@ -91,7 +91,7 @@ class Answers:
         except BaseException as error:
             if waiting in self._waiting:
                 self._waiting.remove(waiting)
-            else:  # it was given room at this moment
+            else:  # it got its room at this very moment
                 self._take(user, -size)
                 self._let_in()
             if isinstance(error, TimeoutError):
@@ -99,7 +99,7 @@ class Answers:
             raise
 
     def _let_in(self) -> None:
-        """Give room to waiting answers, in their order; pass over those whose user has no room left."""
+        """Give room to waiting answers, in order; skip those whose user has no room left."""
         for waiting in list(self._waiting):
             if self._fits(waiting.user, waiting.size):
                 self._waiting.remove(waiting)
@@ -108,7 +108,7 @@ class Answers:
 
 
 def _too_many() -> ProblemError:
-    detail = "Too many long answers are on their way to you: take them, or ask for less by `limit`, and try again"
+    detail = "Too many long answers are on their way to you: read them, or use a smaller `limit`, and try again"
     return ProblemError(503, detail, headers={"Retry-After": "1"})
 
 
@@ -116,16 +116,16 @@ ANSWERS: Final = Answers()
 
 
 class InParts(Response):
-    """A response whose body is made part by part, each when the one before it is on its way."""
+    """A response whose body is made part by part; the next part is made when the previous one is being sent."""
 
     def __init__(self, parts: AsyncIterator[bytes], *, media_type: str, headers: Mapping[str, str]) -> None:
-        """Take the parts of the body; the length of it is not known."""
+        """Take the parts of the body; the length is unknown."""
         super().__init__(media_type=media_type, headers=headers)
         del self.headers["content-length"]
         self._parts = parts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's form
-        """Send the response. It is cut where a part cannot be made: a client sees that it is not whole."""
+        """Send the response. If a part cannot be made, cut it: the client sees that it is incomplete."""
         gone = asyncio.ensure_future(_disconnected(receive))
         begun = False
         try:
@@ -151,7 +151,7 @@ async def _disconnected(receive: Receive) -> None:
 
 
 async def send_in_its_room(response: Response, user: str | None, scope: Scope, receive: Receive, send: Send) -> None:
-    """Send a response that is not small when there is room for it, until the client has taken it.
+    """Send a response that is not small as soon as there is room, and hold the room until the client has read it.
 
     Raises:
         ProblemError: 503, there was no room in time; nothing was sent.
@@ -161,7 +161,7 @@ async def send_in_its_room(response: Response, user: str | None, scope: Scope, r
     async def until_taken(message: Message) -> None:
         if message["type"] == "http.response.body" and message.get("body") and not message.get("more_body"):
             await send({**message, "more_body": True})
-            message = {"type": "http.response.body", "body": b""}  # which is sent once the former is on its way
+            message = {"type": "http.response.body", "body": b""}  # sent after the client has read most of the body
         await send(message)
 
     async with ANSWERS.room(user, size):

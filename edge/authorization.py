@@ -1,4 +1,4 @@
-"""Authorization, checked first in every task route: the token is good, and the path is of its user."""
+"""Authorization, checked first in every task route: the token is valid, and the path belongs to its user."""
 
 from __future__ import annotations
 

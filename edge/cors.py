@@ -1,7 +1,7 @@
-"""CORS: Starlette's middleware, with refusals that name what was refused, in our error shape.
+"""CORS: Starlette's middleware, with refusals in our error shape that name what was refused.
 
-The origin is the wall. What an allowed origin may send is no further one: any header may come, as proxies, tracing and
-request libraries add headers of their own, and one that is refused fails the whole call.
+The origin is what protects users. An allowed origin may send any header, because proxies, tracing and request libraries
+add their own headers, and one refused header fails the whole call.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ _RESPONSE_HEADERS: Final = (
 )
 _LOCALHOST: Final = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?"
 _LONGEST_ORIGIN: Final = 200
-"""The characters of an origin that are logged."""
+"""How many characters of an origin are logged."""
 _MOST_ORIGINS: Final = 1000
-"""How many refused origins are remembered; no more are logged, as strangers can make up any number."""
+"""How many refused origins are remembered. No more are logged, because strangers can invent any number."""
 
 log: FilteringBoundLogger = structlog.get_logger()
 
 
 class Cors(CORSMiddleware):
-    """The exact origin is echoed, with credentials; `*` is refused with the settings."""
+    """Echoes the exact origin, with credentials; the settings refuse `*`."""
 
     def __init__(self, app: ASGIApp, *, origins: Collection[str], localhost: bool = False) -> None:
-        """Let `origins` in, and with `localhost` this machine on any port, as development servers choose theirs."""
+        """Allow `origins`, and with `localhost` any port of this machine, as development servers choose their ports."""
         super().__init__(
             app,
             allow_origins=origins,
@@ -61,7 +61,7 @@ class Cors(CORSMiddleware):
         self._refused: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As Starlette does, but on raw headers: a third of its cost."""
+        """Do the same as Starlette, but on raw headers, at a third of its cost."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -81,13 +81,13 @@ class Cors(CORSMiddleware):
     def _answer_headers(self, given: bytes, scope: Scope) -> list[tuple[bytes, bytes]]:
         origin = given.decode("latin-1")
         if not self.is_allowed_origin(origin):
-            if (b"host", given.partition(b"://")[2]) not in scope["headers"]:  # a page of the service itself may call
+            if (b"host", given.partition(b"://")[2]) not in scope["headers"]:  # the service's own pages may call it
                 self._log_refused(origin)
             return self._plain
         return [*self._plain, *self._shared, (b"access-control-allow-origin", given)]
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """Return Starlette's answer, or in place of its plain text a problem that names what it refuses."""
+        """Return Starlette's answer; instead of its plain-text refusal, a problem that names what is refused."""
         response = super().preflight_response(request_headers)
         if response.status_code < 400:  # noqa: PLR2004
             return response
@@ -101,7 +101,7 @@ class Cors(CORSMiddleware):
         return problem(400, detail, headers=allowed)
 
     def _log_refused(self, origin: str) -> None:
-        """Log a refused origin, once for each."""
+        """Log a refused origin, once per origin."""
         shown = re.sub(r"[^ -~]", "?", origin[:_LONGEST_ORIGIN])
         if shown not in self._refused and len(self._refused) < _MOST_ORIGINS:
             self._refused.add(shown)

@@ -1,4 +1,4 @@
-"""Where errors become problems; what only one of the APIs raises, its `app.py` adds."""
+"""Turns errors into problems; errors that only one API raises are added by its `app.py`."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ async def _unavailable(_request: Request, _error: Exception) -> Response:
 
 
 async def _keys_unavailable(_request: Request, error: KeysUnavailable) -> Response:
-    """Answer 503, as the token may be good: a 401 would log the person out."""
+    """Answer 503, because the token may be good: a 401 would log the person out."""
     detail = "The keys of the auth server cannot be asked for at the moment, try again"
     return problem(503, detail, headers={"Retry-After": str(error.retry_after)})
 
 
 async def _unreadable(request: Request, error: HistoryError | UnreadableEventError) -> Response:
-    """Answer 503 for this user: the ledger holds what this version cannot follow; its other users are served."""
+    """Answer 503 for this user: the ledger has an event that this version cannot read. Other users are served."""
     record = record_of(request)
     log.error("a stream cannot be read", request_id=record.request_id, user_id=record.user_id, reason=str(error))
     return problem(503, "An event of this user cannot be read by this version", headers={"Retry-After": "60"})
@@ -68,19 +68,19 @@ async def _task_not_found(request: Request, _error: TaskNotFoundError) -> Respon
 
 
 async def _from_router(request: Request, error: HTTPException) -> Response:
-    """404 or 405 of the router; a service knows only its own methods, so the path decides between them."""
+    """Answer a 404 or 405 of the router; the path decides which, because a service only knows its own methods."""
     if error.status_code not in (_NOT_FOUND, _NOT_ALLOWED):
         return problem(error.status_code, error.detail, headers=error.headers)
     allowed = allowed_methods(request.scope["path"])
     if allowed is None and error.status_code == _NOT_ALLOWED:
-        allowed = "GET, HEAD"  # only the documentation pages remain
+        allowed = "GET, HEAD"  # only the documentation's pages are left
     if allowed is None:
         return problem(_NOT_FOUND, "There is nothing at this path")
     return problem(_NOT_ALLOWED, "This method is not allowed at this path", headers={"Allow": allowed})
 
 
 async def _client_gone(_request: Request, _error: ClientDisconnect) -> Response:
-    """Nobody is there to read it; the status is for the log."""
+    """Return a status for the log; nobody reads the answer."""
     return Response(status_code=_CLIENT_GONE)
 
 

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 IN_PROGRESS: Final = 4000
-"""Requests in progress. More than the queues hold (2,000 commands, 1,000 reads), and less than fills the memory."""
+"""The most requests in progress: more than the queues hold (2,000 commands, 1,000 reads), few enough for memory."""
 BODY_BYTES: Final = 64 * 1024 * 1024
-"""Bytes of all request bodies together, those still arriving and those of requests in progress."""
+"""The most bytes of all request bodies together, both arriving and in progress."""
 SMALL: Final = 16 * 1024
 """Bytes of each body that are accepted even over BODY_BYTES."""
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 MEDIA_TYPE: Final = "application/problem+json"
 
-_RENAMED: Final = {413: "Content Too Large", 422: "Unprocessable Content"}  # in RFC 9110, later than in Python
+_RENAMED: Final = {413: "Content Too Large", 422: "Unprocessable Content"}  # Python has older names than RFC 9110
 
 
 class FieldError(NamedTuple):
@@ -24,7 +24,7 @@ class FieldError(NamedTuple):
 
 
 class ProblemError(Exception):
-    """A request that is answered with a problem, raised wherever it is found out."""
+    """An error that is answered with a problem."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ def problem(
 ) -> Response:
     """Return the answer `{type, title, status, detail, errors?}`; clients show `detail` as it is.
 
-    It has no member named `message`, which clients take for a success, and no cache keeps it.
+    It has no member named `message`, because clients take that for success, and it is never cached.
     """
     members: dict[str, object] = {
         "type": "about:blank",

@@ -1,8 +1,8 @@
-"""How many requests a user may make in a while: counted here, added up over all services in Redis.
+"""How many requests a user may make in a span of time: counted here, and added up over all services in Redis.
 
-No request waits for Redis. Each service counts its own requests and reports them to Redis after every twentieth of the
-limit; Redis answers with the sum over all services. So a limit is exact in one service, and each further service may
-let a twentieth more through. While Redis is away there is no limit.
+No request waits for Redis. Each service counts its own requests, and reports them to Redis after every twentieth of the
+limit; Redis answers with the sum over all services. So the limit is exact with one service, and each further service
+may let a twentieth more through. While Redis is away there is no limit.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 _PARTS: Final = 20
-"""Reports to Redis for each limit that is used up."""
+"""How many reports to Redis a user's full limit causes."""
 _USERS: Final = 50_000
 """The most users counted at a time."""
 _RETRY_SECONDS: Final = 2.0
@@ -34,7 +34,7 @@ _RETRY_SECONDS: Final = 2.0
 
 @dataclass(kw_only=True, slots=True)
 class _Window:
-    """A user's requests until UNIX time `ends`: those that Redis has counted, and ours not yet reported."""
+    """A user's requests until UNIX time `ends`: `reported` is Redis's count, `ours` counts those not reported yet."""
 
     ends: float
     reported: int = 0
@@ -84,7 +84,7 @@ class RateLimiter:
         return window
 
     async def add_up_forever(self) -> None:
-        """Exchange counts with Redis as they come due; switch the limit off while that fails."""
+        """Exchange counts with Redis when due; switch the limit off while that fails."""
         outage = Outage("requests are not limited")
         while True:
             try:
@@ -122,7 +122,7 @@ async def rate_limiter(settings: Settings) -> AsyncIterator[RateLimiter | None]:
     """Yield the limiter of a service, or None without RATE_LIMIT.
 
     Raises:
-        SettingsError: RATE_LIMIT is not understood, or there is no Redis to count in.
+        SettingsError: RATE_LIMIT is not valid, or there is no Redis to count in.
     """
     if settings.rate_limit is None:
         yield None
@@ -139,7 +139,7 @@ async def rate_limiter(settings: Settings) -> AsyncIterator[RateLimiter | None]:
 
 
 def _make(rate: str, redis: Redis) -> RateLimiter:
-    from limits import parse  # noqa: PLC0415 - for those alone who limit
+    from limits import parse  # noqa: PLC0415 - only needed with a limit
     from limits.aio.storage import RedisStorage  # noqa: PLC0415
 
     try:

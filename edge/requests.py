@@ -1,4 +1,4 @@
-"""The outermost middleware: a request id, a tidy path, a limit on the body, security headers and one log line."""
+"""The outermost middleware: request id, path, limit of the body, security headers and one log line per request."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ log: FilteringBoundLogger = structlog.get_logger()
 
 @dataclass(kw_only=True, slots=True)
 class RequestRecord:
-    """What the log line says of a request beyond its path and time, filled in on the way."""
+    """What the log line says about a request besides its path and time; filled in on the way."""
 
     request_id: str
     user_id: str | None = None
@@ -54,7 +54,7 @@ class RequestMiddleware:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, tidied, and write its line when it is answered or given up."""
+        """Pass the request on, and write its log line when it is answered or given up."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -79,7 +79,7 @@ class RequestMiddleware:
 
 
 def _request_headers(scope: Scope) -> tuple[str, int]:
-    """Return the request's id, the client's own if it is sane, and the declared length in bytes, or 0."""
+    """Return the request's id (the client's own if it is valid) and the declared length in bytes, or 0."""
     request_id, length = "", 0
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _SANE_ID.fullmatch(value):
@@ -90,7 +90,7 @@ def _request_headers(scope: Scope) -> tuple[str, int]:
 
 
 def _without_slash(path: str) -> str:
-    """Return the path without a last slash; a redirect would cost a round trip and depend on the Host header."""
+    """Return the path without a final slash; a redirect would cost a round trip and depend on the Host header."""
     return path[:-1] if len(path) > 1 and path[-1] == "/" else path
 
 

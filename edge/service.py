@@ -1,4 +1,4 @@
-"""A service's HTTP face: its task routes, and around them what both services have in common."""
+"""A service's HTTP interface: its task routes, with what both services have in common around them."""
 
 from __future__ import annotations
 
@@ -49,23 +49,23 @@ _HEALTH: Final = orjson.dumps({"status": "healthy", "version": VERSION})
 
 
 class ReadyRoute(APIRoute):
-    """A route that FastAPI documents and Starlette runs: the endpoint takes the request and gives the ready response.
+    """A route that FastAPI documents and Starlette runs: the endpoint takes the request and returns the response.
 
-    What that saves stands in docs/decisions/0007.
+    docs/decisions/0007 says what this saves.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Take what FastAPI's route takes."""
+        """Take the same arguments as FastAPI's route."""
         super().__init__(*args, **kwargs)
         self.operation_id = self.operation_id or self.name
 
     def plain(self) -> Route:
-        """Return the route as Starlette runs it."""
+        """Return the route for Starlette."""
         return _WholeRoute(self.path, _Answer(self.endpoint), methods=self.methods, name=self.name)
 
 
 class _WholeRoute(Route):
-    """A route of its path and nothing behind it: the `$` of Starlette lets a line feed follow."""
+    """A route that matches only the whole path: Starlette's `$` also matches before a final line feed."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -73,7 +73,7 @@ class _WholeRoute(Route):
 
 
 class _Service(FastAPI):
-    """FastAPI without its telemetry, which asks the environment three times a request."""
+    """FastAPI without its telemetry, which reads the environment three times per request."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["app"] = self
@@ -82,7 +82,7 @@ class _Service(FastAPI):
 
 
 class _Answer:
-    """An endpoint as an ASGI app; its errors are for the service's one handler."""
+    """An endpoint as an ASGI app; the service's one handler answers its errors."""
 
     def __init__(self, endpoint: Callable[[Request], Awaitable[Response]]) -> None:
         self._endpoint = endpoint
@@ -104,9 +104,9 @@ def json_response(body: bytes, status: int = 200, headers: dict[str, str] | None
 def service(
     settings: Settings, routes: Sequence[BaseRoute], lifespan: Lifespan[FastAPI], handlers: Handlers | None = None
 ) -> FastAPI:
-    """Return the app of a service: `routes` first, since every request tries them in order.
+    """Return the app of a service: `routes` come first, because every request tries them in order.
 
-    `handlers` make problems of the errors that only this service knows.
+    `handlers` turn errors that only this service knows into problems.
     """
     app = _Service(
         title=NAME,
@@ -119,7 +119,7 @@ def service(
         redoc_url=None,
         redirect_slashes=False,
     )
-    # The whole stack, in place of FastAPI's: every error is answered within CORS and the log line.
+    # The whole stack, instead of FastAPI's: every error is answered inside CORS and the log line.
     plain = [route.plain() if isinstance(route, ReadyRoute) else route for route in app.routes]
     router = Router(plain, redirect_slashes=False, lifespan=lifespan)
     answered = ExceptionMiddleware(router, handlers={**HANDLERS, **(handlers or {})})
@@ -170,7 +170,7 @@ async def health(_request: Request) -> Response:
 
 @cache
 def _asset(name: str) -> tuple[bytes, str]:
-    """Return a file of Swagger UI with its media type, read once: no request opens a file or gets a part of one.
+    """Return a file of Swagger UI with its media type, read once, so that no request opens a file.
 
     Raises:
         HTTPException: 404, there is no such file.
@@ -181,7 +181,7 @@ def _asset(name: str) -> tuple[bytes, str]:
 
 
 def _documentation() -> list[Route]:
-    """Return the OpenAPI document, and Swagger UI over it with assets of our own, so that it works without internet."""
+    """Return the OpenAPI document and Swagger UI, with its assets served from here so that it works offline."""
     page = get_swagger_ui_html(
         openapi_url="/openapi.json",
         title=NAME,

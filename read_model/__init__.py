@@ -1,1 +1,1 @@
-"""The read model: the `tasks` table, its rows, and a task as JSON. Kept by the projector, answered by the APIs."""
+"""The read model: the `tasks` table, its rows, and a task as JSON. The projector writes it, the APIs read it."""

@@ -1,6 +1,6 @@
-"""The orders that a list of tasks can have, each written down here alone.
+"""The sorts of a list of tasks, each defined only here.
 
-Cursors, merges, time travel and the contract's document read them; `migrations/templates.py` writes them into the SQL
+Cursors, merges, time travel and the OpenAPI document use them; `migrations/templates.py` writes them into the SQL
 functions, `read_model/tables.py` builds their indexes.
 """
 
@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 from domain.task import TITLE_KEY_LENGTH, Task, title_key
 
 Key: TypeAlias = int | str
-"""What tasks are compared by; as a cursor keeps it, and as the database writes it into JSON."""
+"""The value that tasks are compared by, as in cursors and in the database's JSON."""
 
 Place: TypeAlias = tuple[Key, int]
 """A task's place in a list: its key and its id."""
@@ -22,7 +22,7 @@ _LARGEST: Final = 2**63 - 1
 
 
 def is_bigint(value: object) -> bool:
-    """Whether the database can take it for the number of an event or a task."""
+    """Return whether a value can be a position or an id in the database."""
     return type(value) is int and 0 < value <= _LARGEST
 
 
@@ -32,9 +32,9 @@ def _is_title_key(value: object) -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sort:
-    """An order of tasks by a key, and by id where keys may be equal.
+    """An order of tasks by a key, and by id if keys can be equal.
 
-    `first` is SQL for a key that stands before all others, in the direction of the sort.
+    `first` is SQL for a key that comes before all others, in the direction of the sort.
     """
 
     name: str
@@ -53,22 +53,22 @@ class Sort:
         return self.key(task), task.id
 
     def is_behind(self, place: Place, other: Place) -> bool:
-        """Whether a list has `place` after `other`."""
+        """Return whether a list has `place` after `other`."""
         return place < other if self.descending else place > other
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns of `tasks` that its rows are ordered by."""
+        """Return the columns of `tasks` that its rows are ordered by."""
         return (self.column,) if self.unique else (self.column, "id")
 
     @property
     def order(self) -> str:
-        """What follows ORDER BY, in a query over rows `t`."""
+        """Return the ORDER BY terms for a query over rows `t`."""
         return ", ".join(f"t.{column} DESC" if self.descending else f"t.{column}" for column in self.columns)
 
     @property
     def behind(self) -> str:
-        """The condition that a row `t` is behind the parameters `after_key` and `after_id`, both null for the first."""
+        """Return the condition that a row `t` comes after `after_key` and `after_id`; nulls mean the start."""
         sign, start = ("<", _LARGEST) if self.descending else (">", 0)
         key = f"coalesce(after_key::{self.type}, {self.first})"
         if self.unique:
@@ -102,4 +102,4 @@ _ALL: Final = (
 )
 
 SORTS: Final[Mapping[str, Sort]] = {sort.name: sort for sort in _ALL}
-"""The sorts by the name that a request has for them, the usual one first."""
+"""The sorts by their names in requests; the default is first."""
