@@ -1,4 +1,4 @@
-"""A `./run` of a test: real processes, a DATA_DIR and a port of their own."""
+"""A test's `./run`: real processes, with their own DATA_DIR and port."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Run:
         return self.output.read_text()
 
     def wait_until_ready(self) -> str:
-        """The address it listens on."""
+        """Return the address that it listens on."""
 
         def listening() -> str | None:
             assert self.process.poll() is None, self.printed()
@@ -45,14 +45,14 @@ class Run:
         return answer.stdout.strip()
 
     def processes(self) -> dict[int, str]:
-        """The command lines of all living processes that were started with this DATA_DIR, or work in it."""
+        """Return the command lines of all living processes that were started with this DATA_DIR, or work in it."""
         return {number: command for number, command in processes_of(self.env["DATA_DIR"]).items() if command}
 
     def wait_for_end(self, seconds: float = START_SECONDS) -> int:
         return self.process.wait(seconds)
 
     def process_of(self, command: str) -> int:
-        """The only process with this in its command line: for a moment, a fork has its parent's."""
+        """Return the only process with this text in its command line; just after a fork, there may be two."""
 
         def found() -> list[int]:
             numbers = [number for number, line in self.processes().items() if command in line]
@@ -66,7 +66,7 @@ StartRun = Callable[..., Run]
 
 @contextmanager
 def started_runs(directory: Path) -> Iterator[StartRun]:
-    """Yield what starts `./run` in one DATA_DIR, each time on a free port; end what is left of it afterwards."""
+    """Yield a function that starts `./run` in one DATA_DIR, on a free port; end all of them afterwards."""
     runs: list[Run] = []
 
     def start(**settings: str) -> Run:
@@ -99,7 +99,7 @@ def titles(run: Run, url: str) -> list[str]:
 
 
 def only_sentence(run: Run) -> str:
-    """What a run that refused to start printed: one line, and nothing else."""
+    """Return what a `./run` that refused to start printed: one line, and nothing else."""
     assert run.process.wait(START_SECONDS) == 1, run.printed()
     lines = run.printed().splitlines()
     assert len(lines) == 1, run.printed()

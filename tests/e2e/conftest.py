@@ -1,4 +1,4 @@
-"""A user of the shared service: a client with the user's token, and the paths of the user's own; or a `./run` alone."""
+"""A user of the shared service, with a client and the user's own paths; or a separate `./run`."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def tasks(user: str) -> str:
 
 @pytest.fixture
 def start_run(tmp_path: Path) -> Iterator[StartRun]:
-    """Starts `./run`; what is left of it is ended after the test."""
+    """Yield a function that starts `./run`; end it after the test."""
     with started_runs(tmp_path) as start:
         yield start
 
 
 @pytest.fixture
 def shell(service: RunningService, redis_url: str, tmp_path: Path) -> Shell:
-    """A shell beside a running service in which alice has two tasks, and bob one."""
+    """Return a shell beside a running service in which alice has two tasks, and bob one."""
     shell = Shell(directory=tmp_path, database=service.database, redis_url=redis_url)
     alice, bob = service.client("alice"), service.client("bob")
     milk = alice.post("/api/alice/tasks", json={"title": "Milk"}).json()["id"]

@@ -39,7 +39,7 @@ def assert_problem(answer: httpx.Response, status: int, detail: str | None = Non
 
 
 def raw(service: RunningService, method: str, path: str, headers: list[tuple[str, str]]) -> int:
-    """The status of a request that no client library would send: headers twice, a body announced and not sent."""
+    """Return the status of a request that no client library sends: repeated headers, an announced but unsent body."""
     where = urlsplit(service.url)
     with closing(http.client.HTTPConnection(where.hostname or "", where.port, timeout=10)) as connection:
         connection.putrequest(method, path)

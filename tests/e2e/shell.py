@@ -44,7 +44,7 @@ class Shell:
         return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
     def json(self, *command: object, code: int = 0, database: Database | None = None) -> Any:
-        """The one JSON document on stdout; nothing on stderr unless it failed."""
+        """Return the one JSON document on stdout; stderr must be empty unless the command failed."""
         done = self.run(*command, "--json", database=database)
         assert done.returncode == code, done.stderr
         return json.loads(done.stdout)

@@ -20,7 +20,7 @@ UNPROJECTED = (
 
 @dataclass(frozen=True, kw_only=True)
 class Apart:
-    """A client of each API, with Alice's token, and the database."""
+    """A client for each API, with Alice's token, and the database."""
 
     commands: httpx.Client
     reads: httpx.Client
@@ -29,7 +29,7 @@ class Apart:
 
 @pytest.fixture(scope="module")
 def apart(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apart]:
-    """Each service knows its own login alone; the owner's is for `migrate`."""
+    """Start each service with only its own login; the owner's is for `migrate`."""
     database = servers.database(f"tasklog_apart_{os.getpid()}")
     shared = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     servers.execute(f"CREATE DATABASE {database.name}")
@@ -82,7 +82,7 @@ def test_what_one_service_wrote_the_other_reads_at_once_and_the_third_projects(a
 
 
 def test_each_service_answers_health_and_refuses_the_others_methods(apart: Apart) -> None:
-    """A path of the contract is there, whoever is asked: 405 names the methods it has, in either service."""
+    """Every path of the contract exists in both services: a 405 names its methods."""
     for client in (apart.commands, apart.reads):
         assert client.get("/health").json()["status"] == "healthy"
         assert client.get("/api/alice/nothing").status_code == 404

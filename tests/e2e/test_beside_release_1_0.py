@@ -1,6 +1,6 @@
 """Release 1.0 and this code side by side on one database: before, during and after its migration.
 
-Clients are served by both in turn: a write by one, its read by the other. No answer may be wrong or a 500.
+Clients use both in turn: a write on one, its read on the other. No answer may be wrong or a 500.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ UNPROJECTED = (
 
 @pytest.fixture
 def both(servers: Servers, redis_url: str, tmp_path: Path) -> Iterator[tuple[Release, Release]]:
-    """Release 1.0, which has migrated the database, and this code."""
+    """Yield release 1.0, which has migrated the database, and this code."""
     database = servers.database(f"tasklog_releases_{os.getpid()}")
     servers.execute(f"CREATE DATABASE {database.name}")
     try:
@@ -66,7 +66,7 @@ def test_release_1_0_and_this_one_serve_the_same_users_while_the_database_is_mig
 
 
 def verified(database: Database) -> tuple[int, str]:
-    """How this code's `verify` ends on a database, and what it says on stderr."""
+    """Return the exit code of this code's `verify` on a database, and its stderr."""
     done = subprocess.run(
         [sys.executable, "-m", "tasklog", "verify"],
         env={**os.environ, "DATABASE_URL": database.owner},

@@ -1,6 +1,6 @@
-"""The commands of auditors and operators as a script meets them: processes, one JSON document, exit codes.
+"""The commands of auditors and operators as scripts use them: processes, one JSON document, exit codes.
 
-Seen to fail: with logs on stdout, with the exit code of faults left at 0, with `--yes` not asked for, and with progress
+Seen to fail: with logs on stdout, with exit code 0 despite faults, without the question for `--yes`, and with progress
 drawn where there is no terminal.
 """
 
@@ -154,7 +154,7 @@ def test_an_output_that_takes_nothing_fails_in_one_sentence_and_one_that_nobody_
 
 
 async def test_ctrl_c_in_an_export_leaves_no_file_and_is_no_traceback(shell: Shell) -> None:
-    """Seen to fail with the signal left to end the process at once."""
+    """Seen to fail if the signal ends the process at once."""
     before = set(shell.directory.iterdir())
     async with connections(shell.database.owner, 1) as (owner,), owner.transaction():
         await owner.execute("LOCK tasklog.events IN ACCESS EXCLUSIVE MODE")
@@ -179,7 +179,7 @@ def test_rebuild_mends_and_tells(shell: Shell) -> None:
 def test_rebuild_tells_whom_it_cannot_replay_and_never_that_others_did_less_than_nothing(
     shell: Shell, service: RunningService
 ) -> None:
-    """With the projector's share, and then without it: who was marked before is done here.
+    """First shared with the projector, then without it: users who were marked earlier are done here.
 
     Seen to fail: with `shared` as the plain difference, which was -1.
     """

@@ -1,4 +1,4 @@
-"""The contract, point by point, over HTTP: each test bears the number of the point that it holds."""
+"""The contract, point by point, over HTTP: each test's name has the number of its point."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ctrl-C while a command starts: it ends, and nobody is shown a traceback."""
+"""Ctrl-C while a command starts: it ends, without a traceback."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def tell(number, handler, plain=signal.signal):
 signal.signal = tell
 runpy.run_module("tasklog", run_name="__main__", alter_sys=True)
 """
-"""`python -m tasklog`, which says when it has done the first that it does: to decide what Ctrl-C is."""
+"""`python -m tasklog` that reports when it has done its first step: deciding what Ctrl-C does."""
 
 INTERRUPTED = """
 import os, runpy, signal, typer.main
@@ -35,11 +35,11 @@ def interrupted(app, whole=typer.main.get_command):
 typer.main.get_command = interrupted
 runpy.run_module("tasklog", run_name="__main__", alter_sys=True)
 """
-"""`python -m tasklog`, to which Ctrl-C comes before it has its commands."""
+"""`python -m tasklog` that gets Ctrl-C before it has its commands."""
 
 
 def test_ctrl_c_at_any_time_of_a_start_is_no_traceback(tmp_path: Path) -> None:
-    """From the moment on that it is ours to say: what a starting Python makes of it, no code of Tasklog can tell."""
+    """From the moment when our code decides: before that, Python itself handles Ctrl-C."""
     env = {**os.environ, "DATA_DIR": str(tmp_path / "data"), "API_PORT": "0"}
     for tenths in range(7):
         with subprocess.Popen(
@@ -62,7 +62,7 @@ def test_ctrl_c_at_any_time_of_a_start_is_no_traceback(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_while_the_commands_are_put_together_is_no_traceback(tmp_path: Path) -> None:
-    """Seen to fail with Python's own handler put back as soon as they are imported."""
+    """Seen to fail with Python's own handler restored as soon as the commands are imported."""
     done = subprocess.run(
         [sys.executable, "-c", INTERRUPTED, "status"],
         env={**os.environ, "DATA_DIR": str(tmp_path / "data")},

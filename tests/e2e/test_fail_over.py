@@ -1,4 +1,4 @@
-"""The address leads to a standby, or the database takes no writes: no answer is stale, and all heals by itself."""
+"""The address leads to a standby, or the database accepts no writes: no answer is stale, and everything heals."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.servers import RunningService, eventually, running_service
 
 TASKS: Final = "/api/alice/tasks"
 HEALS: Final = 20
-"""Seconds: on a quiet machine it takes one."""
+"""In seconds; on a quiet machine it takes one."""
 
 
 @contextmanager
 def running(pair: Pair, redis_url: str, directory: Path, *, pooled: bool) -> Iterator[RunningService]:
-    """The services on the pair's address, through a PgBouncer or not."""
+    """Run the services on the pair's address, with or without a PgBouncer."""
     if not pooled:
         with running_service(pair.database, redis_url, directory / "service.log") as service:
             yield service
@@ -42,7 +42,7 @@ def assert_refused(answer: httpx.Response) -> None:
 
 
 def assert_whole(service: RunningService, pair: Pair, titles: list[str]) -> None:
-    """Writes and reads are right again within seconds, and the projection follows."""
+    """Check that writes and reads are right again within seconds, and the projection follows."""
     http = service.client("alice")
 
     def written() -> bool:
@@ -116,7 +116,7 @@ def test_a_database_that_takes_no_writes_for_a_while_is_not_used_meanwhile(
             assert_refused(http.post(TASKS, json={"title": "refused"}))
             assert_refused(http.get(TASKS))
         execute_read_write(pair, "ALTER DATABASE tasklog RESET default_transaction_read_only")
-        if pooled:  # whose own connections are its own: it ends those that are free
+        if pooled:  # this only ends the pooler's idle connections
             execute_read_write(pair, cut)
         assert_whole(service, pair, ["before"])
 
@@ -137,6 +137,6 @@ def test_a_server_that_turns_read_only_under_open_connections_gives_no_answer(re
 
 
 def execute_read_write(pair: Pair, statement: str) -> None:
-    """Run a statement in a session that does not take the database's default."""
+    """Run a statement in a session that ignores the database's default."""
     url = f"{pair.primary.owner}&options=-c%20default_transaction_read_only%3Doff"
     replace(pair.primary, owner=url).execute(statement)

@@ -1,4 +1,4 @@
-"""Debian's Caddy with compose's Caddyfile before the real service: its own answers are problems like any other."""
+"""Debian's Caddy with compose's Caddyfile before the real service: its own answers are problems like all others."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def running_gateway(upstream: str, directory: Path) -> Iterator[str]:
         text = text.replace(compose, here)
     (directory / "Caddyfile").write_text(text)
     folders = {"XDG_CONFIG_HOME": str(directory), "XDG_DATA_HOME": str(directory)}
-    # Settings normalizes each entry of CORS_ORIGINS, so the gateway has to as well.
+    # Settings normalizes the entries of CORS_ORIGINS, so the gateway must do it too.
     env = os.environ | folders | {"CORS_ORIGINS": "http://localhost:3000, HTTPS://app.example/"}
     command = [caddy, "run", "--config", str(directory / "Caddyfile")]
     with (
@@ -92,7 +92,7 @@ def gateway_to_nobody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
 
 
 def post_chunks(url: str, user: str, chunks: bytes, *, origin: str = ORIGIN) -> httpx.Response:
-    """Send a body as it stands, which no client library would, and return the answer."""
+    """Send a raw body, which no client library would, and return the answer."""
     address = httpx.URL(url)
     head = (
         f"POST /api/{user}/tasks HTTP/1.1\r\nHost: {address.host}\r\nOrigin: {origin}\r\nConnection: close\r\n"
@@ -101,7 +101,7 @@ def post_chunks(url: str, user: str, chunks: bytes, *, origin: str = ORIGIN) -> 
     with socket.create_connection((address.host, address.port or 80), timeout=20) as connection:
         connection.sendall(head.encode() + chunks)
         answer = b""
-        with suppress(ConnectionResetError):  # the gateway closes with some of a long body unread
+        with suppress(ConnectionResetError):  # the gateway closes before it has read all of a long body
             while part := connection.recv(65536):
                 answer += part
     start, _, body = answer.partition(b"\r\n\r\n")

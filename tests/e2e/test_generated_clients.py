@@ -40,7 +40,7 @@ SEEN: dict[str, Any] = {
 
 
 def run(*command: str | Path, folder: Path) -> str:
-    """What a command printed; it has to end well."""
+    """Run a command that must succeed, and return its output."""
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=10 * MINUTES, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return done.stdout
@@ -48,7 +48,7 @@ def run(*command: str | Path, folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def python_client(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A Python with the generator's packages, and the folder of the client that it made."""
+    """Return a Python with the generator's packages, and the folder of the generated client."""
     folder = tmp_path_factory.mktemp("python-client")
     uv = ROOT / ".boot" / "bin" / "uv"
     if not uv.exists():

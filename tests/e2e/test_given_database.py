@@ -1,6 +1,6 @@
-"""`./run` on a Postgres of the user's own, which has never seen Tasklog: who may be its login.
+"""`./run` on a user's own Postgres, which has never been used with Tasklog: which logins work.
 
-Seen to fail: with a superuser's login let pass, and with the roles not granted to an owner who is no superuser.
+Seen to fail: with a superuser's login accepted, and with the roles not granted to an owner who is no superuser.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes
 
 @pytest.fixture
 def given(tmp_path: Path) -> Iterator[Postgres]:
-    """A Postgres with a superuser, and an owner of a database who is none."""
+    """Yield a Postgres with a superuser, and a database whose owner is no superuser."""
     data_dir = open_data_dir(tmp_path / "given")
     postgres = Postgres(data_dir, socket_dir(data_dir), {"fsync": "off"})
     try:

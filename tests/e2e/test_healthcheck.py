@@ -15,7 +15,7 @@ STREAM = """
 
 
 def check(what: str, **env: str) -> tuple[int, str]:
-    """The exit code of a check, and what it said."""
+    """Return the exit code of a check, and its output."""
     kept = {name: value for name, value in os.environ.items() if not name.endswith("_URL")}
     command = [sys.executable, "-m", "tasklog", "healthcheck", what]
     done = subprocess.run(command, env=kept | env, capture_output=True, text=True, timeout=60, check=False)

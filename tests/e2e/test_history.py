@@ -1,4 +1,4 @@
-"""History over HTTP, and the hash chain checked by hand from what HTTP tells.
+"""History over HTTP, and the hash chain checked by hand from these answers.
 
 Seen to fail: with a hash or digest of another event, and with the path's user unchecked.
 """
@@ -110,7 +110,7 @@ def test_a_history_that_did_not_change_is_not_sent_again(client: httpx.Client, b
 def test_an_event_that_nobody_can_read_is_a_503_of_its_user_alone(
     shared_service: RunningService, client: httpx.Client, base: str, user: str
 ) -> None:
-    """Neither side answers 500; the history shows the event, and other users are served."""
+    """Neither API answers 500; the history shows the event, and other users are served."""
     shared_service.database.execute(
         """INSERT INTO tasklog.events (user_id, position, task_id, version, event_id, type, schema_version, data,
                                        metadata, recorded_at, hash)

@@ -33,7 +33,7 @@ def client(shared_service: RunningService) -> httpx.Client:
 
 
 def checked(answer: httpx.Response, *statuses: int) -> httpx.Response:
-    """The answer, one of these statuses; an error is a problem."""
+    """Check that the answer has one of these statuses, and that an error is a problem; return the answer."""
     assert answer.status_code in statuses, (answer.status_code, answer.text[:300])
     if answer.status_code >= 400:
         assert answer.headers["content-type"] == "application/problem+json"
@@ -89,7 +89,7 @@ def test_what_is_not_json_by_the_letter_is_422(client: httpx.Client, body: bytes
 
 
 def test_odd_but_good_json_is_taken(client: httpx.Client) -> None:
-    """The last of two members counts, as in every parser of ours; NaN may be a word of a title."""
+    """The last of two members counts, as in all our parsers; NaN may be a word in a title."""
     for body, title in (
         (b'{"title":"first","title":"last"}', "last"),
         (b'{"t\\u0069tle":"escaped"}', "escaped"),
@@ -137,7 +137,7 @@ segments = st.one_of(
 @effort
 @given(user=segments, task=segments, tail=st.sampled_from(["", "/", "/complete", "//", "/x"]))
 def test_any_path_is_an_error_of_ours(shared_service: RunningService, user: str, task: str, tail: str) -> None:
-    """Sent as it is: no library tidies it."""
+    """Sent raw: no library normalizes the path."""
     for method in ("GET", "PUT", "PATCH", "DELETE", "POST", "OPTIONS", "TRACE"):
         answer = raw(shared_service, f"{method} /api/{user}/tasks/{task}{tail} HTTP/1.1")
         assert answer.split(b" ")[1] in {b"400", b"403", b"404", b"405"}, answer[:200]
@@ -240,7 +240,7 @@ def test_every_log_line_of_all_this_is_one_object_without_secrets(shared_service
 
 
 def raw(service: RunningService, *lines: str, body: str = "") -> bytes:
-    """Send a request as it stands, with the user's token, and give all that is answered until the end."""
+    """Send a raw request with the user's token, and return everything that is answered until the end."""
     where = urlsplit(service.url)
     head = [*lines, "Host: tasklog", f"Authorization: Bearer {token(USER)}", "Connection: close", "", ""]
     with socket.create_connection((where.hostname, where.port), timeout=20) as connection:

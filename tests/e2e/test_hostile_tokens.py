@@ -1,7 +1,7 @@
-"""The whole table of tokens once through a running service with both modes on, and a real Better Auth server.
+"""The whole table of tokens against a running service with both modes on, and a real Better Auth server.
 
-The verdicts themselves are tested one by one in tests/unit/test_tokens.py; here, that over HTTP each is a 200 or a 401
-in the shape of the contract, whatever was sent, and that no log line holds a token.
+tests/unit/test_tokens.py tests the verdicts one by one. These tests check that over HTTP each is a 200 or a 401 in the
+contract's shape, whatever was sent, and that no log line holds a token.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MODES = ("HS256", "EdDSA")
 
 
 def present() -> int:
-    """Now, in seconds: a session may have run for minutes when it comes to these tests."""
+    """Return the present time in seconds: the session may have run for minutes before these tests."""
     return int(time.time())
 
 
@@ -42,7 +42,7 @@ class _Keys(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def _published_keys() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def judging(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """A service that takes the tests' secret and the tests' public keys."""
+    """Run a service that accepts the tests' secret and the tests' public keys."""
     log = tmp_path_factory.mktemp("judging") / "service.log"
     with servers.cloned() as database, servers.emptied_redis() as redis_url, _published_keys() as url:
         modes = {"BETTER_AUTH_SECRET": SECRET, "JWKS_URL": url, "JWT_ISSUER": ORIGIN, "JWT_AUDIENCE": ORIGIN}
@@ -66,12 +66,12 @@ def judging(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 def wait_for_keys(service: RunningService) -> None:
-    """The first fetch goes on beside the start, and for some seconds after a failed one no unknown key is asked for."""
+    """Wait for the first fetch of keys, which runs beside the start; a failed one delays the next by some seconds."""
     eventually(lambda: "jwks_changed" in service.log.read_text())
 
 
 def now_for(changes: dict[str, object]) -> dict[str, object]:
-    """The table's times stand around NOW; here they stand around the present."""
+    """Return a case of the table with its times moved from NOW to the present."""
     moved = {}
     for name, value in changes.items():
         is_time = isinstance(value, int | float) and not isinstance(value, bool) and value > NOW / 2
@@ -80,7 +80,7 @@ def now_for(changes: dict[str, object]) -> dict[str, object]:
 
 
 def on_the_edge(changes: dict[str, Any]) -> bool:
-    """Whether the verdict depends on the second; those are for a clock that stands still."""
+    """Return whether the verdict depends on the exact second; such cases need a stopped clock."""
     return any(isinstance(value, int) and abs(value - NOW) in (29, 31) for value in changes.values())
 
 
@@ -112,7 +112,7 @@ def bad_tokens(algorithm: str) -> list[bytes]:
 
 
 def status(service: RunningService, headers: list[tuple[bytes, bytes]], user: str = USER) -> int:
-    """The status of a list with these headers; an error has the contract's shape."""
+    """Return the status of a list with these headers; check that an error has the contract's shape."""
     with client_of(service.url) as client:
         answer = client.get(f"/api/{user}/tasks", headers=headers)
     if answer.status_code == 401:
@@ -156,7 +156,7 @@ def test_odd_headers_around_a_good_token(judging: RunningService) -> None:
 
 
 def test_no_token_and_no_secret_is_in_the_logs(judging: RunningService) -> None:
-    """Of the whole module's session, which has tried some hundred tokens by now, and of one of its own."""
+    """Of the whole module, which has tried some hundred tokens by now, and of this test."""
     for algorithm in MODES:
         for token in (
             good(algorithm, present()).signed(),
@@ -182,7 +182,7 @@ def auth() -> Iterator[BetterAuth]:
 def beside_better_auth(
     auth: BetterAuth, servers: Servers, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningService]:
-    """A service that is told nothing but where the keys are, and Better Auth's secret."""
+    """Run a service with only two settings: the address of the keys, and Better Auth's secret."""
     log: Path = tmp_path_factory.mktemp("auth") / "service.log"
     modes = {"BETTER_AUTH_SECRET": SECRET, "JWKS_URL": auth.jwks_url}
     with (
@@ -194,7 +194,7 @@ def beside_better_auth(
         yield running
 
 
-@pytest.mark.timeout(400)  # its packages may be on their way
+@pytest.mark.timeout(400)  # its packages may have to be downloaded
 def test_a_person_of_better_auth_works_before_and_after_a_rotation_of_the_keys(
     auth: BetterAuth, beside_better_auth: RunningService
 ) -> None:

@@ -1,6 +1,6 @@
-"""Every method on every path, with the own and with another's user id, task and token: nobody reaches another's tasks.
+"""Every method on every path, with the own and another user's id, task and token: nobody reaches another's tasks.
 
-Seen to fail: with the comparison of path and token left out of edge/authorization.py.
+Seen to fail: without the comparison of path and token in edge/authorization.py.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ MARK = "the-text-of-mallory"
 
 @pytest.fixture(scope="module")
 def clients(shared_service: RunningService) -> Clients:
-    """A client with the token of each, and one without any."""
+    """Return a client with each user's token, and one without a token."""
     return {user: shared_service.client(user) for user in (ME, OTHER, None)}
 
 
 @pytest.fixture(scope="module")
 def people(clients: Clients) -> dict[str, int]:
-    """A task of each, by user."""
+    """Return a task of each user."""
     found = {}
     for user, title in ((ME, "mine"), (OTHER, MARK)):
         answer = clients[user].post(f"/api/{user}/tasks", json={"title": title, "description": title})
@@ -91,7 +91,7 @@ def test_no_header_opens_another_way(clients: Clients, people: dict[str, int], t
 
 
 def test_a_key_of_mallorys_is_not_alices(clients: Clients, people: dict[str, int]) -> None:
-    """The same idempotency key and request by another user is another request."""
+    """The same idempotency key and request of another user is a different request."""
     key = {"Idempotency-Key": "idor-shared-key"}
     body = {"title": "keyed"}
     ids = {clients[user].post(f"/api/{user}/tasks", json=body, headers=key).json()["id"] for user in people}

@@ -1,6 +1,6 @@
-"""Lists of long texts: each comes whole, the gateway stays small, and nobody else waits.
+"""Lists of long texts: each arrives completely, the gateway stays small, and nobody else waits.
 
-Seen to fail: some lists were 503, as statements took too long; 40 clients at once made 2,600 MB of the gateway.
+Seen to fail: some lists were 503, because statements took too long; with 40 clients at once the gateway took 2,600 MB.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from tests.servers import RunningService, eventually, token
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 
 MOST = 250
-"""MB, of which a gateway that does nothing takes about 90."""
+"""The limit in MB; an idle gateway takes about 90 MB."""
 LONG = 16
-"""Megabytes of a list, and its tasks."""
+"""Megabytes of a list, and its number of tasks."""
 
 
 def projected(service: RunningService) -> None:
@@ -32,7 +32,7 @@ def projected(service: RunningService) -> None:
 
 @contextmanager
 def takers_of_nothing(service: RunningService, path: str, user: str, number: int) -> Iterator[None]:
-    """Clients that ask, and do not read what they are sent."""
+    """Run clients that send requests, but do not read the answers."""
     address = urlsplit(service.url)
     with ExitStack() as stack:
         for _ in range(number):
@@ -45,7 +45,7 @@ def takers_of_nothing(service: RunningService, path: str, user: str, number: int
 
 
 def slowest_request(service: RunningService, user: str, rounds: int) -> float:
-    """The seconds of the slowest of some requests of a user with little to do; all are answered well."""
+    """Return the seconds of the slowest request of a light user; all requests must succeed."""
     client, slowest = service.client(user), 0.0
     path = f"/api/{user}/tasks"
     for n in range(rounds):

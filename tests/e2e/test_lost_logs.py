@@ -1,4 +1,4 @@
-"""Logs that nobody takes: the answers go on, and the loss is counted and told."""
+"""Logs that cannot be written: requests are still answered, and lost lines are counted and reported."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def start_reading(fifo: Path) -> int:
 
 
 def read(reader: int) -> Iterator[dict[str, object]]:
-    """Every whole line that has come."""
+    """Yield every complete line that has arrived."""
     data = b""
     try:
         while more := os.read(reader, 65536):
@@ -51,7 +51,7 @@ def read(reader: int) -> Iterator[dict[str, object]]:
 
 
 def answered(service: RunningService, requests: int) -> list[int]:
-    """The statuses of requests on one connection, which a service that failed would cut."""
+    """Return the statuses of requests on one connection, which a failing service would cut."""
     with client_of(service.url, "ann") as client:
         answers = [client.get("/api/ann/tasks") for _ in range(requests)]
         connections = {answer.extensions["network_stream"].get_extra_info("client_addr") for answer in answers}
@@ -71,7 +71,7 @@ def test_answers_go_on_while_the_log_is_closed_and_the_loss_is_told_once_it_is_o
         lines = eventually(lambda: [line for line in read(reader) if "lines" in line])
         assert [line["event"] for line in lines] == ["log lines were lost"]
         assert lines[0]["level"] == "warning"
-        assert lines[0]["lines"] in (50, 51)  # with that of the start's health check
+        assert lines[0]["lines"] in (50, 51)  # may include the health check of the start
         assert service.projector.process is not None
         assert service.projector.process.poll() is None
     os.close(reader)

@@ -1,6 +1,6 @@
-"""The running service and a plain model of it, driven by the same calls: several users, every list, no difference.
+"""The running service and a plain model get the same calls from several users: every list must be equal.
 
-Seen to fail: with the tail not folded over the rows, and with the owner of a task not compared in `tasklog.get_task`.
+Seen to fail: with the tail not folded over the rows, and without the comparison of the owner in `tasklog.get_task`.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ which = st.integers(0, 5)
 
 
 def moment(task: dict[str, Any]) -> datetime:
-    """When a task was last changed; as text, a whole second comes after its own fractions."""
+    """Return when a task was last changed; as text, a whole second would sort after its own fractions."""
     return datetime.fromisoformat(task["updated_at"])
 
 
 class Service(RuleBasedStateMachine):
-    """Each rule calls the service, tells the model, and compares the answers."""
+    """Each rule calls the service, updates the model, and compares the answers."""
 
     def __init__(self, http: httpx.Client) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class Service(RuleBasedStateMachine):
         return self.http.request(method, f"/api/{quote(user, safe='')}/tasks{path}", headers=headers, **kwargs)
 
     def picked(self, number: int, task: int) -> tuple[Model, int]:
-        """A user, and one of the ids that were ever given: the user's own, another's, a deleted one, or nobody's."""
+        """Return a user, and one of the ids ever given: the user's own, another's, a deleted one, or nobody's."""
         ids = [*self.models[number].ids, *self.models[number - 1].ids[-1:], NOBODYS]
         return self.models[number], ids[task % len(ids)]
 

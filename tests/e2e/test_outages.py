@@ -1,7 +1,7 @@
-"""Servers and processes go away and come back: what was acknowledged is there, and the service heals by itself.
+"""Servers and processes go away and come back: acknowledged writes are there, and the service heals by itself.
 
-Seen to fail: with an error of Redis let through when the projector's arq worker closes, and with asyncpg's
-InternalClientError, which a killed server can lead to, not taken for an outage.
+Seen to fail: with an error of Redis passed on when the projector's arq worker closes, and with asyncpg's
+InternalClientError, which a killed server can cause, not treated as an outage.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ LAG = """
 
 @dataclass(kw_only=True)
 class Machine:
-    """Servers of one test, to be stopped and started at will, and the service on them."""
+    """A test's own servers, which it can stop and start, and the service on them."""
 
     postgres: Postgres
     valkey: Valkey
     service: RunningService
 
     def start_postgres_again(self) -> None:
-        """Start it as often as needed: processes of a killed one may live, and use its memory, for a moment."""
+        """Start Postgres, and retry while processes of a killed one still use its memory."""
 
         def started() -> bool:
             with suppress(SettingsError):
@@ -54,12 +54,12 @@ class Machine:
         return bool(self.service.database.execute(LAG)[0][0] == 0)
 
     def listens(self) -> bool:
-        """Whether the projector is subscribed to the wake-up."""
+        """Return whether the projector is subscribed to the wake-up."""
         with Redis.from_url(self.valkey.url) as redis:
             return bool(redis.pubsub_numsub(CHANNEL)[0][1] == 1)
 
     def assert_projected_exactly(self, titles: list[str], user: str = "alice") -> None:
-        """Each of the tasks is in the ledger once and in the read table once, and nothing else is."""
+        """Check that each task is in the ledger once and in the read table once, and nothing else is."""
         eventually(self.projected)
         for table in ("events WHERE type = 'task.created' AND", "tasks WHERE"):
             column = "data ->> 'title'" if table.startswith("events") else "title"
@@ -88,7 +88,7 @@ def machine(directory: Path, *, redis: bool = True) -> Iterator[Machine]:
 
 
 class Load:
-    """Clients of a user that write without a pause, each task with a title of its own, and read it at once."""
+    """A user's clients that write without a pause, each task with its own title, and read it at once."""
 
     def __init__(self, service: RunningService, clients: int = 4) -> None:
         self._service, self._stopping = service, threading.Event()
@@ -108,7 +108,7 @@ class Load:
             thread.join()
 
     def goes_on(self) -> None:
-        """Wait until more is acknowledged than now."""
+        """Wait until more writes are acknowledged."""
         wanted = len(self.acknowledged) + 20
         eventually(lambda: len(self.acknowledged) >= wanted, timeout=20)
 
@@ -182,7 +182,7 @@ def test_redis_is_flushed_stopped_killed_and_started_again(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("politely", [True, False], ids=["restarted", "killed"])
 def test_postgres_goes_away_under_load_and_comes_back(tmp_path: Path, politely: bool) -> None:
-    """Answers are right or a 503; what was acknowledged is there once, and a 503 happened once or not at all."""
+    """Answers are right or a 503; acknowledged writes are stored once, and writes with a 503 once or not at all."""
     with machine(tmp_path) as running:
         with Load(running.service) as load:
             load.goes_on()

@@ -1,4 +1,4 @@
-"""Where the commands write: to the file that was named, as it was named, to a pipe, or on a terminal."""
+"""Where the commands write: to the named file, by the given name, to a pipe, or to a terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.servers import Database
 
 @pytest.fixture
 def empty(database: Database, redis_url: str, tmp_path: Path) -> Shell:
-    """A shell on a database without a service."""
+    """Return a shell on a database without a service."""
     return Shell(directory=tmp_path, database=database, redis_url=redis_url)
 
 

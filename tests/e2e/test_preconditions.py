@@ -1,4 +1,4 @@
-"""Idempotency-Key and If-Match: a write that is carried out once, or only on what the client has seen.
+"""Idempotency-Key and If-Match: a write is carried out only once, or only on what the client has seen.
 
 Seen to fail: without InFlightError, and with keys that stay in flight after the answer.
 """
@@ -54,7 +54,7 @@ def test_a_task_is_created_once_however_often_it_is_asked_for(client: httpx.Clie
 def test_a_write_is_answered_as_it_was_the_first_time(
     client: httpx.Client, task: str, write: Callable[[httpx.Client, str, dict[str, str]], httpx.Response]
 ) -> None:
-    """Other writes come in between; seen to fail when the answer is the task as it is now."""
+    """Other writes come in between. Seen to fail if the answer is the task as it is now."""
     headers = key()
     first = answer(write(client, task, headers))
     assert first[0] == 200
@@ -90,7 +90,7 @@ def test_what_was_refused_is_not_remembered(client: httpx.Client, tasks: str, ta
 async def test_while_the_first_is_carried_out_a_second_is_409_and_then_answered_as_the_first(
     shared_service: RunningService, client: httpx.Client, tasks: str, task: str, user: str
 ) -> None:
-    """The user's stream is held, so whichever comes first waits, and the other is refused without waiting."""
+    """The user's stream is locked, so the first request waits, and the other is refused without waiting."""
     headers = key()
 
     def create() -> httpx.Response:
@@ -112,7 +112,7 @@ async def test_while_the_first_is_carried_out_a_second_is_409_and_then_answered_
 
 
 def test_of_many_at_once_one_is_carried_out_and_none_is_answered_otherwise(client: httpx.Client, task: str) -> None:
-    """A 409 is for those alone who come while the first is carried out: the test before this one."""
+    """A 409 is only for requests that come while the first is carried out: see the previous test."""
     headers = key()
     with ThreadPoolExecutor(16) as pool:
         responses = list(pool.map(lambda _: client.patch(f"{task}/complete", headers=headers), range(32)))
@@ -159,7 +159,7 @@ def test_a_write_on_an_older_version_is_412_and_changes_nothing(client: httpx.Cl
 
 @pytest.mark.parametrize(("text", "status"), [('"1"', 412), ('W/"1"', 412), ("*", 201), ("1", 422)])
 def test_a_new_task_is_at_no_version(client: httpx.Client, tasks: str, text: str, status: int) -> None:
-    """Seen to fail with 409 after twenty tries, when a new task counted as one that may be known by an old version."""
+    """Seen to fail with 409 after twenty attempts, when a new task was treated as one with an old cached version."""
     headers = {"If-Match": text, **key()}
     answers = [client.post(tasks, json={"title": "Milk"}, headers=headers) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [status] * 2
@@ -167,7 +167,7 @@ def test_a_new_task_is_at_no_version(client: httpx.Client, tasks: str, text: str
 
 
 def test_a_long_task_that_a_browser_asked_for_can_be_written_to_as_it_was_seen(client: httpx.Client, task: str) -> None:
-    """Seen to fail when long tasks were compressed: their tags were weak, and never matched."""
+    """Seen to fail when long tasks were compressed: their ETags were weak, and never matched."""
     client.put(task, json={"description": "long " * 4000})
     seen = client.get(task, headers={"Accept-Encoding": "gzip, deflate, br, zstd"}).headers["etag"]
     assert client.put(task, json={"title": "Oat milk"}, headers={"If-Match": seen}).status_code == 200
@@ -182,7 +182,7 @@ def test_if_match_is_a_list_of_strong_entity_tags(client: httpx.Client, task: st
 
 
 def test_of_writers_who_saw_the_same_version_one_wins(client: httpx.Client, task: str) -> None:
-    """Seen to fail when the precondition is checked before the stream is locked, and not again."""
+    """Seen to fail if the precondition is only checked before the stream is locked."""
     seen = client.get(task).headers["etag"]
 
     def write(n: int) -> int:

@@ -1,7 +1,7 @@
-"""The walk of README.md is true: its blocks are run as they stand, in one shell, beside a `./run` that was started.
+"""The walk of README.md works: its blocks run unchanged, in one shell, beside a running `./run`.
 
-What each block prints is compared with what the README shows under it: numbers may be others, … is anything.
-Only the address is another, as the port is free by chance; DATA_DIR is in the environment of both.
+The output of each block is compared with what the README shows below it: numbers may differ, … matches anything. Only
+the address is replaced, because the test uses a free port; DATA_DIR is in the environment of both.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ END_OF_STEP = "-- end of step --"
 
 
 def steps(heading: str) -> list[tuple[str, str]]:
-    """Return the commands of a section of README.md, each with the output that is shown under it."""
+    """Return the commands of a section of README.md, each with the output that is shown below it."""
     _, _, rest = README.partition(f"\n## {heading}\n")
     return STEP.findall(rest.partition("\n## ")[0])
 
 
 def walked(commands: str, env: dict[str, str], directory: Path) -> tuple[list[int], str]:
-    """Return the status of each answer, which curl notes on stderr, and stdout, which is what a user sees."""
+    """Return the status of each answer, which curl writes to stderr, and stdout, which is what a user sees."""
     (directory / ".curlrc").write_text('write-out = "%{stderr}%{http_code}\\n"\n')
     done = subprocess.run(
         ["/bin/sh"],
@@ -44,7 +44,7 @@ def walked(commands: str, env: dict[str, str], directory: Path) -> tuple[list[in
 
 
 def as_pattern(shown: str) -> str:
-    """Return what an output looks like that may have other numbers, and anything in place of …."""
+    """Return a pattern for an output, with any numbers, and anything in place of …."""
     return re.sub(r"\d+", r"\\d+", re.escape(shown)).replace("…", ".*")
 
 

@@ -1,4 +1,4 @@
-"""What cannot start says why in one sentence: `./run`, each service, each command."""
+"""A start that fails says why in one sentence: `./run`, each service, each command."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_token_without_a_secret_is_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["serve", "migrate", "status", "token"])
 @pytest.mark.parametrize("wrong", ["a file in its path", "an unreadable secret", "an empty secret", ".env"])
 def test_a_data_dir_that_cannot_be_used_is_one_sentence(tmp_path: Path, wrong: str, command: str) -> None:
-    """Nothing is unreadable to root, so directories stand where files belong."""
+    """Root can read every file, so directories stand where files belong."""
     data_dir = tmp_path / "data"
     data_dir.mkdir()
     if wrong == ".env":
@@ -132,7 +132,7 @@ def test_a_data_dir_that_cannot_be_used_is_one_sentence(tmp_path: Path, wrong: s
         (data_dir / "file").touch()
         data_dir /= "file/data"
     elif command in {"migrate", "status"}:
-        (data_dir / "lock").mkdir()  # which they read instead of the secret
+        (data_dir / "lock").mkdir()  # these commands read it instead of the secret
         (data_dir / "postgres").mkdir()
     elif wrong == "an unreadable secret":
         (data_dir / "secret").mkdir()

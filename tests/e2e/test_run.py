@@ -1,4 +1,4 @@
-"""`./run` as a user meets it: real processes, a DATA_DIR and a port of their own."""
+"""`./run` as a user runs it: real processes, with their own DATA_DIR and port."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_run_prints_where_it_listens_and_how_to_call_it_once_it_answers(start_ru
 
 
 def test_nothing_is_printed_after_the_greeting_until_something_happens(start_run: StartRun) -> None:
-    """The projector has said that it projects, and the start's own look at /health has left its line, if any."""
+    """The projector has logged that it projects, and the start's own request of /health may have a log line."""
     run = start_run()
     url = run.wait_until_ready()
     httpx.get(f"{url}/health?marker")
@@ -41,7 +41,7 @@ def test_nothing_is_printed_after_the_greeting_until_something_happens(start_run
 
 
 def test_a_warm_start_takes_less_than_five_seconds(start_run: StartRun) -> None:
-    """The best of a few, as a machine that is busy otherwise takes longer; the first, which makes the data, is cold."""
+    """The best of a few starts counts, as the machine may be busy; the first one, which makes the data, does not."""
     took: list[float] = []
     while len(took) < 6 and (len(took) < 2 or took[-1] >= 5):
         began = time.monotonic()

@@ -1,7 +1,7 @@
-"""schemathesis, all checks, over every operation of both services: examples, coverage, fuzzing and stateful.
+"""schemathesis with all checks, over every operation of both services: examples, coverage, fuzzing and stateful.
 
-Seen to fail: with answers that depend on the state (a used key, an entity tag) not told of in tests/fuzz; with the
-user of the path left as generated, as too many are refused then.
+Seen to fail: without the hints in tests/fuzz about answers that depend on the state (a used key, an ETag), and with
+generated users in the path, because then too many requests are refused.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""SIGTERM while Postgres says nothing, frozen or cut off: every process answers what it owes, and ends in time."""
+"""SIGTERM while Postgres is silent, frozen or cut off: every process answers open requests, and ends in time."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tests.servers import SECRET, eventually, running_service
 
 TASKS: Final = "/api/alice/tasks"
 ENDS: Final = 10
-"""Seconds that a process has to end."""
+"""How long a process may take to end, in seconds."""
 
 
 class Asked:
-    """A request whose answer is waited for in the background."""
+    """A request whose answer is awaited in the background."""
 
     def __init__(self, http: httpx.Client, method: str, path: str) -> None:
         self.answer: httpx.Response | None = None
@@ -42,7 +42,7 @@ class Asked:
 
 
 def assert_ended(service: Service, log: Path) -> None:
-    """It has been told to end: it does, in time, with code 0, and without a word about how it was done."""
+    """Check that it ends after a signal: in time, with code 0, and silently."""
     assert service.process is not None
     assert service.process.wait(ENDS) == 0, log.read_text()
     assert "Traceback" not in log.read_text()
@@ -124,7 +124,7 @@ def test_run_that_waits_for_a_silent_database_can_be_stopped(tmp_path: Path, sil
 
 @pytest.fixture(scope="module")
 def silent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    """An address behind which nobody answers."""
+    """Yield an address at which nobody answers."""
     with running_pair(tmp_path_factory.mktemp("silent")) as pair:
         pair.freeze()
         yield pair

@@ -1,4 +1,4 @@
-"""`./run status` tells what an operator has to know, and ends with 3 where somebody has to do something."""
+"""`./run status` shows what an operator has to know, and exits with 3 if an operator has to act."""
 
 from __future__ import annotations
 

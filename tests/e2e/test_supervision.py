@@ -1,4 +1,4 @@
-"""Whatever ends `./run` ends all of it, whatever dies in it comes back, and what was acknowledged is still there."""
+"""Whatever ends `./run` ends all its processes, what dies in it is restarted, and acknowledged writes stay."""
 
 from __future__ import annotations
 

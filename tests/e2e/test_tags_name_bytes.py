@@ -1,4 +1,4 @@
-"""A task's tag names the bytes of its answer, whatever mended or changed them; a write may name it or the version."""
+"""A task's ETag identifies the bytes of its answer, whatever changed them; a write may name it or the version."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def test_a_tag_of_the_past_names_the_bytes_and_no_version(client: httpx.Client, 
 
 @pytest.mark.parametrize("path", ["", "?limit=1", "?as_of=1", "/history"])
 def test_tags_of_lists_say_how_tasks_are_written(client: httpx.Client, tasks: str, task: str, path: str) -> None:
-    """A release that writes a task otherwise must not answer 304 to who has it as it was written before."""
+    """A release that renders tasks differently must not answer 304 to a client with the old form."""
     target = tasks.removesuffix("/tasks") + "/history" if path == "/history" else tasks + path
-    from read_model.body import BODY_FORMAT  # noqa: PLC0415 - not there before the mend
+    from read_model.body import BODY_FORMAT  # noqa: PLC0415 - missing before the fix
 
     assert client.get(task).status_code == 200
     assert BODY_FORMAT in client.get(target).headers["etag"]

@@ -1,6 +1,6 @@
 """Time travel over HTTP: every moment of a list and of a task, by position and by time.
 
-Seen to fail: with a cursor or an ETag that does not know its moment.
+Seen to fail: with a cursor or an ETag without its moment.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def test_the_past_is_read_by_position_and_by_time(client: httpx.Client, base: st
     for position, expected in titles.items():
         times = [entry["recorded_at"] for entry in entries if entry["position"] == position]
         offsets = [datetime.fromisoformat(at).astimezone().isoformat() for at in times]
-        plus = [datetime.fromisoformat(at).isoformat() for at in times]  # ends in +00:00, here not percent-encoded
+        plus = [datetime.fromisoformat(at).isoformat() for at in times]  # ends in +00:00, not percent-encoded here
         for as_of in [str(position), *times, *map(quote, offsets), *plus]:
             answer = client.get(f"{base}/tasks?as_of={as_of}")
             assert [found["title"] for found in answer.json()] == expected, as_of

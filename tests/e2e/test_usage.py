@@ -1,4 +1,4 @@
-"""How the commands explain themselves, and what they say of options that make no sense."""
+"""How the commands explain themselves, and how they refuse options that make no sense."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the clients of this very API do on the wire, seen in their code and in a browser: none of it may trip."""
+"""What real clients of this API do, as seen in their code and in a browser: all of it must work."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ JSON = {"Content-Type": "application/json", "Origin": ORIGIN}
 
 @pytest.fixture
 def browser(shared_service: RunningService, user: str) -> httpx.Client:
-    """A client that says JSON of every request, with a body or without, as a shared fetch helper does."""
+    """Return a client that sends a JSON content type with every request, as a shared fetch helper does."""
     client = shared_service.client(user)
     client.headers.update(JSON)
     return client

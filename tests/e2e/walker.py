@@ -17,7 +17,7 @@ from tests.servers import eventually, token
 T = TypeVar("T")
 
 _PAUSE_SECONDS: Final = 0.3
-"""Between rounds, so that the processes which start meanwhile get most of the machine."""
+"""Seconds between rounds, so that starting processes get most of the machine."""
 _TITLES: Final = ("Milk", "milk", "Äpfel", "a" * 200, "Zoë's \N{GLASS OF MILK}", "x\ny")
 
 
@@ -34,13 +34,13 @@ class Services(Protocol):
 
 
 class Walker:
-    """One user. `sides` are the services that are called in turn, a write on one and its read on the next."""
+    """One user. `sides` are the services, used in turn: a write on one, its read on the next."""
 
     def __init__(self, user: str, sides: Sequence[Services]) -> None:
         self.sides = sides
         self.rounds = 0
         self.lists: dict[int, list[dict[str, Any]]] = {}
-        """What the list was at positions of the history."""
+        """The list at some positions of the history."""
         self._model = Model(user)
         self._answers: dict[int, dict[str, Any]] = {}
         self._created: list[dict[str, Any]] = []
@@ -48,7 +48,7 @@ class Walker:
         self._http = httpx.Client(headers={"Authorization": f"Bearer {token(user)}"}, timeout=20)
 
     def round(self) -> None:
-        """Create, edit, toggle, list, look back and delete."""
+        """Create, edit, toggle, list, read the past and delete."""
         number = self.rounds
         task = self._create(_TITLES[number % len(_TITLES)], f"in round {number}", f"key-{number}")
         self._edit(task, number)
@@ -61,13 +61,13 @@ class Walker:
         self.rounds += 1
 
     def compare_past(self) -> None:
-        """Ask for the list at some of the positions that were noted."""
+        """Read the list at some of the noted positions."""
         for position, expected in spread(list(self.lists.items())):
             answer = self._read("/tasks", as_of=position)
             assert (answer.status_code, answer.json()) == (200, expected), answer.text
 
     def repeat_keys(self) -> None:
-        """Send some of the creations once more: each answers with the task as it was then."""
+        """Send some of the creations again: each is answered with the task as it was then."""
         for number in spread(range(self.rounds)):
             answer = self._post(_TITLES[number % len(_TITLES)], f"in round {number}", f"key-{number}")
             assert (answer.status_code, answer.json()) == (201, self._created[number]), answer.text
@@ -138,7 +138,7 @@ class Walker:
         assert whole.json() == [self._answers[task] for task in self._model.listed("all", "created")]
 
     def _compare_history(self, task: int, number: int) -> None:
-        """The commands of this round: see `_edit`."""
+        """Compare the history with this round's commands: see `_edit`."""
         answer = self._read(f"/tasks/{task}/history")
         assert answer.status_code == 200, answer.text
         types = [event["type"] for event in answer.json()["events"]]
@@ -162,7 +162,7 @@ class Walker:
 
 
 class Walk:
-    """Walkers in threads of their own; the first fault of any ends the walk."""
+    """Walkers in separate threads; the first fault of any ends the walk."""
 
     def __init__(self, walkers: Sequence[Walker]) -> None:
         self.walkers = walkers
@@ -171,7 +171,7 @@ class Walk:
         self._threads = [threading.Thread(target=self._run, args=[walker]) for walker in walkers]
 
     def on(self, *sides: Services, rounds: int = 3) -> None:
-        """Let all of them call these services from now on, and wait until each has done some whole rounds."""
+        """Let all walkers use these services from now on, and wait until each has done some complete rounds."""
         for walker in self.walkers:
             walker.sides = sides
         before = [walker.rounds for walker in self.walkers]
@@ -191,7 +191,7 @@ class Walk:
         try:
             while not self._over.wait(_PAUSE_SECONDS):
                 walker.round()
-        except BaseException as error:  # noqa: BLE001 - raised again by the test's own thread
+        except BaseException as error:  # noqa: BLE001 - raised again by the test's thread
             self._faults.append(error)
 
     def start(self) -> None:
@@ -199,7 +199,7 @@ class Walk:
             thread.start()
 
     def stop(self) -> None:
-        """End it after the rounds that are under way."""
+        """End the walk after the current rounds."""
         self._over.set()
         for thread in self._threads:
             if thread.ident is not None:

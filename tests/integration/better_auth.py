@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _WHAT = "Better Auth server"
 FOLDER = Path(__file__).parents[1] / "better_auth"
-PATIENCE = 30.0  # seconds for an answer
+PATIENCE = 30.0  # seconds to wait for an answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class BetterAuth:
 
     @property
     def jwks_url(self) -> str:
-        """The address of its public keys."""
+        """Return the address of its public keys."""
         return f"{self.origin}/api/auth/jwks"
 
     def sign_up(self, email: str) -> Person:
@@ -66,9 +66,9 @@ class BetterAuth:
 
 @contextmanager
 def running_better_auth() -> Iterator[BetterAuth]:
-    """Run the server on a free port of loopback, its first key made: asked for by two at once it would make two of it.
+    """Run the server on a free port of loopback, with its first key already made.
 
-    Without Node or its packages the test is skipped; with the environment's `CI` set it fails.
+    Two simultaneous requests would make two keys. Without Node or its packages the test is skipped; with `CI` it fails.
     """
     node = npm.node(_WHAT)
     npm.install(FOLDER, _WHAT)

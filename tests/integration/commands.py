@@ -1,4 +1,4 @@
-"""Commands as they come in: into the queues, or one after the other on the ledger and on a model of it."""
+"""Commands as they arrive: through the queues, or one after the other on the ledger and on a model of it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def together(*commands: Any) -> list[Any]:
 
 
 async def happen(model: Model, writer: Database, known: KnownStates, command: Command, number: int) -> None:
-    """Carry a command out, on the ledger and on the model; `number` picks one of the tasks there have been."""
+    """Carry a command out, on the ledger and on the model; `number` selects one of the tasks so far."""
     if isinstance(command, CreateTask):
         (task,) = await handle(writer, known, [_request(model.user, None, command)])
         assert isinstance(task, Task)

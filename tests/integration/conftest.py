@@ -1,4 +1,4 @@
-"""The database of a test as its owner and as each service sees it, and the queues over it."""
+"""A test's database as its owner and each service see it, and the command queues for it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.servers import Database as Addresses
 
 @pytest.fixture
 async def owner(database: Addresses) -> AsyncIterator[asyncpg.Connection]:
-    """A connection that may look at everything, and change it."""
+    """Yield a connection that may read and change everything."""
     connection = await asyncpg.connect(database.owner)
     yield connection
     await connection.close()

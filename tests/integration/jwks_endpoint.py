@@ -1,4 +1,4 @@
-"""A JWKS endpoint on loopback that misbehaves as told."""
+"""A JWKS endpoint on loopback that misbehaves on request."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class JwksEndpoint:
 
     @property
     def url(self) -> str:
-        """The address of the key set."""
+        """Return the address of the key set."""
         return f"http://127.0.0.1:{self.port}/api/auth/jwks"
 
     async def start(self) -> None:
-        """Listen, on the port of last time if there was one."""
+        """Listen, on the same port as last time if there was one."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -46,14 +46,14 @@ class JwksEndpoint:
             self._server = None
 
     async def end(self) -> None:
-        """Stop, and leave no connection open."""
+        """Stop, and close all connections."""
         await self.stop()
         for task in self._serving:
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
 
     async def fetched(self, times: int) -> None:
-        """Wait until it has been asked that often since the start."""
+        """Wait until it has been asked this often since the start."""
         async with asyncio.timeout(PATIENCE), self._asked:
             await self._asked.wait_for(lambda: self.fetches >= times)
 
@@ -78,7 +78,7 @@ class JwksEndpoint:
 
 @asynccontextmanager
 async def jwks_endpoint() -> AsyncIterator[JwksEndpoint]:
-    """Run an endpoint that behaves well until told otherwise."""
+    """Run an endpoint that behaves well until it is told otherwise."""
     endpoint = JwksEndpoint()
     await endpoint.start()
     try:

@@ -1,4 +1,4 @@
-"""A second verifier, written from docs/audit.md with nothing but hashlib and json: it shares no code with the first."""
+"""A second verifier, written from docs/audit.md with only hashlib and json: it shares no code with the first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import asyncpg
 
 
 async def first_bad_position(owner: asyncpg.Connection, user: str, anchors: Path | None = None) -> int | None:
-    """The first position of a stream that is not as it was written, by hand; see docs/audit.md."""
+    """Return the first position of a stream that is wrong, computed by hand; see docs/audit.md."""
     lines = [json.loads(line) for line in anchors.read_text().splitlines()] if anchors else []
     anchored = {line["position"]: line["hash"] for line in lines if line["user_id"] == user}
     rows = await owner.fetch("SELECT * FROM tasklog.events WHERE user_id = $1 ORDER BY position", user)

@@ -1,4 +1,4 @@
-"""What tests tamper with: the stream of bob between two others, and statements that change it as nobody may."""
+"""Ways to tamper: bob's stream between two others, and statements that change it as nobody may."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Tampering(NamedTuple):
 
 
 async def three_streams(writer: Database, projector: Database) -> Database:
-    """Six events of bob between those of alice and zoe, all projected."""
+    """Return a ledger with six events of bob between those of alice and zoe, all projected."""
     for user in ("alice", "bob", "zoe"):
         milk, bread = await created(writer, user), await created(writer, user, "Bread")
         edited = TaskEdited(title="Oat milk", description="Two")

@@ -1,6 +1,6 @@
-"""A ledger that was cut or wholly rewritten is consistent in itself: the heads that were kept elsewhere tell.
+"""A ledger that was cut or fully rewritten is consistent in itself; only heads that were kept elsewhere show it.
 
-Seen to fail: without the check of the anchors, or of those behind the end, in our verifier or in the second one.
+Seen to fail: without the check of the anchors, or of those after the end, in our verifier or in the second one.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ async def ledger(writer: Database, projector: Database) -> Database:
 async def test_what_is_consistent_in_itself_is_found_by_the_anchors_alone(
     ledger: Database, owner: asyncpg.Connection, tmp_path: Path, name: str
 ) -> None:
-    """Whoever rewrites a stream projects it anew; the head of before is in a file that was kept elsewhere.
+    """After rewriting a stream one projects it again; the earlier head is in a file that was kept elsewhere.
 
     A second verifier, which shares no code with the first, finds the same position.
     """

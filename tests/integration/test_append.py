@@ -1,8 +1,7 @@
-"""The append: dense positions in commit order, command by command, and nobody waits for another user.
+"""The append: dense positions in commit order, each command on its own, and nobody waits for another user.
 
-Seen to fail: without the lock on the head, without the lock on a new stream's name, with
-`clock_timestamp()` alone as the time, with `FOR UPDATE` in place of `SKIP LOCKED`, and with `refused` left out of
-`tasklog.append`.
+Seen to fail: without the lock on the head, without the lock on a new stream's name, with only `clock_timestamp()` as
+the time, with `FOR UPDATE` instead of `SKIP LOCKED`, and without `refused` in `tasklog.append_events`.
 """
 
 from __future__ import annotations
@@ -69,7 +68,7 @@ async def test_only_the_version_that_a_task_is_at_is_accepted(writer: Database, 
 async def test_a_command_that_was_decided_on_a_refused_one_is_refused_with_it(
     writer: Database, owner: asyncpg.Connection
 ) -> None:
-    """The third was decided on what the first two would have led to; that its version fits is a coincidence."""
+    """The third command was decided on the result of the first two; its version fits only by coincidence."""
     task = await created(writer, "alice")
     await appended(writer, of("alice", TaskEdited(title="Oat"), TaskCompleted(), task=task, expected=1))
     outcomes = await append(
@@ -140,7 +139,7 @@ async def test_whoever_begins_a_stream_after_a_rollback_begins_at_one(
 
 
 async def test_time_never_runs_backwards_within_a_stream(writer: Database, owner: asyncpg.Connection) -> None:
-    """The stream's last event is of a clock that went an hour ahead; the next ones are not before it."""
+    """The clock of the stream's last event was an hour ahead; the next events are not before it."""
     await appended(writer, of("alice"))
     ahead = await owner.fetchval(
         "UPDATE tasklog.streams SET recorded_at = recorded_at + interval '1 hour' RETURNING recorded_at"
@@ -177,7 +176,7 @@ async def test_an_event_says_who_did_it_by_which_request(writer: Database, owner
 
 @pytest.mark.parametrize("users", [1, 8, WRITERS])
 async def test_many_writers_at_once_leave_no_hole(database: Addresses, owner: asyncpg.Connection, users: int) -> None:
-    """Each writes as a process of its own would; what was acknowledged is there, at the position that was told."""
+    """Each writer acts like a process of its own. Every acknowledged event is stored, at the acknowledged position."""
     rounds = 6
     async with connections(database.writer, WRITERS) as writers:
 
@@ -208,7 +207,7 @@ MOVE = INSERT.replace("tasklog.append_one(", "tasklog.move_head(tasklog.append_o
 
 
 class Held(NamedTuple):
-    """A statement of an append after which its transaction is held open, how it ends, and the events it then left."""
+    """A statement of an append after which its transaction stays open, how it ends, and how many events it leaves."""
 
     at: str
     end: str
@@ -228,7 +227,7 @@ class Held(NamedTuple):
 async def test_a_transaction_held_open_in_an_append_hides_nothing_and_delays_nobody_else(
     writer: Database, projector: Database, owner: asyncpg.Connection, held: Held, begun: int
 ) -> None:
-    """While it is open, others write and are projected; what comes behind it in its own stream is not passed by."""
+    """While it is open, others write and are projected; later events of its own stream wait for it."""
     await appended(writer, *[of("held")] * begun, of("alice"))
     await owner.execute("BEGIN")
     await owner.execute(held.at)

@@ -16,19 +16,19 @@ from tokens.verifier import TokenVerifier, Unauthorized, token_verifier
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-pytestmark = pytest.mark.timeout(400)  # its packages may be on their way
+pytestmark = pytest.mark.timeout(400)  # its packages may have to be downloaded
 
 
 @pytest.fixture(scope="module")
 def auth() -> Iterator[BetterAuth]:
-    """One server for the module; every test signs somebody else up."""
+    """Run one server for the module; every test signs up another person."""
     with running_better_auth() as server:
         yield server
 
 
 @pytest.fixture
 async def judge(auth: BetterAuth) -> AsyncIterator[TokenVerifier]:
-    """A verifier in both modes; an hour's cooldown allows one refetch in a test, however long that takes."""
+    """Open a verifier in both modes; an hour's cooldown allows one refetch per test, however long the test takes."""
     both = settings(jwks_url=auth.jwks_url, better_auth_secret=SecretStr(SECRET))
     async with token_verifier(both, timing=Timing(timeout=PATIENCE, cooldown=3600)) as opened:
         yield opened
@@ -49,7 +49,7 @@ async def test_an_access_token_is_eddsa_and_gives_the_user(auth: BetterAuth, jud
 async def test_tokens_of_before_and_after_a_key_rotation_are_both_accepted(
     auth: BetterAuth, judge: TokenVerifier
 ) -> None:
-    """The verifier knows the old key alone when the new token comes: one refetch, and neither needs another."""
+    """The verifier only knows the old key when the new token comes: it refetches once, and not again."""
     person = auth.sign_up("bob@example.com")
     before = auth.token(person)
     assert await judge.user_id(bearer(before)) == person.user_id

@@ -1,7 +1,7 @@
-"""Nobody waits for ever, and not everybody may wait: what is beyond a bound is refused at once, and a 503.
+"""Nobody waits for ever, and only a limited number may wait: whoever exceeds a limit is refused at once, with a 503.
 
-Seen to fail: without either bound of the queue, with one count for both queues, with a deadline that is not looked at,
-and without either bound of the pool. Time is not waited for here: what waits is made older.
+Seen to fail: without either limit of the queue, with one count for both queues, with an ignored deadline, and without
+either limit of the pool. The tests do not wait for time to pass: they make waiting commands older.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ HOLD = "SELECT FROM tasklog.streams WHERE user_id = 'alice' FOR UPDATE"
 
 
 class Appends:
-    """A database that counts the appends, and lets them pass while the way is free."""
+    """A database that counts the appends, and lets them pass while `free` is set."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -61,23 +61,23 @@ async def queues(appends: Any) -> AsyncIterator[CommandQueues]:
 
 
 def of_the_other_queue(queues: CommandQueues) -> str:
-    """A user whose commands are not in the queue of alice's."""
+    """Return a user whose commands are in another queue than alice's."""
     return next(user for user in map(str, range(1000)) if queues.of(user) is not queues.of("alice"))
 
 
 def of_the_same_queue(queues: CommandQueues) -> str:
-    """A user whose commands are in the queue of alice's."""
+    """Return a user whose commands are in the same queue as alice's."""
     return next(user for user in map(str, range(1000)) if queues.of(user) is queues.of("alice"))
 
 
 def has_waited(command: Any, seconds: float) -> None:
-    """Let a command have come so long ago."""
+    """Make a command appear to have waited this long."""
     command.deadline = asyncio.get_running_loop().time() + 10 - seconds
 
 
 @asynccontextmanager
 async def waiting(queues: CommandQueues, appends: Appends, number: int) -> AsyncIterator[list[asyncio.Task[Any]]]:
-    """One batch of alice's under way, and so many commands behind it that are not in any yet."""
+    """Start one batch of alice, and queue further commands behind it."""
     queue: CommandQueue = queues.of("alice")
     appends.free.clear()
     commands = [asyncio.create_task(run(queues, CREATE))]
@@ -92,7 +92,7 @@ async def waiting(queues: CommandQueues, appends: Appends, number: int) -> Async
 async def test_a_command_beyond_as_many_as_may_wait_is_refused_at_once(
     queues: CommandQueues, appends: Appends, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those that are carried out count; each queue counts its own; and who was refused leaves no trace."""
+    """Commands in progress count; each queue counts its own; a refused command leaves no trace."""
     monkeypatch.setattr(group_commit, "_WAITING", 5)
     monkeypatch.setattr(group_commit, "_LONGEST_WAIT_SECONDS", 100)  # however long this test takes
     async with waiting(queues, appends, 3):
@@ -165,7 +165,7 @@ async def test_nobody_new_is_let_in_while_the_first_has_waited_for_over_a_second
 async def test_a_command_waits_ten_seconds_for_a_held_stream(
     queues: CommandQueues, appends: Appends, owner: asyncpg.Connection
 ) -> None:
-    """It is tried again and again; whoever comes later waits for as long again."""
+    """It is tried again and again; a later command gets the same time."""
     await run(queues, CREATE)
     lanes = queues.of("alice")._lanes
     async with owner.transaction():
@@ -188,7 +188,7 @@ async def test_a_command_waits_ten_seconds_for_a_held_stream(
 
 @asynccontextmanager
 async def busy(database: Database) -> AsyncIterator[LetGo]:
-    """Every connection of a pool is in use; what is yielded lets one go."""
+    """Occupy every connection of a pool; yield a function that frees one."""
     async with AsyncExitStack() as all_of_them:
         for _ in range(database._limits.connections - 1):
             await all_of_them.enter_async_context(database.transaction())

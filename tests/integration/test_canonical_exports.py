@@ -1,4 +1,4 @@
-"""An import takes each line as an export writes it, or nothing at all; `verify --file` says the same of it."""
+"""An import accepts each line exactly as an export writes it, or nothing at all; `verify --file` judges the same."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ async def test_import_never_sets_the_sequence_back(
 
 
 def test_a_line_without_end_takes_no_memory(tmp_path: Path) -> None:
-    """The file has holes: 2 GB of zeros that take no room on the disk."""
+    """The file is sparse: 2 GB of zeros that take no space on the disk."""
     with (tmp_path / "x").open("wb") as file:
         file.truncate(2**31)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

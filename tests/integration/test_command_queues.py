@@ -1,8 +1,8 @@
-"""Batches on their way into the ledger: nobody waits for another user, and who gave up is not carried out.
+"""Batches on their way to the ledger: nobody waits for another user, and abandoned commands are not carried out.
 
-Seen to fail: without lanes (everybody waits for the held stream), with those passed over put behind the others or into
-a lane at once, with those who came meanwhile not put into the lane, with one queue for all, with a failed batch failed
-as a whole, and with cancelled commands left in their lane.
+Seen to fail: without lanes (everybody waits for the locked stream), with skipped commands put behind the others or into
+a lane at once, with commands that came meanwhile not put into the lane, with one queue for all, with a failed batch
+failed as a whole, and with cancelled commands left in their lane.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ END = """
 
 
 def request(user: str) -> CommandRequest:
-    """A new task of a user."""
+    """Return a request for a new task of a user."""
     return CommandRequest(user_id=user, task_id=None, command=CREATE, request_id="test")
 
 
 def in_a_lane(queue: CommandQueues, commands: int) -> bool:
-    """Whether so many commands wait for alice's stream."""
+    """Return whether this many commands wait for alice's stream."""
     return len(queue.of("alice")._lanes.get("alice", ())) == commands
 
 
@@ -63,9 +63,9 @@ async def test_a_held_stream_lets_others_pass_and_is_served_after_its_release(
 
 
 class HeldOnce:
-    """A database in which another transaction holds alice's stream during the first append, and no longer.
+    """A database in which another transaction locks alice's stream during the first append only.
 
-    The first append is answered once `others_came` is set.
+    The first append is answered when `others_came` is set.
     """
 
     def __init__(self, database: Database, owner: asyncpg.Connection) -> None:
@@ -89,7 +89,7 @@ class HeldOnce:
 async def test_whom_a_moments_hold_passed_over_is_first_in_the_next_batch(
     writer: Database, owner: asyncpg.Connection
 ) -> None:
-    """In the same commit as those who came meanwhile, before them, and without a lane."""
+    """They share a commit with the commands that came meanwhile, stand before them, and need no lane."""
     task = await created(writer, "alice")
     held: Any = HeldOnce(writer, owner)
     async with command_queues(held, Wake(None)) as queue:
@@ -104,7 +104,7 @@ async def test_whom_a_moments_hold_passed_over_is_first_in_the_next_batch(
 
 
 class HeldTwice(HeldOnce):
-    """The same during the first two appends; the second is answered once `others_came` is set."""
+    """The same during the first two appends; the second is answered when `others_came` is set."""
 
     async def fetch(self, query: str, *args: Any) -> Any:
         if query != APPEND or self.appends == 2:
@@ -136,7 +136,7 @@ async def test_who_came_while_another_was_passed_over_does_not_overtake_it_in_it
 async def test_two_batches_of_different_users_are_under_way_at_once(
     queue: CommandQueues, owner: asyncpg.Connection
 ) -> None:
-    """Neither waits for the other to be committed; a third would."""
+    """Neither batch waits for the other's commit; a third batch would."""
     users = [f"user-{n}" for n in range(20)]
     users.append(next(user for user in map(str, range(1000)) if queue.of(user) is not queue.of(users[0])))
     async with owner.transaction():
@@ -149,7 +149,7 @@ async def test_two_batches_of_different_users_are_under_way_at_once(
 
 
 async def waiting_appends(owner: asyncpg.Connection, number: int) -> bool:
-    """Whether so many appends wait for a lock."""
+    """Return whether this many appends wait for a lock."""
     await owner.execute("SELECT pg_stat_clear_snapshot()")
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     return bool(await owner.fetchval(waiting) == number)

@@ -1,8 +1,8 @@
-"""Erasure: everything but a person's text is as it was, the proof included; the text itself: test_erased_text.py.
+"""Erasure: everything except a person's text stays the same, the proof included. Text: see test_erased_text.py.
 
-Seen to fail, the one file or the other: with the tasks' rows, the idempotency keys or the metadata left as they are,
-with the planner's statistics of titles, with `through` one too low, with the digest of something else, with the
-checkpoint not moved, and with EXECUTE on more than `tasklog.erase`.
+Seen to fail, in one of the two files: with the tasks' rows, the idempotency keys or the metadata kept, with the
+planner's statistics of titles, with `through` one too low, with the digest of something else, with the checkpoint not
+moved, and with EXECUTE on more than `tasklog.erase`.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ async def test_a_parked_user_can_be_erased(
 async def test_erasures_while_commands_run_and_the_projector_works_lose_and_leave_nothing(
     ledger: Database, eraser: Database, projector: Database, owner: asyncpg.Connection
 ) -> None:
-    """Whatever the order: each erasure erases all before it, nothing behind it, and the projection is the replay."""
+    """In any order, each erasure erases everything before it and nothing after it; the projection equals the replay."""
     done = asyncio.Event()
     written = 0
 
@@ -187,9 +187,9 @@ async def test_erasures_while_commands_run_and_the_projector_works_lose_and_leav
 async def test_an_erasure_and_a_mark_for_a_rebuild_never_wait_for_each_other(
     ledger: Database, eraser: Database, projector: Database, database: Addresses, owner: asyncpg.Connection
 ) -> None:
-    """Held up by zoe's checkpoint, marking holds erin's when the erasure, which has her head, comes to it.
+    """Marking waits for zoe's checkpoint while it holds erin's; then the erasure, which holds her head, comes to it.
 
-    Seen to fail, as a deadlock, with one statement that marked checkpoints first and heads then.
+    Seen to fail, as a deadlock, with one statement that first marked checkpoints and then heads.
     """
     await owner.execute("UPDATE tasklog.checkpoints SET position = 0 WHERE user_id = 'erin'")
     async with connections(database.owner, 1) as (holder,), holder.transaction():

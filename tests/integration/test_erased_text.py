@@ -1,6 +1,6 @@
-"""What a person wrote is nowhere any more after an erasure: not in Postgres, nor in Redis, nor in a log.
+"""After an erasure a person's text is nowhere: not in Postgres, not in Redis, not in a log.
 
-How it was seen to fail: test_erase.py.
+How it was seen to fail: see test_erase.py.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tasklog.embedded.binaries import find_postgres
 from tests.servers import RunningService, Servers, eventually, eventually_async
 
 TEXT = "Zyxomma"
-"""Nobody but the person who is erased writes this."""
+"""Only the person who is erased writes this."""
 STATISTICS = "SELECT stavalues1::text, stavalues2::text, stavalues3::text, stavalues4::text FROM pg_statistic"
 
 
@@ -75,7 +75,7 @@ def _run(owner: str, redis_url: str, directory: Path, *command: str) -> subproce
 
 
 def _dump(url: str) -> bytes:
-    """Everything in a database: by the pg_dump that belongs to the server."""
+    """Return everything in a database, by the pg_dump that belongs to the server."""
     program = find_postgres(None)[0] / "pg_dump"
     if not urlsplit(url).query.startswith("host="):  # a server from outside
         program = Path(shutil.which("pg_dump") or program)
@@ -103,7 +103,7 @@ def _everything_in(redis_url: str) -> bytes:
                 case b"list":
                     found += repr(redis.lrange(key, 0, -1)).encode()
                 case b"none":
-                    pass  # it has expired since
+                    pass  # it has expired
                 case other:
                     pytest.fail(f"{key!r} is a {other!r}")
     return found

@@ -1,6 +1,6 @@
-"""Export and import: the ledger leaves the database and comes back, and every byte of it is proved on the way.
+"""Export and import: the ledger leaves the database and comes back, and every byte is checked on the way.
 
-Seen to fail: with the hash left out of the check of a line, without the end line's digest, without the look for
+Seen to fail: with the hash left out of the check of a line, without the end line's digest, without the search for
 streams before an import, and with `recorded_at` cut to milliseconds.
 """
 
@@ -39,7 +39,7 @@ TEXT = 'Milk "2 l" \\ 😀\u2028\n\t\u0001,\x7f'
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that streams go over the ends of chunks."""
+    """Make chunks so small that streams cross their ends."""
     monkeypatch.setattr(export_file, "_CHUNK", 7)
 
 
@@ -53,21 +53,21 @@ async def as_owner(settings: Settings, database: Addresses) -> AsyncIterator[Dat
 
 @pytest.fixture
 def empty(servers: Servers) -> Iterator[Addresses]:
-    """Another database, migrated and empty."""
+    """Yield another database, migrated and empty."""
     with servers.cloned() as cloned:
         yield cloned
 
 
 @pytest.fixture
 async def other(settings: Settings, empty: Addresses) -> AsyncIterator[Database]:
-    """The other database as its owner."""
+    """Open the other database as its owner."""
     async with open_database(settings.model_copy(update={"database_url": SecretStr(empty.owner)}), "owner") as opened:
         yield opened
 
 
 @pytest.fixture
 async def file(writer: Database, projector: Database, owner: asyncpg.Connection, tmp_path: Path) -> Path:
-    """An export of some lives, an erased one among them, with awkward text."""
+    """Return an export of several users, one of them erased, with awkward texts."""
     for n in range(5):
         await Life(f"user-{n}", seed=n).go_on(writer, 30)
     task = await created(writer, "Älice, b", TEXT)
@@ -172,7 +172,7 @@ async def test_a_full_disk_ends_an_export_as_an_error_of_the_file(
 async def test_a_file_that_cannot_be_written_whole_is_not_there(
     projector: Database, writer: Database, tmp_path: Path
 ) -> None:
-    """Fails beyond 8 kB, as on a full disk."""
+    """Writing fails beyond 8 kB, as on a full disk."""
     await Life("alice", seed=1).go_on(writer, 100)
     (tmp_path / "out").mkdir()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

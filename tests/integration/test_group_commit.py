@@ -1,7 +1,7 @@
-"""Commands that wait together are carried out together, and each answers as if it had been alone.
+"""Commands that wait together are carried out together, and each is answered as if it had been alone.
 
-Seen to fail: with commands of one batch decided on the same state, with a no-op answered on what was merely known, and
-without `reload`.
+Seen to fail: with commands of one batch decided on the same state, with a no-op answered from the cache, and without
+`reload`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.ledger import appended, created, of, positions, within
 
 
 async def other_process(writer: Fetching, task: int, *events: TaskEvent, expected: int) -> None:
-    """Events that the queue does not know of."""
+    """Append events that the queue does not know about."""
     await appended(writer, of("alice", *events, task=task, expected=expected))
 
 
@@ -82,7 +82,7 @@ async def test_two_processes_on_one_task_lose_no_toggle(settings: Settings, owne
 async def test_what_another_process_did_is_decided_on(
     queue: CommandQueues, writer: Database, elsewhere: list[TaskEvent], command: Command, expected: Any
 ) -> None:
-    """The queue knows the task as it was at version 1; a no-op on that is not answered unless it is proved."""
+    """The queue knows the task at version 1; it may not answer a no-op on this state without proof."""
     task = await created(writer, "alice")
     await run(queue, ReopenTask(), task)
     await other_process(writer, task, *elsewhere, expected=1)
@@ -98,7 +98,7 @@ async def test_what_another_process_did_is_decided_on(
 async def test_what_is_known_and_the_ledger_does_not_hold_is_forgotten(
     queue: CommandQueues, writer: Database, owner: asyncpg.Connection
 ) -> None:
-    """As after a failover to a replica that lagged: the state that was proved once is of a version that is no more."""
+    """As after a fail-over to a replica that lagged: the cached state has a version that no longer exists."""
     task = await created(writer, "alice")
     await run(queue, EditTask(title="Oat"), task)
     await owner.execute("DELETE FROM tasklog.events WHERE position = 2")
@@ -126,7 +126,7 @@ async def test_a_task_that_was_missing_is_found_once_another_process_made_it(
 async def test_commands_decided_together_on_an_old_state_are_all_decided_anew(
     queue: CommandQueues, writer: Database
 ) -> None:
-    """The third would have expected version 3, which is what the task is at: by chance, and on another state."""
+    """The third command would expect version 3, which the task has only by chance, with another state."""
     task = await created(writer, "alice")
     await run(queue, ReopenTask(), task)
     await other_process(writer, task, TaskEdited(title="Oat"), TaskCompleted(), expected=1)

@@ -1,4 +1,4 @@
-"""Plans that were made while the tables were small stay good while they grow: nobody reads more for each new user."""
+"""Plans that were made while tables were small stay good while they grow: a new user does not add reads for others."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _SCANS: Final = """
     WHERE schemaname = 'tasklog' AND relname IN ('streams', 'events', 'checkpoints', 'tasks', 'idempotency_keys')
 """
 _READ: Final = """
-    -- Entries of indexes and rows of tables that were read.
+    -- Index entries and rows that were read.
     SELECT (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE schemaname = 'tasklog')
          + (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE schemaname = 'tasklog')
 """
 
 
 async def flushed(owner: asyncpg.Connection, *databases: Database) -> None:
-    """Have every session's counts be seen."""
+    """Make every session report its counts."""
     for database in databases:
         for holder in database.pool._holders:
             if (connection := holder._con) is not None:

@@ -1,8 +1,8 @@
-"""The history tells every event, what it changed from what to what, wherever a page begins.
+"""The history shows every event and what it changed, from what to what, wherever a page begins.
 
-What is expected is computed from the stored JSON with plain dicts. Seen to fail: without the events before a page, with
-the oldest setting in place of the last, with a look-back that ignores which field an edit sets, and with an event that
-cannot be read raising. A page that begins at its `after` makes a walk without end: the time limit ends it.
+Expected values are computed from the stored JSON with plain dicts. Seen to fail: without the events before a page, with
+the oldest value instead of the last, with a look-back that ignores which field an edit sets, and with an unreadable
+event raising an error. A page that begins at its own `after` would never end: the time limit catches it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ async def page_of(reader: Database, user: str, **asked: Any) -> dict[str, Any]:
 
 
 async def walk(reader: Database, user: str, **asked: Any) -> list[dict[str, Any]]:
-    """All entries, page by page."""
+    """Return all entries, page by page."""
     entries: list[dict[str, Any]] = []
     after: int | None = 0
     while after is not None:
@@ -59,7 +59,7 @@ async def walk(reader: Database, user: str, **asked: Any) -> list[dict[str, Any]
 
 
 async def live(writer: Database, user: str, drawn: list[tuple[Command, int]]) -> list[int]:
-    """Carry commands out; the ids of the tasks that there have been."""
+    """Carry commands out, and return the ids of all tasks that ever existed."""
     model = Model(user)
     for command, number in drawn:
         await happen(model, writer, KnownStates(), command, number)
@@ -67,7 +67,7 @@ async def live(writer: Database, user: str, drawn: list[tuple[Command, int]]) ->
 
 
 async def stored_changes(owner: asyncpg.Connection, user: str) -> dict[int, list[dict[str, Any]]]:
-    """What each position changed, from the stored events alone."""
+    """Return what each position changed, from the stored events only."""
     tasks: dict[int, dict[str, Any]] = {}
     found = {}
     for row in await owner.fetch("SELECT * FROM tasklog.events WHERE user_id = $1 ORDER BY position", user):
@@ -213,7 +213,7 @@ async def test_an_erased_history_keeps_its_entries_without_text_and_without_who(
 
 
 async def test_rare_types_are_found_in_a_long_stream_in_bounded_steps(writer: Database, reader: Database) -> None:
-    """A page looks at 10,000 events at most; an empty one tells where to go on."""
+    """A page searches at most 10,000 events; an empty page says where to continue."""
     task = await created(writer, "alice", "first")
     toggles = [TaskCompleted() if n % 2 else TaskReopened() for n in range(1, 1001)]
     for expected in range(1, 12_001, 1000):
@@ -237,7 +237,7 @@ async def test_rare_types_are_found_in_a_long_stream_in_bounded_steps(writer: Da
 async def test_a_page_of_long_texts_is_shorter_and_the_walk_tells_everything(
     writer: Database, reader: Database, owner: asyncpg.Connection
 ) -> None:
-    """Long are the events, or what was before them. Seen to fail without each of the two bounds."""
+    """The events are long, or their earlier values. Seen to fail without each of the two limits."""
     long = ["x" * 1_000_000, "\U0001f34e" * 200_000, '"' * 400_000]
     made: list[tuple[Command, int]] = [(CreateTask(title="a", description=long[n % 3]), n) for n in range(9)]
     edited: list[tuple[Command, int]] = [(EditTask(description=long[(n + 1) % 3]), n) for n in range(9)]

@@ -1,6 +1,6 @@
-"""What a connection may do to the server: how slowly it may send, how much, and what is said to what is not HTTP.
+"""What a connection may do to the server: how slowly and how much it may send, and answers to what is not HTTP.
 
-Seen to fail: without the discarding of trailers, the last; without the look at the time, the slow ones.
+Seen to fail: the last test without the discarding of trailers; the slow ones without the check of the time.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ async def large(_request: Request) -> Response:
 
 @asynccontextmanager
 async def running(endpoint: Any) -> AsyncIterator[tuple[int, set[Any]]]:
-    """A service with one route behind the server's protocol; its port, and the connections that it has."""
+    """Run a service with one route behind the server's protocol; yield its port and its connections."""
 
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[dict[str, object]]:
@@ -79,13 +79,13 @@ async def running(endpoint: Any) -> AsyncIterator[tuple[int, set[Any]]]:
 
 @asynccontextmanager
 async def serving(endpoint: Any = echo) -> AsyncIterator[int]:
-    """The port of such a service."""
+    """Yield the port of such a service."""
     async with running(endpoint) as (port, _):
         yield port
 
 
 def received(connection: socket.socket) -> bytes:
-    """All that came, also before a reset: an asyncio stream would lose that."""
+    """Return all data that came, also before a reset: an asyncio stream would lose them."""
     parts = []
     with suppress(ConnectionError):
         while part := connection.recv(65536):
@@ -94,7 +94,7 @@ def received(connection: socket.socket) -> bytes:
 
 
 async def sent(port: int, *parts: bytes) -> bytes:
-    """Everything that is answered to some bytes until the server closes, which it may do before it has taken all."""
+    """Return everything that is answered to some bytes until the server closes, even before it has read all of them."""
 
     def send_and_receive() -> bytes:
         with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
@@ -108,7 +108,7 @@ async def sent(port: int, *parts: bytes) -> bytes:
 
 @asynccontextmanager
 async def connected(port: int, count: int) -> AsyncIterator[list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]:
-    """So many connections, closed in the end."""
+    """Yield `count` connections, and close them afterwards."""
     connections = [await asyncio.open_connection("127.0.0.1", port) for _ in range(count)]
     try:
         yield connections
@@ -124,7 +124,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def problem_of(answer: bytes) -> tuple[int, str]:
-    """The status and detail of a raw answer, which is a problem with the security headers."""
+    """Return the status and detail of a raw answer, which must be a problem with the security headers."""
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b"content-type: application/problem+json" in head
     headers = {line.partition(": ")[::2] for line in head.decode().split("\r\n")[1:]}
@@ -247,7 +247,7 @@ async def test_an_endless_header_is_431(endless: bytes) -> None:
     ids=lambda text: ascii(text[-36:]),
 )
 async def test_what_is_not_plain_http_is_a_problem_and_the_end_of_the_connection(text: bytes) -> None:
-    """Among them both lengths at once, two lengths and the other shapes with which requests are smuggled."""
+    """Among them are both lengths at once, two lengths, and other shapes of request smuggling."""
     async with serving() as port:
         assert problem_of(await sent(port, text))[0] == 400
 
@@ -260,7 +260,7 @@ async def test_a_good_request_before_garbage_has_its_own_answer() -> None:
 
 
 async def test_a_trailer_is_no_header() -> None:
-    """Behind a gateway that checks headers it would be one that nobody checked."""
+    """Behind a gateway that checks headers, it would be a header that nobody checked."""
     chunked = POST + b"Transfer-Encoding: chunked\r\nConnection: close\r\n%b\r\n2\r\n{}\r\n0\r\n%b\r\n"
     given = b"Authorization: " + bearer(good().claims_with(sub="u")) + b"\r\n"
     async with serving(whose) as port:

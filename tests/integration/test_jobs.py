@@ -1,7 +1,7 @@
 """Operational jobs: queued by the command line, run by a projector, shown by `status`.
 
-Seen to fail: with pickle for JSON, with `nightly` left out, with a job's state left as it was queued, and with a
-failing job's error let through.
+Seen to fail: with pickle instead of JSON, without `nightly`, with a job's state left as queued, and with a failing
+job's error passed on.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from runtime.settings import Settings
 from tests.ledger import Life, tasks_copy, within
 from tests.servers import RunningService, eventually_async
 
-# arq closes its connections as redis-py 4 had it.
+# arq closes its connections in the way of redis-py 4.
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning")
 
 FORGE = "UPDATE tasklog.events SET data = '{\"title\":\"Secret\"}' WHERE user_id = 'user-1' AND position = 1"
@@ -129,7 +129,7 @@ async def test_a_job_that_fails_is_shown_as_failed_and_not_tried_again(
 
 
 async def database_away(database: Database, _: Meter) -> Mapping[str, Any]:
-    """Its connection is ended by the server."""
+    """End the database's own connection."""
     await database.fetch("SELECT pg_terminate_backend(pg_backend_pid())")
     return {}
 
@@ -159,7 +159,7 @@ async def test_a_job_that_fails_leaves_one_line_and_a_traceback_only_of_wrong_co
 
 
 async def test_everything_in_redis_is_json(settings: Settings, redis: Redis, redis_url: str, ledger: Database) -> None:
-    """What is queued, and what is kept when it is done; pickle would let whoever writes to Redis run code."""
+    """Queued jobs and finished ones: pickle would let anyone who writes to Redis run code."""
     await enqueue(redis_url, "verify", {"user_id": "user-1"})
     (key,) = await redis.keys("arq:job:*")
     queued: Mapping[str, Any] = orjson.loads(await redis.get(key))
@@ -204,7 +204,7 @@ async def _is(redis: Redis, state: str) -> bool:
 
 
 async def test_how_a_job_ended_is_the_last_that_is_written_of_it(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where a beat is on its way meanwhile, over another connection and deaf as redis-py 5.3 is now and then.
+    """Also while a beat is being sent and ignores its cancellation, as redis-py 5.3 sometimes does.
 
     Seen to fail with the beat cancelled and not waited for.
     """
@@ -249,7 +249,7 @@ async def test_a_job_whose_projector_was_killed_is_done_by_the_next_within_half_
         service.projector.process.wait()
     (claim,) = await redis.keys("arq:in-progress:*")
     assert 0 < await redis.ttl(claim) <= 30
-    await redis.pexpire(claim, 1)  # so much time passes
+    await redis.pexpire(claim, 1)  # instead of waiting
     service.projector.start()
     assert (await ended(redis, job)).state == "done"
 

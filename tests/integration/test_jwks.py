@@ -1,7 +1,7 @@
-"""The JWKS client against a real endpoint that misbehaves: users of a known key never wait, and never fail.
+"""The JWKS client against a real endpoint that misbehaves: users with a known key never wait and never fail.
 
-Each test was seen to fail, with the check it is about taken out of `tokens/jwks.py`: the single flight, the cooldown,
-the time-out of the whole fetch, the refusal of redirects, of other statuses and of sets without a usable key.
+Each test was seen to fail without its check in `tokens/jwks.py`: the single fetch, the cooldown, the time-out of the
+whole fetch, the refusal of redirects, of other statuses and of sets without a usable key.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ OCT = {"kty": "oct", "kid": "EdDSA", "k": "c2VjcmV0", "alg": "HS256"}
 
 
 def header(kid: str = "EdDSA", **claims: Any) -> bytes:
-    """Give the header of a token that is good now, signed with the old or the new key."""
+    """Return the header of a token that is valid now, signed with the old or the new key."""
     draft = good("EdDSA", int(time.time())).claims_with(**claims)
     key = NEW_KEY if kid.startswith(("new", "rotated")) else draft.key
     return bearer(type(draft)(header={"alg": "EdDSA", "kid": kid}, claims=draft.claims, signer="EdDSA", key=key))
 
 
 async def verdict(judge: TokenVerifier, authorization: bytes) -> str:
-    """Give the user or the refusal."""
+    """Return the user, or the refusal."""
     try:
         async with asyncio.timeout(PATIENCE):
             return await judge.user_id([authorization])
@@ -70,7 +70,7 @@ async def judge_of(endpoint: JwksEndpoint, timing: Timing = QUICK) -> AsyncItera
 
 @contextmanager
 def impatient(judge: TokenVerifier) -> Iterator[None]:
-    """Let fetches take a moment only, as some would never end; it is enough to be asked in."""
+    """Give fetches only a moment, as some would never end."""
     assert judge._keys is not None
     timing = judge._keys._timing
     judge._keys._timing = replace(timing, timeout=2)
@@ -169,7 +169,7 @@ async def test_a_rotated_key_is_found_by_one_fetch_however_many_ask() -> None:
 
 
 async def test_a_failure_after_a_rotation_is_not_known_and_heals_with_the_endpoint() -> None:
-    """A 401 would log out everybody who holds a token of the new key."""
+    """A 401 would log out everybody with a token of the new key."""
     async with jwks_endpoint() as endpoint, judge_of(endpoint) as judge:
         assert await verdict(judge, header()) == USER
         for status in ("500 Oops", "429 Too Many Requests"):
@@ -202,7 +202,7 @@ async def test_unknown_keys_cause_one_fetch_a_cooldown_failures_included(behavio
 
 
 async def test_unknown_keys_of_strangers_neither_refuse_nor_long_delay_a_new_key() -> None:
-    """Strangers ask without a pause; after each rotation the first token of the new key waits for one look-up."""
+    """Strangers ask without a pause; after each rotation, the first token with the new key waits for one look-up."""
     timing = Timing(timeout=PATIENCE, cooldown=0.2, burst=1)
     async with jwks_endpoint() as endpoint, judge_of(endpoint, timing) as judge:
         assert await verdict(judge, header()) == USER
@@ -235,7 +235,7 @@ async def test_a_token_that_no_key_could_make_good_asks_for_none() -> None:
 
 
 async def test_a_fetch_that_began_before_the_token_came_is_no_look_up_for_it() -> None:
-    """What the running fetch brings may be from before the rotation."""
+    """The running fetch may bring the keys from before the rotation."""
     async with jwks_endpoint() as endpoint, judge_of(endpoint) as judge:
         assert await verdict(judge, header()) == USER
         go_on = asyncio.Event()
@@ -275,7 +275,7 @@ async def test_the_keys_are_kept_fresh_without_any_request() -> None:
 
 
 async def test_a_service_starts_without_the_endpoint_and_heals_by_itself() -> None:
-    """Until there is a key, nobody can say whether a token is good: that is no 401, which would log people out."""
+    """Without a key nobody can say whether a token is good, so the answer is no 401, which would log people out."""
     async with jwks_endpoint() as endpoint:
         await endpoint.stop()
         async with judge_of(endpoint, Timing(timeout=0.3, pause=0.02)) as judge:

@@ -1,4 +1,4 @@
-"""A command costs what its answer costs, however long the history of its task is."""
+"""A command costs as much as its answer, however long its task's history is."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TOGGLES: Final = 3000
 """Read one by one they would show in every figure below."""
 
 _TOGGLE: Final = """
-    -- Complete and reopen task $1 of alice until it is at version $2; nothing here looks at hashes.
+    -- Complete and reopen task $1 of alice until it has version $2; nothing here checks hashes.
     INSERT INTO tasklog.events (user_id, position, task_id, version, event_id, type, schema_version, data, metadata,
                                 recorded_at, hash)
     SELECT 'alice', n, $1, n, gen_random_uuid(), CASE n % 2 WHEN 0 THEN 'task.completed' ELSE 'task.reopened' END,
@@ -31,7 +31,7 @@ _TOGGLE: Final = """
 """
 _MOVE_HEAD: Final = "UPDATE tasklog.streams SET head = $1"
 _READ: Final = """
-    -- How many rows of the ledger were read so far.
+    -- How many rows of the ledger have been read so far.
     SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE schemaname = 'tasklog' AND relname = 'events'
 """
 
@@ -42,7 +42,7 @@ async def grow(owner: asyncpg.Connection, task: int, version: int) -> None:
 
 
 class Counting:
-    """A database that counts the rows that were read of the ledger, and those that came back."""
+    """A database that counts the ledger's rows that were read, and those that were returned."""
 
     def __init__(self, database: Database, owner: asyncpg.Connection) -> None:
         self._database, self._owner = database, owner

@@ -1,7 +1,7 @@
-"""Whoever works through a ledger with long texts holds a few of them at a time, never all.
+"""Code that reads a ledger with long texts holds a few of them at a time, never all.
 
-Seen to fail with bounds in rows alone (of 100 tasks and 60 edits): verify 603, rebuild 602 to 1,210, the projector
-1,050 MB.
+Seen to fail with limits only in rows (100 tasks and 60 edits): verify took 603 MB, rebuild 602 to 1,210 MB, the
+projector 1,050 MB.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.servers import Database, Servers, eventually, running_service
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 
 MOST = 150
-"""MB, of which a process that does nothing takes about 80."""
+"""The limit in MB; an idle process takes about 80 MB."""
 
 
 @pytest.fixture

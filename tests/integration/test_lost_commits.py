@@ -1,6 +1,6 @@
-"""A ledger that lost its last events, and got others in their place, under processes that remember the lost ones.
+"""A ledger that lost its last events and got others instead, under processes that remember the lost ones.
 
-So it is after a fail-over to a replica that was behind, or after a restore.
+This happens after a fail-over to a replica that was behind, or after a restore.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ async def test_no_process_appends_to_a_task_by_an_event_that_was_lost(  # noqa: 
     right: tuple[str, bool] | None,
     stored: str,
 ) -> None:
-    """One process remembers version 2, which is lost; another gives a version 2; the first goes on, on the new one."""
+    """One process remembers version 2, which is lost; another appends a new one; the first continues on the new one."""
     async with two_processes(writer) as (one, two):
         task = await created(writer, "alice")
         await run(one, lost, task)
@@ -91,7 +91,7 @@ async def test_commands_that_wait_together_are_all_decided_anew_when_what_is_kno
 
 
 async def test_a_process_of_release_1_0_still_appends(writer: Database, owner: asyncpg.Connection) -> None:
-    """It names no event that it knows: its function keeps its name, arguments and result."""
+    """It names no last event: its function keeps its name, arguments and result."""
     statement = "SELECT * FROM tasklog.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
     new = await owner.fetchval("SELECT gen_random_uuid()")
     made = [[0], ["alice"], [None], [1], [new], ["task.created"], [2], ['{"title":"Milk"}'], ["{}"], [None], [None]]

@@ -1,7 +1,7 @@
-"""What a process knows of a task is tied to an event, not to a version number: numbers are given again.
+"""What a process knows of a task belongs to an event, not to a version number, because versions are used again.
 
-After a fail-over that loses commits, or a restore, the same version of a task can be another event. A process that went
-on from what it remembers would append events that cannot have happened.
+After a fail-over that loses commits, or a restore, the same version of a task can be another event. A process that
+continued from its memory would append impossible events.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from runtime.wakeup import Wake
 from tests.integration.commands import run
 
 LOSE = """
-    -- What a standby lacks: user $1's events behind position $2.
+    -- What a standby lacks: user $1's events after position $2.
     WITH lost AS (DELETE FROM tasklog.events WHERE user_id = $1 AND position > $2)
     UPDATE tasklog.streams s SET head = e.position, hash = e.hash, recorded_at = e.recorded_at
     FROM tasklog.events e WHERE s.user_id = $1 AND e.user_id = $1 AND e.position = $2

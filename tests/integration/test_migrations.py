@@ -1,7 +1,7 @@
-"""The migrations give the tables that the code declares, go up twice and down again, and an old schema is noticed.
+"""Migrations create the tables that the code declares, go up twice and down again, and an old schema is noticed.
 
-Seen to fail: with an index left out of the revision, with a column of another collation, without the
-comparison of the schema's version in `open_database`, and with DATABASE_POOLER not handed on to the migration.
+Seen to fail: with an index left out of the revision, with a column of another collation, without the check of the
+schema in `open_database`, and with DATABASE_POOLER not passed on to the migration.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ OPTIONS = """
     WHERE relnamespace = to_regnamespace($1) AND relkind IN ('r', 'S') AND relname <> 'alembic_version' ORDER BY 1
 """
 NO_NAME = "no-such-host." * 20 + "invalid"
-"""Too long for the name of a host, so that no name server is asked, who may be slow."""
+"""Too long for a host's name, so that no name server is asked, which may be slow."""
 LEFT = """
     SELECT relname::text FROM pg_class WHERE relnamespace = to_regnamespace('tasklog') AND relname !~ '^alembic_version'
     UNION ALL SELECT proname::text FROM pg_proc WHERE pronamespace = to_regnamespace('tasklog')
@@ -60,7 +60,7 @@ LEFT = """
 
 @pytest.fixture
 def empty(servers: Servers) -> Iterator[Addresses]:
-    """A database without anything in it."""
+    """Yield an empty database."""
     name = "tasklog_not_migrated"
     servers.execute(f"CREATE DATABASE {name}")
     yield servers.database(name)
@@ -90,7 +90,7 @@ def _differences(connection: sa.Connection) -> list[Any]:
 async def test_the_catalog_shows_the_declared_tables_to_the_last_collation(
     database: Addresses, owner: asyncpg.Connection, query: str
 ) -> None:
-    """What Alembic does not compare: the declared tables are created beside the migrated ones."""
+    """Alembic does not compare everything, so the declared tables are created beside the migrated ones."""
     beside = sa.MetaData(schema="declared")
     for table in metadata.tables.values():
         table.to_metadata(beside, schema="declared")
@@ -122,7 +122,7 @@ def test_a_second_upgrade_changes_nothing(database: Addresses) -> None:
 
 
 async def _kept(database: Addresses) -> list[Any]:
-    """An event made before, and what there is."""
+    """Return an event that was made before, and what there is now."""
     async with connections(database.owner, 1) as (connection,):
         if not await connection.fetchval("SELECT count(*) FROM tasklog.events"):
             await created(connection, "alice")
@@ -145,7 +145,7 @@ def test_a_downgrade_leaves_nothing_and_an_upgrade_brings_it_back(empty: Address
 def test_migrations_through_a_pooler_leave_no_statement_in_each_others_way(
     empty: Addresses, pgbouncer: PgBouncer
 ) -> None:
-    """Each process counts its statements from one, and gets the server connection that the one before it had."""
+    """Each process numbers its statements from one, and gets the server connection of the process before it."""
     for _ in range(2):
         done = subprocess.run(
             [sys.executable, "-m", "tasklog", "migrate"],
@@ -220,7 +220,7 @@ def test_a_login_that_may_not_migrate_is_one_sentence(
 def test_a_role_that_is_not_there_or_not_granted_is_a_database_to_migrate(
     servers: Servers, monkeypatch: pytest.MonkeyPatch, role: str
 ) -> None:
-    """The owner of a database that was never migrated takes a role that `migrate` makes or grants."""
+    """The owner of a database that was never migrated switches to a role that only `migrate` creates or grants."""
     name = "tasklog_plain"
     servers.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'hunter2'")
     try:

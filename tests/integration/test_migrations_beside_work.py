@@ -1,7 +1,7 @@
-"""A migration beside running services: nobody waits for it long, nothing in use goes away, and twice changes nothing.
+"""A migration beside running services: nobody waits long, nothing in use disappears, and a second run changes nothing.
 
 Seen to fail on release 1.0.0: reads wait behind the ALTER that waits for the dump, every function gets a new oid each
-time, and callers of the old one are told "cache lookup failed for function".
+time, and callers of the old one get "cache lookup failed for function".
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ OTHER_BODY = """
 
 @asynccontextmanager
 async def dump_of(url: str, *tables: str) -> AsyncIterator[None]:
-    """What pg_dump does for as long as it runs: a lock on each table, in an open transaction."""
+    """Hold the locks of a pg_dump: one on each table, in an open transaction."""
     async with connections(url, 1) as (connection,), connection.transaction():
         await connection.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE")
         yield
@@ -74,7 +74,7 @@ async def test_reads_and_writes_go_on_while_a_migration_waits_for_a_dump(
 
 
 async def reader_tasks(connection: asyncpg.Connection) -> list[Any]:
-    """What the read side asks: it reads checkpoints, streams and tasks."""
+    """Read checkpoints, streams and tasks, as the read side does."""
     rows = await connection.fetch(
         "SELECT t.* FROM tasklog.streams s LEFT JOIN tasklog.checkpoints c USING (user_id)"
         " JOIN tasklog.tasks t USING (user_id) WHERE s.user_id = 'nobody'"

@@ -1,9 +1,9 @@
-"""Reads are never stale: whatever the projector has not come to yet is in the answer, in its place.
+"""Reads are never stale: events that are not projected yet are in the answer, in their place.
 
-Any history and any checkpoint; every status, sort, limit and walk by cursor; lists and single tasks. The answer is
-what a plain model says, and is the same in every byte after the projector has caught up. Seen to fail: without the
-tail, with a tail in another order than the ledger's, with touched rows left in the page, with `total` of the rows
-alone, with a page that ignores its cursor, and with times in the server's zone.
+This holds for any history and any checkpoint; every status, sort, limit and walk by cursor; lists and single tasks. The
+answer equals a plain model's, and stays the same in every byte after the projector has caught up. Seen to fail: without
+the tail, with a tail in another order than the ledger's, with touched rows left in the page, with `total` of the rows
+only, with a page that ignores its cursor, and with times in the server's zone.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ histories = st.lists(st.tuples(commands, st.integers(0, 7)), max_size=25)
 
 
 async def whole_tasks(model: Model, owner: asyncpg.Connection) -> dict[int, dict[str, Any]]:
-    """The model's tasks as answers show them; when they were created and changed is what the ledger says."""
+    """Return the model's tasks as answers show them; their times are the ledger's."""
     rows = await owner.fetch(
         "SELECT task_id, min(recorded_at), max(recorded_at) FROM tasklog.events WHERE user_id = $1 GROUP BY 1",
         model.user,
@@ -71,14 +71,14 @@ async def live(model: Model, writer: Database, known: KnownStates, history: list
 
 
 async def in_parts(reader: Database, user: str, query: TaskQuery) -> TaskPage:
-    """A list as it is read when it is long, put together."""
+    """Return a list that was read in parts, put together."""
     page = await long_list(reader, user, query)
     assert page.parts is not None
     return replace(page, parts=None, body=b"".join([part async for part in page.parts]))
 
 
 async def walk(reader: Database, user: str, status: Status, sort: Sort, limit: int) -> Iterator[tuple[bytes, int]]:
-    """The pages of a list and the total that each tells."""
+    """Return the pages of a list, each with its total."""
     pages: list[tuple[bytes, int]] = []
     after = None
     while after is not None or not pages:
@@ -92,7 +92,7 @@ async def walk(reader: Database, user: str, status: Status, sort: Sort, limit: i
 
 
 async def answers(reader: Database, model: Model, limit: int) -> dict[Any, Any]:
-    """Everything that can be asked about a user, as it is answered."""
+    """Return all answers about a user."""
     found: dict[Any, Any] = {}
     for status, sort in LISTS:
         page = await list_tasks(reader, model.user, TaskQuery(status=status, sort=sort))
@@ -125,7 +125,7 @@ async def assert_right(found: dict[Any, Any], model: Model, owner: asyncpg.Conne
         assert found_task == ((tasks[task_id], max(versions)) if task_id in tasks else None)
 
 
-@pytest.mark.timeout(600)  # through a pooler on a busy machine it has taken half a minute
+@pytest.mark.timeout(600)  # behind a pooler on a busy machine it took half a minute
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(projected=histories, tail=histories, limit=st.integers(1, 4))
 async def test_an_answer_is_that_after_catching_up_and_the_models(  # noqa: PLR0913, PLR0917 - what is drawn, and where
@@ -211,7 +211,7 @@ async def test_another_users_tasks_are_not_found(writer: Database, projector: Da
 async def test_what_is_acknowledged_is_in_the_next_read_while_projectors_run(
     writer: Database, projector: Database, reader: Database
 ) -> None:
-    """Rows, checkpoint and tail are of one snapshot: a checkpoint read after the rows would lose what lies between."""
+    """Rows, checkpoint and tail are of one snapshot: a checkpoint that is read later would miss events between."""
     stopping = asyncio.Event()
 
     async def project() -> None:

@@ -1,6 +1,6 @@
-"""Whose event or row is bad is parked, visibly, and tried again later and later; everybody else is projected.
+"""A user with a bad event or row is visibly parked, and retried at growing intervals; everybody else is projected.
 
-Seen to fail: with a failing user's error let through, and with an unreadable event skipped.
+Seen to fail: with a failing user's error passed on, and with an unreadable event skipped.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ async def test_a_parked_user_is_tried_less_and_less_often(
 
 
 async def _assert_is_parked_for(seconds: int, projector: Database, owner: asyncpg.Connection) -> None:
-    """From some moment of this attempt on."""
+    """Check the time until which the user is parked."""
     before = await owner.fetchval("SELECT clock_timestamp()")
     await catch_up(projector)
     until, after = await owner.fetchrow("SELECT parked_until, clock_timestamp() FROM tasklog.checkpoints")

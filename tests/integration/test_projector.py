@@ -1,7 +1,7 @@
-"""The projector: each event exactly once, whatever is killed, however many run; of bad events, see test_parking.py.
+"""The projector: each event exactly once, whatever is killed, however many run; for bad events see test_parking.py.
 
-Seen to fail: with the checkpoint in a transaction of its own, without `FOR UPDATE` in CLAIM, with the head unmarked
-without looking at it, and with the wake-up cleared after the run.
+Seen to fail: with the checkpoint in a separate transaction, without `FOR UPDATE` in CLAIM, with a head's mark cleared
+without a look at the head, and with the wake-up cleared after the run.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Dying:
 async def test_a_projector_killed_between_any_two_statements_has_projected_nothing(
     projector: Database, writer: Database, owner: asyncpg.Connection, settings: Settings
 ) -> None:
-    """Its batches have creations, changes and deletions; the next projector does all of it, once."""
+    """Its batches have creations, changes and deletions; the next projector does all of them, once."""
     if settings.database_pooler == "yes":
         pytest.skip("a pooler hands out another backend than the one that was killed")
     made = await lived(writer, 5, 12)
@@ -126,7 +126,7 @@ async def test_a_projector_killed_between_any_two_statements_has_projected_nothi
 async def test_a_projector_killed_behind_its_commit_has_projected_all_of_it_once(
     projector: Database, writer: Database, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its streams are still marked as unprojected: the next projector finds nothing to do for them."""
+    """Its streams are still marked as unprojected; the next projector finds nothing to do for them."""
     made = await lived(writer, 5, 12)
     await catch_up(projector)
     await asyncio.gather(*(life.go_on(writer, 8) for life in made))
@@ -141,7 +141,7 @@ async def test_a_projector_killed_behind_its_commit_has_projected_all_of_it_once
 
 
 async def dies(*_: object) -> None:
-    """As of a process that is no more."""
+    """Fail, as in a process that has ended."""
     raise UnavailableError
 
 
@@ -150,7 +150,7 @@ async def test_a_projector_that_is_stopped_ends_with_the_batch_under_way(
 ) -> None:
     monkeypatch.setattr(projection, "USERS", 1)
     made = await lived(writer, 5, 3)
-    await catch_up(projector)  # everybody has a checkpoint
+    await catch_up(projector)  # every user has a checkpoint
     await asyncio.gather(*(life.go_on(writer, 3) for life in made))
     stopping = asyncio.Event()
     stopping.set()
@@ -172,7 +172,7 @@ async def test_a_projector_that_is_stopped_ends_with_the_batch_under_way(
 async def test_a_mark_that_is_cleared_late_is_kept_for_a_checkpoint_that_went_back(
     projector: Database, writer: Database, owner: asyncpg.Connection
 ) -> None:
-    """Somebody threw the projection away between a batch's commit and the clearing of its marks."""
+    """The projection was dropped between a batch's commit and the clearing of its marks."""
     (life,) = await lived(writer, 1, 5)
     await catch_up(projector)
     await owner.execute("UPDATE tasklog.streams SET unprojected_since = now()")
@@ -196,7 +196,7 @@ async def test_more_events_than_a_batch_takes_are_projected_in_turns(
 async def test_more_bytes_than_a_batch_takes_are_projected_in_turns(
     projector: Database, writer: Database, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of events, and of the tasks that short events change; nobody waits for all of somebody else's."""
+    """Bytes of events, and of tasks that short events change; nobody waits for all of another user's."""
     for name, value in (("BYTES_OF_A_USER", 50_000), ("BYTES", 80_000)):
         monkeypatch.setattr(projection, name, value)
     made = await lived(writer, 3, 4)
@@ -215,7 +215,7 @@ async def test_more_bytes_than_a_batch_takes_are_projected_in_turns(
 
 
 class Late:
-    """A database in which something happens right after a run has looked for work for the last time."""
+    """A database in which something happens right after a run has searched for work for the last time."""
 
     def __init__(self, database: Database, happens: Any) -> None:
         self._database, self._happens = database, happens
@@ -231,7 +231,7 @@ class Late:
 async def test_a_nudge_during_a_run_is_not_lost(
     projector: Database, writer: Database, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There is no sweep within this test: the nudge alone brings the second run."""
+    """There is no sweep during this test: only the nudge causes the second run."""
     monkeypatch.setattr(worker, "SWEEP_SECONDS", 600)
     task = await created(writer, "alice")
     stopping, woken, runs = asyncio.Event(), asyncio.Event(), 0
@@ -239,7 +239,7 @@ async def test_a_nudge_during_a_run_is_not_lost(
     async def happens() -> None:
         nonlocal runs
         runs += 1
-        if runs == 2:  # the first run has enrolled the user and come back
+        if runs == 2:  # the first run has enrolled the user
             await appended(writer, of("alice", TaskCompleted(), task=task, expected=1))
             woken.set()
 
@@ -268,7 +268,7 @@ async def test_the_sweep_finds_work_that_nobody_told_of_and_needs_no_redis(
 async def test_tasks_dropped_and_projected_anew_equal_themselves_in_every_byte(
     projector: Database, writer: Database, owner: asyncpg.Connection
 ) -> None:
-    """Projected event by event at first, and all at once the second time."""
+    """Projected event by event the first time, and all at once the second time."""
     made = [Life(f"user-{n}", seed=2) for n in range(10)]
     for _ in range(15):
         await asyncio.gather(*(life.go_on(writer, 1) for life in made))

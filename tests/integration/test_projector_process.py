@@ -1,7 +1,7 @@
-"""What the projector's process does beside projecting, and how it ends.
+"""What the projector's process does besides projecting, and how it ends.
 
-Seen to fail: with jobs on the database that projects, with side tasks cancelled once, with one slice of keys an hour,
-and with a failure to remove keys left until the next hour.
+Seen to fail: with jobs on the database that projects, with side tasks cancelled only once, with one slice of keys per
+hour, and with a failure to remove keys left until the next hour.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from runtime.settings import Settings
 from tests.ledger import created, within
 from tests.servers import eventually_async
 
-# arq closes its connections as redis-py 4 had it.
+# arq closes its connections in the way of redis-py 4.
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning")
 
 PROJECTED = "SELECT count(*) FROM tasklog.tasks"
@@ -36,7 +36,7 @@ PROJECTED = "SELECT count(*) FROM tasklog.tasks"
 
 @asynccontextmanager
 async def running(settings: Settings, *jobs: Job) -> AsyncIterator[None]:
-    """The whole of the projector's process, which SIGTERM ends."""
+    """Run the whole process of the projector, which SIGTERM ends."""
     with capture_logs() as logs:
         process = asyncio.create_task(worker._main(settings, jobs))
         await eventually_async(lambda: process.done() or {"event": "projecting", "log_level": "info"} in logs)
@@ -46,7 +46,7 @@ async def running(settings: Settings, *jobs: Job) -> AsyncIterator[None]:
 
 
 async def take_everything(database: Database, _: Meter) -> Mapping[str, Any]:
-    """A job that takes all connections it can get until something is projected; how long its statements may take."""
+    """Take all available connections until something is projected; return the time limit of its statements."""
     async with AsyncExitStack() as stack:
         for _connection in range(8):
             connection = await stack.enter_async_context(database.transaction())
@@ -80,7 +80,7 @@ async def test_a_side_task_that_did_not_hear_of_the_end_is_told_again(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def hard_of_hearing(*_: object) -> None:
-        """As redis-py 5.3 is now and then."""
+        """Ignore one cancellation, as redis-py 5.3 sometimes does."""
         with suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
         await asyncio.Event().wait()

@@ -1,4 +1,4 @@
-"""A limit of requests for each user, counted in Redis, which no request waits for."""
+"""A limit on each user's requests, counted in Redis; no request waits for it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.servers import Database, RunningService, eventually, eventually_async
 
 @pytest.fixture
 async def limiters(redis_url: str) -> AsyncIterator[list[RateLimiter]]:
-    """Those of two services, which allow ten requests a minute."""
+    """Yield the limiters of two services, which allow ten requests per minute."""
     settings = Settings(_env_file=None, redis_url=redis_url, rate_limit="10/minute")
     async with AsyncExitStack() as stack:
         made = [await stack.enter_async_context(rate_limiter(settings)) for _ in range(2)]
@@ -30,7 +30,7 @@ async def limiters(redis_url: str) -> AsyncIterator[list[RateLimiter]]:
 
 
 def allowed(limiter: RateLimiter, user: str, tries: int) -> int:
-    """How many of some requests were let through."""
+    """Return how many of some requests were allowed."""
     through = 0
     for _ in range(tries):
         with suppress(ProblemError):
@@ -52,7 +52,7 @@ async def test_what_another_service_counted_counts_here(limiters: list[RateLimit
     one, two = limiters
     assert allowed(one, "alice", 8) == 8
     await eventually_async(lambda: one._windows["alice"].reported == 8)
-    two.count("alice")  # only now: Redis answers with what it was told before
+    two.count("alice")  # only now: Redis answers with its last count
     await eventually_async(lambda: two._windows["alice"].reported == 9)
     assert allowed(two, "alice", 5) == 1
 

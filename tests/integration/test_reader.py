@@ -1,6 +1,6 @@
-"""The reader's memory and its entity tags, over a ledger that begins a second history.
+"""The reader's cache and its ETags, over a ledger that begins a second history.
 
-Seen to fail: with tags of the position alone, and with kept lists compared by the position alone.
+Seen to fail: with ETags of only the position, and with cached lists compared only by position.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ async def begin(writer: Database, title: str) -> None:
 async def test_what_was_read_of_a_history_is_not_taken_for_another_at_the_same_position(
     writer: Database, reader: Database, owner: asyncpg.Connection, query: TaskQuery
 ) -> None:
-    """As after a restore from a backup that was older than what clients had read already."""
+    """As after a restore from a backup that is older than what clients had already read."""
     reads = Reader(reader)
     await begin(writer, "Milk")
     before, _ = await reads.list("alice", query)
@@ -64,7 +64,7 @@ async def test_what_was_read_of_a_history_is_not_taken_for_another_at_the_same_p
 async def test_a_list_that_is_too_long_for_postgres_fails_nobody_elses(
     writer: Database, reader: Database, owner: asyncpg.Connection
 ) -> None:
-    """Which takes a gigabyte, so it is the function that says so here."""
+    """A real case takes a gigabyte, so here the function raises the error."""
     users = ["big", "alice", "bob", "carol"]
     await appended(writer, *map(of, users))
     await owner.execute(TOO_LONG)
@@ -77,7 +77,7 @@ async def test_a_list_that_is_too_long_for_postgres_fails_nobody_elses(
 async def test_what_was_read_of_damaged_rows_is_not_shown_after_they_are_mended(
     writer: Database, reader: Database, projector: Database, owner: asyncpg.Connection
 ) -> None:
-    """The head has not moved; seen to fail without `mended_at` in its mark."""
+    """The head has not moved. Seen to fail without `mended_at` in its mark."""
     reads = Reader(reader)
     await begin(writer, "Milk")
     await catch_up(projector)

@@ -1,9 +1,9 @@
-"""Rebuild: what was wrong is mended, what is right is never touched. While everything runs: test_rebuild_online.py.
+"""Rebuild: wrong rows are corrected, right ones are never touched. While everything runs: see test_rebuild_online.py.
 
-Seen to fail, the one file or the other: with all rows of a user deleted before the right ones are put in a second
-transaction, without the lock of CLAIM_REBUILD, without ENROL_ALL, with the mark taken before the rows are written, with
-REBUILT leaving a checkpoint ahead of its stream, with whoever is next given up for the one that was refused, also where
-another process has come through with it, and with the faults that other processes found left to their logs.
+Seen to fail, in one of the two files: with all rows of a user deleted before the right ones are inserted in a second
+transaction, without the lock of CLAIM_REBUILD, without ENROL_ALL, with the mark cleared before the rows are written,
+with REBUILT leaving a checkpoint ahead of its stream, with the next user given up instead of the refused one, also if
+another process has completed it, and with faults that other processes found left to their logs.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A rebuild while everything runs: killed anywhere, shared by several, beside writers, readers and projectors.
 
-How it was seen to fail: test_rebuild.py.
+How it was seen to fail: see test_rebuild.py.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ async def lives(writer: Database, projector: Database) -> list[Life]:
 
 
 class _KilledError(Exception):
-    """Stands for the end of the process at a statement."""
+    """Simulates the end of the process at a statement."""
 
 
 @contextmanager
 def _killed_after(statements: int) -> Iterator[list[int]]:
-    """Let every connection break at its statement of that number; says how many there were."""
+    """Break every connection at its statement of this number; yield the count of statements."""
     counted = [0]
     wrapped = ("execute", "fetch", "cursor")
     original = {name: getattr(asyncpg.Connection, name) for name in wrapped}
@@ -104,12 +104,12 @@ async def test_killed_at_any_statement_it_leaves_the_table_right_and_can_start_a
 
 
 async def _is_free(owner: asyncpg.Connection) -> bool:
-    """Whether the server has found out that who was killed is gone: until then it holds the locks."""
+    """Return whether the server has noticed the killed process: until then its locks are held."""
     return len(await owner.fetch("SELECT FROM tasklog.checkpoints FOR UPDATE SKIP LOCKED")) == USERS
 
 
 class Meeting:
-    """A database whose first transaction ends when those of all others have come as far."""
+    """A database whose first transaction ends only when those of all others have come equally far."""
 
     def __init__(self, database: Database, all_of_them: asyncio.Barrier) -> None:
         self._database, self._all_of_them, self._met = database, all_of_them, False
@@ -148,7 +148,7 @@ async def test_several_processes_share_a_rebuild_and_each_user_is_done_once(
 
 
 class Overtaken:
-    """A database in which something happens after a transaction that the server refused, or before a statement."""
+    """A database in which something happens after a refused transaction, or before a statement."""
 
     def __init__(self, database: Database, happens: Callable[[], Awaitable[object]], before: str = "") -> None:
         self._database, self._happens, self._before = database, happens, before
@@ -206,7 +206,7 @@ async def test_whoever_asked_is_told_the_faults_that_other_processes_found(
 async def test_readers_never_see_anything_but_the_whole_truth_while_all_is_rebuilt(
     lives: list[Life], settings: Settings, writer: Database, projector: Database, reader: Database
 ) -> None:
-    """Writers write, a projector projects, the table is rebuilt again and again, and every answer is as of its head."""
+    """Writers write, a projector projects, the table is rebuilt again and again, and every answer matches its head."""
     done = asyncio.Event()
     answers = [0] * USERS
 
@@ -230,7 +230,7 @@ async def test_readers_never_see_anything_but_the_whole_truth_while_all_is_rebui
 
 
 async def _read_until(done: asyncio.Event, reader: Database, user: str, answers: list[int], n: int) -> None:
-    """Every answer at a position is the same, and positions never go back."""
+    """Check that every answer at a position is the same, and positions never go back."""
     known: dict[int, bytes] = {}
     while not done.is_set():
         page = await list_tasks(reader, user, TaskQuery())
@@ -280,7 +280,7 @@ async def _is(owner: asyncpg.Connection, tasks: bytes) -> bool:
 async def test_who_enrols_all_and_the_projector_that_enrols_who_is_new_never_wait_for_each_other(
     writer: Database, projector: Database, database: Addresses, owner: asyncpg.Connection
 ) -> None:
-    """Held up by one checkpoint both have made others. Seen to fail, as a deadlock, where one made them in no order."""
+    """Delayed by one checkpoint, both have made others. Seen to fail, as a deadlock, if one made them unordered."""
     users = [f"user-{number:02}" for number in range(40)]
     for user in users:
         await created(writer, user)

@@ -1,4 +1,4 @@
-"""Whatever a database refuses at a start, a migration or an operator's command is told in one sentence.
+"""Any refusal of a database, at a start, in a migration or in an operator's command, is told in one sentence.
 
 Seen to fail on release 1.0.0, where most of these end in a traceback, or name something else.
 """
@@ -41,7 +41,7 @@ def ran(database: Database, command: str, **env: str) -> subprocess.CompletedPro
 
 
 def sentence(done: subprocess.CompletedProcess[str]) -> str:
-    """What it said as it ended in failure: one line, nothing on stdout, no password."""
+    """Return what it said when it failed: one line on stderr, nothing on stdout, no password."""
     assert done.returncode in (1, 78), done
     assert (done.stdout, done.stderr.count("\n")) == ("", 1), done
     assert "password-of-the-tests" not in done.stderr
@@ -134,7 +134,7 @@ def test_settings_of_the_database_hold_up_no_command(servers: Servers, database:
 def test_an_error_of_the_database_in_the_midst_of_a_command_is_one_sentence(
     database: Database, command: str, state: str, words: str
 ) -> None:
-    """A policy of the table raises it, as no disk of a test may fill up."""
+    """A policy of the table raises the error, because no test may fill up a disk."""
     database.execute(
         "CREATE FUNCTION public.failing() RETURNS boolean LANGUAGE plpgsql STABLE AS"
         f" $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{state}', MESSAGE = 'secret words'; END $$"

@@ -1,6 +1,6 @@
-"""Two processes and one idempotency key: it is carried out once, and whatever was decided beside it is decided anew.
+"""Two processes and one idempotency key: it is carried out once, and commands decided beside it are decided again.
 
-Seen to fail: with what was decided on a repeated command's result appended, as its version fits by chance.
+Seen to fail: with commands appended that were decided on a repeated command's result, as their version fits by chance.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.ledger import created, within
 
 
 class Paused:
-    """A database whose first append is sent once `go` is set; `reached` is, when it would be."""
+    """A database whose first append is sent when `go` is set; `reached` is set just before."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

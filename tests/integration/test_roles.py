@@ -1,8 +1,8 @@
-"""What each service's role can do, and what the database refuses it whatever the code says.
+"""What each service's role can do, and what the database refuses whatever the code says.
 
-Seen to fail: with a right too many in `migrations/rights.sql` (SELECT on a table for the reader, UPDATE of a whole
+Seen to fail: with one right too many in `migrations/rights.sql` (SELECT on a table for the reader, UPDATE of a whole
 stream for the projector, ALL on the idempotency keys for everybody, SELECT on the keys themselves for the projector),
-and with `SECURITY DEFINER` taken from `tasklog.append`.
+and without `SECURITY DEFINER` on `tasklog.append`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ STATEMENTS = {
 }
 OWN_TABLES = {(verb, table) for verb in ("INSERT", "UPDATE", "DELETE", "LOCK") for table in ("tasks", "checkpoints")}
 READ_BY_PROJECTOR = {("SELECT", table) for table in ("events", "streams", "tasks", "checkpoints")}
-# Old keys are deleted; who may delete may lock, and who may read one column may count.
+# Old keys are deleted: DELETE includes the right to lock, and SELECT on one column the right to count.
 OLD_KEYS = {(verb, "idempotency_keys") for verb in ("SELECT", "DELETE", "LOCK")}
 ALLOWED = {"writer": set(), "projector": OWN_TABLES | READ_BY_PROJECTOR | OLD_KEYS, "reader": set()}
 FUNCTIONS = {
@@ -103,7 +103,7 @@ def _request(task: int | None, command: CreateTask | ToggleTask) -> CommandReque
 async def test_a_role_has_no_right_to_a_table_but_those_it_needs(
     owner: asyncpg.Connection, database: Addresses, role: str
 ) -> None:
-    """Each statement is tried as the role; only a refusal for want of rights counts as refused."""
+    """Each statement is tried as the role; only a refusal for lack of rights counts."""
     tables = await owner.fetch("SELECT tablename::text FROM pg_tables WHERE schemaname = 'tasklog'")
     assert {row["tablename"] for row in tables} == {*TABLES}, "a table is not covered here"
     done = set()
@@ -134,7 +134,7 @@ async def test_of_the_idempotency_keys_the_projector_may_see_the_age_alone(datab
 async def test_a_role_can_call_its_own_functions_and_no_other(
     owner: asyncpg.Connection, database: Addresses, role: str
 ) -> None:
-    """Asked of the database, for every function there is: internal ones and those of other services as well."""
+    """The database is asked about every function there is, also internal ones and those of other services."""
     rows = await owner.fetch(
         "SELECT proname::text, has_function_privilege($1, oid, 'EXECUTE') AS may FROM pg_proc"
         " WHERE pronamespace = 'tasklog'::regnamespace",
@@ -158,7 +158,7 @@ async def test_no_role_has_a_power_over_the_server(owner: asyncpg.Connection) ->
 
 
 async def _refused(connection: asyncpg.Connection, statement: str) -> bool:
-    """Whether the role lacks the right; another error came after the rights were checked."""
+    """Return whether the role lacks the right; any other error comes after the check of rights."""
     transaction = connection.transaction()
     await transaction.start()
     try:

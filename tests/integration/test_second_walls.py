@@ -1,8 +1,8 @@
 """Behind the code's own WHERE: what the database lets a service see, shadow and be.
 
-Seen to fail: with `WHERE t.user_id = owner` left out of one branch of tasklog.list_tasks; with the `search_path` of any
-function left out (the session's code ran as the owner); with EXECUTE on the functions, USAGE of the sequence or SELECT
-of one column left to PUBLIC; without the check of the login.
+Seen to fail: with `WHERE t.user_id = owner` left out of one branch of tasklog.list_tasks; without the `search_path` of
+any function (the session's code ran as the owner); with EXECUTE on the functions, USAGE of the sequence or SELECT of
+one column left to PUBLIC; without the check of the login.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ LISTS = [
     for key, number in ((None, None), ("a", 2**62) if sort == "title" else (None, 2**62))
 ]
 APPEND = """
-    -- A creation as event_log/append.py sends it, but for its casts, in which the session would look at its own types.
+    -- A creation as event_log/append.py sends it, but without casts, for which the session would use its own types.
     SELECT * FROM tasklog.append(
         '{0}', '{alice}', '{NULL}', '{1}', ARRAY[gen_random_uuid()], '{task.created}', '{2}',
         ARRAY['{"description":null,"title":"Milk"}'], ARRAY['{"actor":"alice","nonce":"00","request_id":"test"}'],
@@ -66,7 +66,7 @@ GRANTED = """
 
 @pytest.fixture
 async def mallorys_task(writer: Database, projector: Database) -> int:
-    """Alice and Mallory have tasks; some of their events are projected, some are not."""
+    """Create tasks of Alice and Mallory; some of their events are projected, some are not."""
     tasks = {user: await created(writer, user, MARK if user == "mallory" else "Milk") for user in ("alice", "mallory")}
     await catch_up(projector)
     for user, task in tasks.items():
@@ -80,7 +80,7 @@ async def mallorys_task(writer: Database, projector: Database) -> int:
 async def test_no_function_of_the_reading_role_shows_anothers_text(
     reader: Database, projector: Database, owner: asyncpg.Connection, mallorys_task: int, projected: bool
 ) -> None:
-    """Called as for Alice, and as if Alice asked for Mallory's task: the code has no say in it."""
+    """Called as for Alice, and as if Alice asked for Mallory's task, without the code in between."""
     if projected:
         await catch_up(projector)
     calls = [*READS.items(), *((name, make(mallorys_task)) for name, make in TASK_READS.items())]
@@ -96,9 +96,9 @@ async def test_no_function_of_the_reading_role_shows_anothers_text(
 
 @asynccontextmanager
 async def shadowing(url: str) -> AsyncIterator[asyncpg.Connection]:
-    """A session with tables and types of its own before all others. Whoever looks at such a type runs its code.
+    """Open a session whose own tables and types come before all others. Using such a type runs its code.
 
-    Functions and operators need no shadow: Postgres never looks for them where a session may make any.
+    Functions and operators need no shadow: Postgres never looks for them where a session may create any.
     """
     shadows = [
         "CREATE TEMP TABLE tasks (user_id text, id bigint, body text)",
@@ -109,7 +109,7 @@ async def shadowing(url: str) -> AsyncIterator[asyncpg.Connection]:
         "SET LOCAL search_path = pg_temp, tasklog, pg_catalog",
     ]
     async with connections(url, 1) as (connection,), connection.transaction():
-        await connection.fetch("SELECT '{}'::bigint[], '{}'::integer[]")  # which asyncpg asks about, but knows then
+        await connection.fetch("SELECT '{}'::bigint[], '{}'::integer[]")  # asyncpg caches these types
         for statement in shadows:
             await connection.execute(statement)
         with pytest.raises(asyncpg.RaiseError):
@@ -122,7 +122,7 @@ async def shadowing(url: str) -> AsyncIterator[asyncpg.Connection]:
 async def test_what_a_reading_session_makes_for_itself_shadows_nothing(
     database: Addresses, reader: Database, projector: Database, mallorys_task: int, projected: bool
 ) -> None:
-    """The functions of the owner answer as in any session. The projector needs no such test: it may call none."""
+    """The owner's functions answer as in any session. The projector needs no such test: it may call none of them."""
     if projected:
         await catch_up(projector)
     calls = [*READS.items(), *((name, make(mallorys_task)) for name, make in TASK_READS.items())]
@@ -160,7 +160,7 @@ async def test_every_function_that_acts_as_the_owner_fixes_its_search_path(owner
 
 
 async def test_nobody_else_may_anything(owner: asyncpg.Connection) -> None:
-    """PUBLIC has no right to a function, a table or a column of it, or a sequence of ours, nor to the schema."""
+    """PUBLIC has no right to our functions, tables, columns, sequences or schema."""
     await owner.execute("CREATE ROLE tasklog_test_nobody")
     try:
         rows = await owner.fetch(
@@ -220,7 +220,7 @@ async def _open(settings: Settings, role: Any) -> None:
 
 
 async def test_a_session_that_keeps_a_lock_and_says_nothing_is_ended_by_the_server(settings: Settings) -> None:
-    """As that of a service which was stopped in the middle: the others do not wait for ever."""
+    """Like the session of a service that was stopped in the middle: the others do not wait for ever."""
     async with open_database(settings, "projector", seconds=20) as database:
         if settings.database_pooler != "yes":
             async with database.pool.acquire() as connection:

@@ -1,4 +1,4 @@
-"""What an accident or a superuser does to the schema is seen by verify and named: rows, heads, the sequence, rights."""
+"""Verify sees and names what an accident or a superuser does to the schema: rows, heads, the sequence, rights."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ APPEND_BY_HAND = (
 def by_hand(  # noqa: PLR0913, PLR0917 - the columns of an event
     user: str, task: str, version: int, kind: str, data: str = "{}", schema: int = 1
 ) -> str:
-    """Append an event whose hash fits, whatever sense it makes."""
+    """Return the statement that appends an event with a right hash, whether the event makes sense or not."""
     return APPEND_BY_HAND.format(user=user, task=task, version=version, kind=kind, data=data, schema=schema)
 
 
@@ -214,7 +214,7 @@ async def test_one_fault_of_the_schema_is_all_that_is_named(
 
 
 async def _schema_faults(ledger: Database) -> list[str]:
-    """The reasons of those faults that are no user's, which have no position."""
+    """Return the reasons of faults that belong to no user."""
     faults = [fault for fault in (await verify(ledger)).faults if fault.user_id is None]
     assert {fault.position for fault in faults} <= {None}
     return [fault.reason for fault in faults]
@@ -252,7 +252,7 @@ async def test_a_checkpoint_that_was_lost_is_found_by_the_projector_and_changes_
 
 
 async def _projected(projector: Database, owner: asyncpg.Connection, position: int) -> None:
-    """Let a projector work until bob's checkpoint is there."""
+    """Let a projector work until bob's checkpoint has this position."""
     stopping = asyncio.Event()
 
     async def there() -> bool:

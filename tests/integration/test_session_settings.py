@@ -23,7 +23,7 @@ HOSTILE: Final = {
     "enable_seqscan": ("enable_seqscan", "on", "off"),
     "jit": ("jit", "on", "off"),
 }
-"""What a transaction must have, by its setting: the default to set, its hostile value, the right value."""
+"""Settings of a transaction, by name: the default to set, its hostile value, the right value."""
 
 HOSTILE_TO_SESSIONS: Final = {
     "idle_session_timeout": ("500ms", "0"),
@@ -39,7 +39,7 @@ HOSTILE_TO_SESSIONS: Final = {
     "enable_nestloop": ("off", "on"),
     "plan_cache_mode": ("force_custom_plan", "auto"),
 }
-"""What else a session has that is nobody else's: the hostile value, the right value."""
+"""Further settings of a session that is not shared: the hostile value, the right value."""
 
 
 async def make_hostile(owner: asyncpg.Connection) -> None:
@@ -48,7 +48,7 @@ async def make_hostile(owner: asyncpg.Connection) -> None:
     wanted = {default: value for default, value, _ in HOSTILE.values()}
     wanted |= {name: value for name, (value, _) in HOSTILE_TO_SESSIONS.items()}
     for name, value in wanted.items():
-        if name in known:  # transaction_timeout came with Postgres 17
+        if name in known:  # transaction_timeout is new in Postgres 17
             quoted = value if name in ("search_path", "DateStyle") else f"'{value}'"
             await owner.execute(f"ALTER DATABASE {name_of_database} SET {name} = {quoted}")
 

@@ -1,6 +1,6 @@
-"""Clients that do not take their answers: what they hold is bounded in time.
+"""Clients that do not read their answers: they hold resources only for a limited time.
 
-Seen to fail: without the look at what is unsent.
+Seen to fail: without the check of unsent bytes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ASKED = POST + b"Content-Length: 0\r\n\r\n"
 
 
 def slow_client(port: int) -> socket.socket:
-    """Connected, and with little room for what it is sent."""
+    """Return a connected socket with a small receive buffer."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.connect(("127.0.0.1", port))
@@ -44,7 +44,7 @@ async def test_who_takes_nothing_of_an_answer_is_cut_off(monkeypatch: pytest.Mon
 
 
 class Transport:
-    """Of a connection with so many bytes unsent."""
+    """The transport of a connection with some unsent bytes."""
 
     unsent = 0
 
@@ -54,7 +54,7 @@ class Transport:
 
 @pytest.mark.parametrize(("bytes_a_second", "is_cut"), [(0, True), (1, True), (3000, True), (5000, False)])
 def test_who_takes_it_slower_than_a_bound_is_cut_and_nobody_else(bytes_a_second: int, is_cut: bool) -> None:
-    """Seen to fail with a bound on silence alone: who took a byte now and then held a megabyte for days."""
+    """Seen to fail with a limit only on silence: a client that read a byte now and then held a megabyte for days."""
     connection = Protocol.__new__(Protocol)
     connection.transport = transport = Transport()  # type: ignore[assignment]
     stuck = []

@@ -1,4 +1,4 @@
-"""Lists by every sort: read from the sort's index, and as services of release 1.0 ask for them."""
+"""Lists by every sort: read from the sort's index, and in the way that services of release 1.0 ask for them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BY_TITLE = ["apple", "apple", "Banana", "fig", "Pear"]
 
 @pytest.mark.parametrize("sort", SORTS.values(), ids=list(SORTS))
 async def test_a_page_is_read_in_order_from_the_index_of_its_sort(owner: asyncpg.Connection, sort: Sort) -> None:
-    """Without a sort step: the order of the page is the order of the index."""
+    """There is no sort step: the order of the page is the order of the index."""
     await owner.execute(
         f"""
         SET enable_seqscan = off;
@@ -47,7 +47,7 @@ def titles(page: str) -> list[Any]:
 async def test_services_of_release_1_0_read_lists_page_by_page(
     writer: Database, projector: Database, reader: Database, projected: bool
 ) -> None:
-    """Behind a title key and an id by title, behind the position of a task's first event by creation."""
+    """By title, after a title key and an id; by creation, after the position of a task's first event."""
     for title in TITLES:
         await created(writer, "alice", title)
     await catch_up(projector)

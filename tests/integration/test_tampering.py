@@ -1,9 +1,8 @@
-"""What the database's superuser does to the ledger behind everybody's back is found, at the right position.
+"""Changes that the database's superuser makes to the ledger are found, at the right position.
 
-Each fault of a chain is also found by a second verifier, which shares no code with the first.
-
-Seen to fail: with any one field left out of the link (in `tasklog.link` and `event_log.chain` alike), without the
-check of density, of the head's hash, of text behind an erasure, and of `projected > head`.
+A second verifier, which shares no code with the first, finds each fault of a chain too. Seen to fail: with any one
+field left out of the hash (in both `tasklog.link` and `event_log.chain`), without the check of density, of the head's
+hash, of text after an erasure, and of `projected > head`.
 """
 
 from __future__ import annotations
@@ -109,7 +108,7 @@ async def test_tampering_with_a_chain_is_found_at_its_position_by_both_verifiers
 
 @pytest.mark.parametrize("name", PROJECTION)
 async def test_tampering_with_the_projection_is_found(ledger: Database, owner: asyncpg.Connection, name: str) -> None:
-    """At the position that the projection claims to have, or where the stream has none any more."""
+    """At the position that the projection claims to have, or after the end of the stream."""
     position, statements = PROJECTION[name]
     for statement in statements:
         await owner.execute(statement)
@@ -148,7 +147,7 @@ async def test_text_that_is_taken_away_behind_an_erasure_is_found(
 
 
 async def test_a_stream_that_begins_with_its_second_half_is_found(ledger: Database, owner: asyncpg.Connection) -> None:
-    """All events before an erasure are gone, its event among them."""
+    """All events up to an erasure are gone, including its own event."""
     await owner.execute("SELECT tasklog.erase('bob', 'a', 'r')")
     await owner.execute(DELETE.format("<= 6"))
     assert [fault.position for fault in (await verify(ledger)).faults] == [1]

@@ -1,4 +1,4 @@
-"""Ids of tasks are given once, also after a restore or a replication that left the sequence behind."""
+"""Task ids are given only once, also after a restore or a replication that left the sequence behind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.ledger import created
 from tests.servers import Database as Addresses
 
 BEHIND = "SELECT setval('tasklog.task_ids', 1)"
-"""As logical replication and a restore of data alone leave it."""
+"""The state after logical replication, or after restoring data alone."""
 LAST = "SELECT last_value FROM tasklog.task_ids"
 
 

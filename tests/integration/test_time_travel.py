@@ -1,8 +1,8 @@
-"""The past is answered as it was: for any history, `as_of` a position or a time is the fold of the prefix.
+"""Time travel: for any history, `as_of` a position or a time equals the fold of the events up to it.
 
-What is expected comes from the plain model, which is kept after every event. Seen to fail: with a chunk skipped or read
-twice, with `<` in place of `<=` in the bisection of times, with a total of the page alone, with the cursor's place
-ignored, and with events of after the position.
+Expected values come from the plain model, which is copied after every event. Seen to fail: with a chunk skipped or read
+twice, with `<` instead of `<=` in the bisection of times, with a total of only the page, with an ignored cursor, and
+with events after the position.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ histories = st.lists(st.tuples(commands, st.integers(0, 5)), max_size=20)
 
 
 async def live(model: Model, writer: Database, history: list[tuple[Command, int]]) -> dict[int, Model]:
-    """Carry a history out; the model as it was at each position that a command led to."""
+    """Carry a history out, and return the model at each position that a command led to."""
     past = {0: copy.deepcopy(model)}
     for command, number in history:
         await happen(model, writer, KnownStates(), command, number)
@@ -67,7 +67,7 @@ def expected(model: Model, status: Any, sort: Any) -> list[dict[str, Any]]:
 
 
 async def pages(reader: Database, user: str, at: tuple[Any, Any], limit: int, position: int) -> list[dict[str, Any]]:
-    """The list, walked by its cursors; each page tells the whole total."""
+    """Return the list, walked by its cursors; each page has the total of the whole list."""
     found: list[dict[str, Any]] = []
     totals = set()
     after = None
@@ -84,7 +84,7 @@ async def pages(reader: Database, user: str, at: tuple[Any, Any], limit: int, po
         assert after.as_of == position
 
 
-@pytest.mark.timeout(600)  # through a pooler on a busy machine it has taken half a minute
+@pytest.mark.timeout(600)  # behind a pooler on a busy machine it took half a minute
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=histories, limit=st.integers(1, 3), chunk=st.integers(1, 4))
 async def test_as_of_each_position_is_the_fold_of_the_prefix(
@@ -111,7 +111,7 @@ async def test_as_of_each_position_is_the_fold_of_the_prefix(
 async def test_as_of_a_time_is_the_last_position_that_was_recorded_then(
     writer: Database, reader: Database, owner: asyncpg.Connection, steps: list[int], asked: int
 ) -> None:
-    """Events of the same microsecond are of one moment, and a time is compared to the microsecond."""
+    """Events of the same microsecond belong to one moment, and times are compared to the microsecond."""
     user = f"drawn-{next(_users)}"
     await appended(writer, *(of(user) for _ in steps))
     start = datetime(2026, 1, 1, tzinfo=UTC)

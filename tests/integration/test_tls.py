@@ -1,9 +1,8 @@
-"""A database that is spoken to over TLS, by URLs as providers write them: encrypted, or one sentence of why not.
+"""A database over TLS, with URLs as providers write them: encrypted, or one sentence that says why not.
 
-The packaged Postgres has no TLS, so a PgBouncer before it has, as before a Neon database. It refuses who comes in the
-clear, which is a case here, so whoever it lets in is encrypted.
-
-Seen to fail: with `ssl` dropped, with sslrootcert=system taken for a file, and without what `refusal` says of TLS.
+The packaged Postgres has no TLS, but a PgBouncer before it has, as with a Neon database. It refuses unencrypted
+connections (one of the cases), so every accepted connection is encrypted. Seen to fail: without `ssl`, with
+sslrootcert=system taken for a file, and without the words of `refusal` about TLS.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from tests.servers import SECRET, Servers
 
 @dataclass(frozen=True, kw_only=True)
 class OverTls:
-    """A migrated database behind a server whose certificate is that of `localhost`, signed by itself."""
+    """A migrated database behind a server with a self-signed certificate for `localhost`."""
 
     name: str
     port: int
@@ -41,13 +40,13 @@ class OverTls:
     another: Path
 
     def url(self, query: str, host: str = "localhost") -> str:
-        """A URL of it; the query may name {certificate}, and {another}, which signed nothing here."""
+        """Return a URL of it; the query may name {certificate}, and {another}, which signed nothing here."""
         files = query.format(certificate=self.certificate, another=self.another)
         return f"postgres://postgres:p%40ss@{host}:{self.port}/{self.name}?{files}"
 
 
 def self_signed(file: Path) -> Path:
-    """A certificate of `localhost` and its key."""
+    """Return the file of a self-signed certificate for `localhost`, with its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = dt.datetime.now(dt.UTC)
@@ -81,7 +80,7 @@ def over_tls(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def tasklog(command: str, url: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """A command beside the database of a URL."""
+    """Run a command with a database URL."""
     settings = {"DATABASE_URL": url, "BETTER_AUTH_SECRET": SECRET, "API_PORT": "0", "DATABASE_POOLER": "yes"}
     return subprocess.run(
         [sys.executable, "-m", "tasklog", command],
@@ -111,7 +110,7 @@ QUERIES = [
 async def test_every_service_writes_and_reads_over_an_encrypted_connection(
     over_tls: OverTls, query: str, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(over_tls.certificate))  # what `system` is, to OpenSSL
+    monkeypatch.setenv("SSL_CERT_FILE", str(over_tls.certificate))  # OpenSSL takes it for `system`
     url = SecretStr(over_tls.url(query))
     settings = Settings(_env_file=None, database_url=url, database_pooler="yes", allow_superuser=True)
     async with opened(*[(settings, role) for role in ("writer", "projector", "reader")]) as services:

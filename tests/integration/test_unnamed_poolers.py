@@ -1,4 +1,4 @@
-"""A pooler in transaction mode that no URL gives away: it is found out at the start, or the setting for it is named.
+"""A pooler in transaction mode that the URL does not show: it is detected at the start, or its setting is named.
 
 Seen to fail: on release 1.0.0, where services and `migrate` end with "ProtocolViolationError" or a traceback.
 """
@@ -34,7 +34,7 @@ def test_a_service_finds_out_by_itself_that_a_pooler_is_in_between(
 
 
 def test_a_migration_finds_out_by_itself_that_a_pooler_is_in_between(database: Addresses, pgbouncer: PgBouncer) -> None:
-    """Twice: the second gets the server connection of the first, with its prepared statements."""
+    """Twice: the second migration gets the server connection of the first, with its prepared statements."""
     for _ in range(2):
         done = subprocess.run(
             [sys.executable, "-m", "tasklog", "migrate"],
@@ -62,7 +62,7 @@ def test_a_pooler_that_the_settings_deny_is_one_sentence_that_names_the_setting(
 
 
 def test_a_direct_connection_is_used_as_one(database: Addresses) -> None:
-    """It keeps its prepared statements: what a pooler's clients must do without."""
+    """It keeps its prepared statements, which do not work behind a pooler."""
 
     async def work() -> int:
         settings = Settings(_env_file=None, database_url=database.owner, allow_superuser=True)

@@ -1,7 +1,7 @@
-"""An event that nobody can read stops its own user's reads and writes, with an error of its own, and nobody else's.
+"""An unreadable event stops the reads and writes of its own user only, with an error of its own.
 
-Seen to fail: with one error for all tasks that were asked for together, and with what a key remembers loaded outside
-of what `handle` takes for a failure to load.
+Seen to fail: with one error for all tasks of a common request, and with a key's answer loaded outside of what `handle`
+treats as a failure to load.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Events that older versions stored, and events that nobody can read: stored ones, end to end.
+"""Events that older versions stored, and events that nobody can read, from end to end.
 
-Seen to fail: without the upcaster, with it run for events of the newest version, with an unreadable event skipped, and
-with its user's neighbours held up.
+Seen to fail: without the upcaster, with the upcaster run for events of the newest version, with an unreadable event
+skipped, and with other users delayed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from runtime.database import Database
 from tests.ledger import appended, created, list_tasks, of, tasks_copy
 
 PLANT = """
-    -- An event as an older version of the code stored it, with the hash that it then got.
+    -- An event as an older version of the code stored it, with the hash of that time.
     SELECT tasklog.move_head(tasklog.append_one(taken, $2, $3, gen_random_uuid(), $4, $5::smallint, $6,
         '{"actor":"alice","nonce":"00","request_id":"old"}'))
     FROM tasklog.take_head($1, true) AS taken
@@ -38,7 +38,7 @@ async def plant(owner: asyncpg.Connection, user: str, *event: object) -> None:
 
 @pytest.fixture
 async def old_task(owner: asyncpg.Connection, writer: Database) -> int:
-    """A task that version 1 of `task.created` began, which knew no description, and that lives on today."""
+    """Return a task that began with version 1 of `task.created`, without a description, and is still in use."""
     task: int = await owner.fetchval("SELECT nextval('tasklog.task_ids')")
     await plant(owner, "alice", task, 1, "task.created", 1, '{"title":"Of old"}')
     await appended(writer, of("alice", TaskCompleted(), task=task, expected=1))

@@ -1,7 +1,7 @@
-"""A request that offers an upgrade is a request like any other: its body is its own, and ends where it says.
+"""A request that offers an upgrade is an ordinary request: its body belongs to it, and ends where it says.
 
-Seen to fail: without the second parser (httptools issue 124). The body was dropped, and what it said was then taken
-for requests of whoever came next on the connection.
+Seen to fail: without the second parser (httptools issue 124). The body was dropped, and its content was then parsed as
+requests of the next client on the connection.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ GET = b"GET /health HTTP/1.1\r\n" + HOST + b"\r\n"
 
 
 async def answers(port: int, *sent: bytes, number: int) -> list[tuple[int, bytes]]:
-    """The statuses and bodies of so many answers to what is sent, piece by piece; and then nothing more comes."""
+    """Return the statuses and bodies of `number` answers to pieces of data, after which nothing more comes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for piece in sent:
         writer.write(piece)

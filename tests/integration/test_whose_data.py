@@ -1,6 +1,6 @@
-"""Whose data it is: a data directory that was copied, moved or restored never leads to another's servers.
+"""A data directory that was copied, moved or restored never leads to another directory's servers.
 
-Everything that lies in the directory (a note, a lock, a process number, a socket) may have come with a copy of it.
+Everything in the directory (a note, a lock, a process id, a socket) may have come with a copy.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ Make = Callable[[str], Path]
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A folder with so short a path that sockets have room in the plain data directories within it."""
+    """Yield a folder with a path so short that sockets fit into the data directories in it."""
     with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as directory:
         yield Path(directory)
 
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory with an empty database, made once: a copy of it is ready much sooner than a new one."""
+    """Return a data directory with an empty database, made once, because copying it is much faster than a new one."""
     directory = tmp_path_factory.mktemp("template") / "data"
     with embedded_postgres(directory):
         return directory
@@ -57,7 +57,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def make(home: Path, template: Path) -> Make:
-    """Makes a data directory at a path below `home`."""
+    """Return a function that makes a data directory at a path below `home`."""
 
     def made(path: str) -> Path:
         shutil.copytree(template, home / path)
@@ -95,7 +95,7 @@ def kept(postgres: Postgres) -> object:
 
 @contextmanager
 def refused_at_once(*words: str) -> Iterator[None]:
-    """One sentence with these words, soon."""
+    """Expect one sentence with these words, soon."""
     began = time.monotonic()
     with pytest.raises(SettingsError) as caught:
         yield
@@ -107,7 +107,7 @@ def refused_at_once(*words: str) -> Iterator[None]:
 
 @contextmanager
 def running(data_dir: Path) -> Iterator[Postgres]:
-    """The Postgres of a data directory, and its Valkey."""
+    """Run the Postgres of a data directory, and its Valkey."""
     with embedded_postgres(data_dir) as postgres:
         valkey = Valkey(data_dir.resolve(), socket_dir(data_dir.resolve()))
         valkey.start()
@@ -217,7 +217,7 @@ def test_directories_that_share_a_part_by_a_link_stay_out_of_each_others_way(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_a_process_that_is_no_server_of_this_directory_is_never_ended(make: Make) -> None:
-    """Its number may stand in a restored `postmaster.pid` or socket lock, and the path in its command line."""
+    """Its number may be in a restored `postmaster.pid` or socket lock, and the path in its command line."""
     data_dir = make("data")
     with embedded_postgres(data_dir) as postgres:
         keep(postgres, "kept")
@@ -238,7 +238,7 @@ def test_a_process_that_is_no_server_of_this_directory_is_never_ended(make: Make
 
 
 def test_a_server_of_a_directory_whose_path_ends_alike_is_never_ended(home: Path, make: Make) -> None:
-    """The path of the one stands in the command line of the other."""
+    """One directory's path is part of the other server's command line."""
     outer = home / "outer"
     inner = outer / str(home / "data").lstrip("/")
     data_dir = make("data")
@@ -259,7 +259,7 @@ def test_an_orphan_of_this_very_directory_is_ended(make: Make) -> None:
     keep(orphan, "kept")
     assert orphan.process is not None
     assert orphan._held is not None
-    os.close(orphan._held)  # as the end of its parent would
+    os.close(orphan._held)  # as if its parent had ended
     orphan._held = None
     with embedded_postgres(data_dir) as postgres:
         assert kept(postgres) == "kept"
@@ -324,7 +324,7 @@ def test_a_valkey_that_outlived_its_parent_is_ended_by_the_next_start(make: Make
         assert next_one.process is not None
         os.kill(next_one.process.pid, signal.SIGKILL)
         next_one.process.wait()
-        next_one.start()  # the socket that a killed one leaves
+        next_one.start()  # despite the socket of the killed server
         assert next_one.answers()
     finally:
         next_one.stop(timeout=2)

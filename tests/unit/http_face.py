@@ -1,4 +1,4 @@
-"""A service of the edge with routes of the test's own, called in process: everything but a socket and a database."""
+"""A service of the edge with a test's own routes, called in process: everything except a socket and a database."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SECURITY_HEADERS = {
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
 }
-"""What every answer has, whoever gave it."""
+"""The headers that every answer has."""
 
 
 def face(
@@ -30,7 +30,7 @@ def face(
     origins: tuple[str, ...] = (ORIGIN,),
     environment: Literal["development", "production"] = "production",
 ) -> httpx.AsyncClient:
-    """A client of a service whose one route, of every method that tasks have, is `endpoint`."""
+    """Return a client of a service whose only route is `endpoint`, for every method of tasks."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -1,4 +1,4 @@
-"""What is stored is read for ever: names, schema versions and JSON text are written out here, letter by letter."""
+"""Stored events must stay readable for ever: names, schema versions and JSON texts are written out here."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STORED: list[tuple[TaskEvent, str, int, str]] = [
 
 @pytest.mark.parametrize(("event", "name", "schema_version", "data"), STORED)
 def test_an_event_is_stored_as_it_always_was(event: TaskEvent, name: str, schema_version: int, data: str) -> None:
-    """Renaming a class or a field, or another order of the fields, would change what is stored and hashed."""
+    """Renaming a class or a field, or reordering the fields, would change what is stored and hashed."""
     assert encode(event) == (name, schema_version, data)
 
 
@@ -79,7 +79,7 @@ def test_an_event_of_another_time_is_unreadable_and_not_guessed_at(name: str, sc
     ],
 )
 def test_data_that_do_not_fit_are_unreadable(name: str, data: str) -> None:
-    """A value of a wrong type must not get through: it would break the projector later, and with it every user."""
+    """A value of a wrong type must be refused here: it would break the projector later, and with it every user."""
     with pytest.raises(UnreadableEventError):
         decode(name, 2 if name == "task.created" else 1, data)
 

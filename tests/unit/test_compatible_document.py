@@ -1,7 +1,7 @@
-"""The OpenAPI document breaks no client of the last release: what a client may send and has to read is kept.
+"""The OpenAPI document breaks no client of the last release: requests and answers that it relies on are kept.
 
-Requests may only be wider, answers only narrower or with more members. After a release, its document joins
-tests/data and the one before it may go.
+Requests may only become wider, answers only narrower or get more members. After a release, its document is added to
+tests/data, and the previous one may be removed.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ def resolved(document: Json, value: Json) -> Json:
 
 
 def kinds(document: Json, schema: Json) -> list[Json]:
-    """The alternatives of a schema."""
+    """Return the alternatives of a schema."""
     schema = resolved(document, schema)
     alternatives: list[Json] = schema.get("anyOf") or schema.get("oneOf") or []
     return [kind for one in alternatives for kind in kinds(document, one)] or [schema]
 
 
 def breaks(old: Json, new: Json) -> Iterator[str]:
-    """What a client of the document `old` cannot rely on in `new`."""
+    """Yield what a client of the document `old` can no longer rely on in `new`."""
     for path, operations in old["paths"].items():
         for method, before in operations.items():
             where, after = f"{method} {path}", new["paths"].get(path, {}).get(method)
@@ -76,7 +76,7 @@ def bodies_break(old: Json, new: Json, before: Json, after: Json, where: str) ->
 
 
 def request_breaks(old: Json, new: Json, before: Json, after: Json, where: str) -> Iterator[str]:
-    """What could be sent, and would be refused now."""
+    """Yield what could be sent before, and would be refused now."""
     for kind in kinds(old, before):
         same = [other for other in kinds(new, after) if other.get("type") == kind.get("type")]
         if not same:
@@ -113,7 +113,7 @@ def answers_break(old: Json, new: Json, before: Json, after: Json, where: str) -
 
 
 def answer_breaks(old: Json, new: Json, before: Json, after: Json, where: str) -> Iterator[str]:
-    """What could be relied on in an answer, and cannot be now."""
+    """Yield what an answer guaranteed before, and does not guarantee now."""
     known = kinds(old, before)
     for kind in kinds(new, after):
         same = next((other for other in known if other.get("type") == kind.get("type")), None)

@@ -65,7 +65,7 @@ def test_a_service_knows_its_own_database_login_and_no_other(name: str) -> None:
 
 
 def test_whatever_stands_in_env_for_an_api_reaches_it() -> None:
-    """All but the addresses of databases, and what means nothing here: no server of ours, no pooler, no superuser."""
+    """All but database addresses and settings without a meaning here: no embedded server, pooler or superuser."""
     nothing = {"DATA_DIR", "DATABASE_POOLER", "ALLOW_SUPERUSER"}
     settings = {name.upper() for name in Settings.model_fields if not name.endswith("database_url")} - nothing
     for name in ("command_api", "read_api"):
@@ -76,7 +76,7 @@ def test_whatever_stands_in_env_for_an_api_reaches_it() -> None:
 
 
 def test_the_commands_of_operators_run_in_migrate() -> None:
-    """It knows the owner's and each service's database, and the queue of jobs."""
+    """The service has the owner's and each service's database, and the queue of jobs."""
     assert SERVICES["migrate"]["environment"]["REDIS_URL"] == SERVICES["projector"]["environment"]["REDIS_URL"]
     assert SERVICES["migrate"]["networks"] == SERVICES["projector"]["networks"]
 

@@ -1,4 +1,4 @@
-"""Who takes gzip, by the Accept-Encoding that was sent."""
+"""Which clients accept gzip, by their Accept-Encoding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a browser is told of other origins: contract, point 9. Whole sets, so that nothing is left out or let in."""
+"""What a browser learns about other origins: contract, point 9. Whole sets are compared: nothing may be extra."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_any_origin_is_refused_at_start_because_answers_carry_credentials(origin
 
 
 def preflight(**other: str) -> dict[str, str]:
-    """The headers of a preflight of an allowed origin, but for those that replace them."""
+    """Return the headers of a preflight of an allowed origin; `other` replaces some."""
     asked = {"Origin": ORIGIN, "Access-Control-Request-Method": "PUT"}
     return asked | {name.replace("_", "-"): value for name, value in other.items()}
 

@@ -1,4 +1,4 @@
-"""Database URLs as people paste them: what is understood, what is dropped, and when a pooler is in between."""
+"""Database URLs as people paste them: what is understood, what is dropped, and when a pooler is recognized."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_a_parameter_with_no_value_of_its_own_is_named_with_those_it_has(wrong: 
 
 
 def _as_asyncpg_reads(url: str) -> tuple[list[object], str, str, str]:
-    """What asyncpg itself makes of the URL that it is handed; it has no public function for that."""
+    """Return what asyncpg makes of the URL that it gets; it has no public function for that."""
     where = address(url).url
     nothing = dict.fromkeys(("host", "port", "user", "password", "passfile", "database", "ssl", "service"))
     nothing |= dict.fromkeys(("servicefile", "direct_tls", "server_settings", "target_session_attrs"))

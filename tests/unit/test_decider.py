@@ -36,7 +36,7 @@ COMPLETED, REOPENED, DELETED = TaskCompleted(), TaskReopened(), TaskDeleted()
 
 
 def recorded(*events: TaskEvent, first: int = 1) -> list[Recorded]:
-    """The events as the ledger would give them back: of task 7, at positions that other tasks have gaps in."""
+    """Return the events as the ledger would: of task 7, with gaps in the positions for other tasks."""
     return [
         Recorded(event=event, task_id=7, position=10 * n, version=n, recorded_at=START + timedelta(seconds=n))
         for n, event in enumerate(events, start=first)
@@ -100,7 +100,7 @@ def test_a_task_remembers_when_and_where_it_began_and_when_it_changed() -> None:
 
 
 def test_a_reopened_task_is_not_completed_any_more() -> None:
-    """By an example of ours: ./run check asks for this branch, whichever examples Hypothesis comes upon."""
+    """A fixed example: ./run check requires this branch to be covered, whatever examples Hypothesis finds."""
     state = given_events(CREATED, COMPLETED, REOPENED)
     assert isinstance(state, Task)
     assert (state.completed, state.version) == (False, 3)
@@ -149,7 +149,7 @@ def test_a_state_is_given_by_the_first_event_the_last_of_each_field_and_the_newe
 
 @given(st.lists(commands, max_size=30))
 def test_what_is_decided_can_always_be_folded_and_repeats_nothing(asked: list[Command]) -> None:
-    """Every decision's events follow the state they were decided on, and change it: none says what already held."""
+    """The events of a decision can follow the state, and change it: none repeats what already holds."""
     state: TaskState = NoTask()
     for command in asked:
         try:

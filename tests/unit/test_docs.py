@@ -1,6 +1,6 @@
-"""What the documents name is there: the pages, headings and files that they link to, files in backticks, commands.
+"""Everything that the documents name exists: linked pages, headings and files, files in backticks, commands.
 
-Seen to fail: with a link to a page that is not there, a heading renamed, a file moved, and a command misspelt.
+Seen to fail: with a link to a missing page, a renamed heading, a moved file, and a misspelt command.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def anchors(page: Path) -> set[str]:
 
 
 def is_there(name: str, page: Path) -> bool:
-    """Whether a file is in the tree, or beside the page; the first folder tells whether it is one of ours at all."""
+    """Return whether a file exists in the tree or beside the page; names outside our folders count as existing."""
     first, _, rest = name.partition("/")
     if not rest:
         return any(ROOT.glob(name)) or any(ROOT.glob(f"[a-z]*/**/{name}"))

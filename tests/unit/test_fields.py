@@ -1,4 +1,4 @@
-"""A task's fields are listed once, in domain/fields.py: every other place that names them is held to that list here."""
+"""A task's fields are listed once, in domain/fields.py: this checks every other place that names them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from read_model.tables import tasks
 
 START = datetime(2026, 2, 7, tzinfo=UTC)
 STATE = (False, START, START, 3, 5)
-"""What a task went through: completed, created at, updated at, first position, version."""
+"""Values besides the fields: completed, created at, updated at, first position, version."""
 
 
 def test_changes_are_of_the_same_fields_with_the_same_types() -> None:

@@ -1,4 +1,4 @@
-"""A request under an idempotency key is known by the same digest in every release.
+"""A request under an idempotency key has the same digest in every release.
 
 The expected digests were computed once, by the code of release 1.0.0 (commit 1d14715).
 """
@@ -51,7 +51,7 @@ OF_RELEASE_1_0: list[tuple[int | None, Command, frozenset[int] | None, str]] = [
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CreateTaskOfLater(CreateTask):
-    """The command as a later release may have it, with one more field and under another class name."""
+    """The command as a later release may define it, with one more field and another class name."""
 
     due: str | None = None
 

@@ -1,6 +1,6 @@
-"""What ends is started again; what is slow to start is left to it, and the supervisor sleeps meanwhile.
+"""A process that ends is restarted; one that starts slowly is left alone, and the supervisor sleeps meanwhile.
 
-Seen to fail: with a restart planned for a part that is alive, which the supervisor would never sleep for again.
+Seen to fail: with a restart planned for a part that is alive, after which the supervisor would never sleep again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.servers import eventually
 
 
 class Slow:
-    """A process that never takes connections, as a server in a long recovery; how often it was started."""
+    """A process that never accepts connections, like a server in a long recovery; it counts its starts."""
 
     name = "Slow"
     command: tuple[str, ...] = ("sleep", "60")

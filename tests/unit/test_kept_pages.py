@@ -1,6 +1,6 @@
-"""Rendered lists are kept within a size, and not for long once nobody asks for them.
+"""Rendered lists are cached within a size limit, and not long after the last request.
 
-Seen to fail: with the timer not set again after pages were forgotten, and with `get` not renewing a page's time.
+Seen to fail: with the timer not set again after pages were dropped, and with `get` not renewing a page's time.
 """
 
 from __future__ import annotations

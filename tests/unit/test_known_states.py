@@ -1,6 +1,6 @@
-"""What the command side remembers: bounded in number and in time.
+"""The cache of the command side is limited in number and in time.
 
-Seen to fail: with the timer not set again after states were forgotten, and without `popitem` at the limit.
+Seen to fail: with the timer not set again after states were dropped, and without `popitem` at the limit.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def test_every_reference_leads_somewhere() -> None:
 
 
 def test_a_title_that_the_document_allows_is_one_that_is_taken() -> None:
-    """For each character alone, and before and behind another. Seen to fail with JavaScript's own white space."""
+    """For each character alone, and before and after another one. Seen to fail with JavaScript's own white space."""
     create = schemas()["CreateTaskBody"]["properties"]
     title = re.compile(create["title"]["pattern"], re.ASCII)
     characters = [chr(code) for code in range(sys.maxunicode + 1)]
@@ -59,7 +59,7 @@ def operations() -> list[dict[str, Any]]:
 
 
 def parts(value: Any) -> Iterator[dict[str, Any]]:
-    """Every object of the document."""
+    """Yield every object of the document."""
     if isinstance(value, dict):
         yield value
     for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
@@ -67,7 +67,7 @@ def parts(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def test_no_member_has_a_default_as_absent_means_keep_in_a_request_and_left_out_in_an_answer() -> None:
-    """A generated client sends the default of a request, and takes a member with a default for one that is there."""
+    """A generated client sends the default of a request, and treats a member with a default as always present."""
     members = [
         (name, of, part) for name, schema in schemas().items() for of, part in schema.get("properties", {}).items()
     ]
@@ -95,7 +95,7 @@ def test_every_request_body_is_a_component_with_a_name_of_its_own() -> None:
 
 
 def test_no_set_of_values_is_written_down_twice() -> None:
-    """A generator makes a type of each, and two equal types are of different names. Types of events are one."""
+    """A generator makes a type of each set, and two equal types would have different names. Event types are one set."""
     sets = [tuple(part["enum"]) for part in parts(DOCUMENT) if isinstance(part.get("enum"), list)]
     assert len(sets) == len(set(sets))
     event_types = schemas()["EventType"]["enum"]

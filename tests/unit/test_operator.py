@@ -1,4 +1,4 @@
-"""Who an operator is: what an erasure puts on record."""
+"""The name of an operator that an erasure records."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ def test_an_operator_is_the_name_of_the_login(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_an_operator_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in the container, whose user no passwd file names."""
+    """As in the container, whose user is in no passwd file."""
     monkeypatch.setattr(os, "getuid", lambda: 2_000_010_001)
     assert _login() == "uid 2000010001"

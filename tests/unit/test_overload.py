@@ -1,6 +1,6 @@
-"""Too much at once: what is beyond the limit is refused at once, and slow senders take nobody's place.
+"""Load shedding: what exceeds a limit is refused at once, and slow senders do not take others' places.
 
-Seen to fail: with the limit not looked at, the first.
+Seen to fail: the first test, without the check of the limit.
 """
 
 from __future__ import annotations

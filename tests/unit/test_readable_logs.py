@@ -1,4 +1,4 @@
-"""Logs are JSON for machines, and lines for people on a terminal: what a person sees, with no traceback."""
+"""Logs are JSON for machines, and readable lines without tracebacks for people on a terminal."""
 
 from __future__ import annotations
 

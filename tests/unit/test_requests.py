@@ -183,7 +183,7 @@ async def test_a_path_of_nothing_is_a_404_problem() -> None:
 
 @pytest.mark.parametrize("path", ["/health", "/docs", "/openapi.json", TASKS])
 async def test_a_line_feed_behind_a_path_is_another_path(path: str) -> None:
-    """Seen to fail with the `$` of Starlette, which matches before it, and with a URL, which leaves it out."""
+    """Seen to fail with Starlette's `$`, which matches before a line feed, and with a URL, which drops it."""
     async with face(size) as client:
         answers = [await client.request(method, f"{path}%0A") for method in ("GET", "PATCH")]
     assert [answer.status_code for answer in answers] == [404, 404]

@@ -1,4 +1,4 @@
-"""The schema's version is another one whatever changes of what a migration installs.
+"""The schema's version changes with everything that a migration installs.
 
 Seen to fail: with the rights left out of it.
 """

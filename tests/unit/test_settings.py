@@ -1,4 +1,4 @@
-"""`.env.example` explains every setting, and shows what holds without it."""
+"""`.env.example` explains every setting, and shows its default."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_origins_are_separated_by_commas_and_lose_spaces_and_a_slash_at_the_end(
 def test_a_service_whose_database_is_elsewhere_is_not_in_the_embedded_development_mode(
     url: str, *, embedded: bool
 ) -> None:
-    """There a short secret is refused."""
+    """In that case a short secret is refused."""
     assert Settings(_env_file=None, read_database_url=url).embedded is embedded
 
 

@@ -1,4 +1,4 @@
-"""A sort stands in one place; what the SQL functions say of each sort and each field is written out from there."""
+"""Each sort is defined in one place, from which the SQL functions are generated; the same holds for each field."""
 
 from __future__ import annotations
 

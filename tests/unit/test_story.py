@@ -1,4 +1,4 @@
-"""The story of a stream: which event can follow which, told by `decide` itself, and ids that belong to one user."""
+"""The story of a stream: which event can follow which, as `decide` says, and ids that belong to one user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `tokens.verifier` promises beside its verdicts: one header, bounded time, a right cache, safe settings."""
+"""What `tokens.verifier` promises besides its verdicts: one header, bounded time, a correct cache, safe settings."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The verdicts of `tokens.verifier` on tokens of every make.
+"""The verdicts of `tokens.verifier` on tokens of every kind.
 
-Each was seen to fail: every check of `tokens/jws.py`, `tokens/claims.py` and `tokens/verifier.py` was taken out once.
+Each was seen to fail: every check of `tokens/jws.py`, `tokens/claims.py` and `tokens/verifier.py` was removed once.
 """
 
 from __future__ import annotations

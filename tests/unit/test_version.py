@@ -1,4 +1,4 @@
-"""The version is written in one place, and the document, the image, the service and the command line all have it."""
+"""The version is written in one place, and the document, the image, the service and the command line all show it."""
 
 from __future__ import annotations
 
