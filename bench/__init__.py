@@ -1,1 +1,1 @@
-"""The benchmark: Tasklog beside a plain CRUD backend, on the same Postgres, in one run. Start it by `./run bench`."""
+"""The benchmark: Tasklog and a plain CRUD backend on the same Postgres, in one run. Start it with `./run bench`."""

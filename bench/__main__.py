@@ -1,4 +1,4 @@
-"""`./run bench`: measure Tasklog beside a plain CRUD, print a table, and write it to RESULTS.md."""
+"""`./run bench`: measure Tasklog and a plain CRUD backend, print a table, and write it to RESULTS.md."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def main(
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What of a run is wanted beside its works, and how."""
+    """What to measure besides the works, and how."""
 
     lab: Lab
     wanted: set[str]
@@ -70,7 +70,7 @@ class _Run:
     alone: bool
 
     async def all(self, works: Sequence[Work]) -> Report:
-        """Measure."""
+        """Measure everything, and return the report."""
         report = Report(facts=facts(self.rounds, await _settings(self.lab)))
         async with running(self.lab):
             if "limits" in self.wanted:
@@ -121,7 +121,7 @@ class _Run:
 
 
 async def _settings(lab: Lab) -> dict[str, str]:
-    """Postgres' settings; the run ends if they are not durable."""
+    """Return Postgres's settings; end the run if they are not durable."""
     connection = await asyncpg.connect(lab.postgres.url(database="postgres"))
     try:
         found = {name: str(await connection.fetchval(f"SHOW {name}")) for name in _SETTINGS}

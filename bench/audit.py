@@ -1,6 +1,6 @@
-"""What auditing a large ledger costs: `./run bench-audit [--events 1000000]`, on a Postgres of its own.
+"""The cost of audits of a large ledger: `./run bench-audit [--events 1000000]`, on a Postgres of its own.
 
-Beside each figure stands a plain COPY of the same rows: the ratio is what carries over to another machine.
+Beside each figure there is a plain COPY of the same rows: the ratio also holds on other machines.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _PAGES: Final = 200
 
 @dataclass(kw_only=True, slots=True)
 class _Stream:
-    """One user's stream as it is made up: its tasks are created, edited, toggled and some deleted."""
+    """One user's generated stream: tasks are created, edited and toggled, and some are deleted."""
 
     user_id: str
     tasks: Iterator[int]
@@ -56,7 +56,7 @@ class _Stream:
     position: int = 0
 
     def lines(self, number: int) -> Iterator[bytes]:
-        """Further events, as lines of an export."""
+        """Yield more events, as lines of an export."""
         open_tasks: dict[int, tuple[int, bool]] = {}
         for _ in range(number):
             draw = self.chance.random()
@@ -104,7 +104,7 @@ class _Stream:
 
 
 def make_export(path: Path, events: int) -> None:
-    """Write an export of a made-up ledger: one large stream, and many of 500 events."""
+    """Write an export of a generated ledger: one large stream, and many of 500 events."""
     chance, tasks, digest, left = random.Random(1), iter(range(1, events + 1)), sha256(), events
     sizes = [min(_LARGEST_STREAM, events)]
     while (left := events - sum(sizes)) > 0:
@@ -153,7 +153,7 @@ async def _copy_out(database: Database) -> None:
 
 
 async def _copy_in(owner: Database) -> float:
-    """Seconds to COPY the rows of events into a table with its primary key and no more."""
+    """Return the seconds of a COPY of the events' rows into a table with only its primary key."""
     rows = io.BytesIO()
     async with owner.transaction() as connection:
         await connection.copy_from_table("events", schema_name="tasklog", output=rows, timeout=None)
@@ -218,7 +218,7 @@ async def _show_history(reader: Database, length: int) -> None:
 
 
 def main() -> None:
-    """Make a ledger up, and print what each operation does a second."""
+    """Generate a ledger, and print how many events per second each operation handles."""
     parser = argparse.ArgumentParser(prog="./run bench-audit", description=__doc__)
     parser.add_argument("--events", type=int, default=1_000_000)
     events = parser.parse_args().events
@@ -228,7 +228,7 @@ def main() -> None:
         make_export(path, events)
         with _postgres(Path(directory) / "data") as settings:
             structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("error"))
-            gc.set_threshold(200_000, 50, 100)  # both as tasklog/cli/servers.py does
+            gc.set_threshold(200_000, 50, 100)  # as in tasklog/cli/servers.py
             asyncio.run(_measure(settings, path, events))
 
 

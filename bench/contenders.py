@@ -1,4 +1,4 @@
-"""The two that are compared: how each is filled with tasks, and how what it stored is counted."""
+"""The two backends that are compared: how each is filled with tasks, and how its stored data are counted."""
 
 from __future__ import annotations
 
@@ -32,36 +32,36 @@ _COUNT_CHANGES: Final = """
 
 
 class Contender(Protocol):
-    """What is measured."""
+    """A backend to measure."""
 
     name: str
     url: str
 
     def processes(self) -> Mapping[str, int]:
-        """Return the process ids of the API and of what else belongs to it, by name."""
+        """Return the process ids of the API and of its other processes, by name."""
 
     async def seed(self, users: Sequence[str], tasks: int) -> Tasks:
-        """Give each user so many tasks."""
+        """Give each user `tasks` tasks, and return their ids."""
 
     async def change(self, tasks: Tasks, number: int) -> None:
-        """Change one task of each user, behind the API's back, in one transaction."""
+        """Change one task of each user directly in the database, in one transaction."""
 
     async def settle(self) -> None:
-        """Return when nothing that was begun is left to do."""
+        """Return when no work is left in the background."""
 
     async def stored(self, users: Sequence[str]) -> int:
-        """How many tasks the users have."""
+        """Return how many tasks the users have."""
 
     async def watch_changes(self) -> None:
-        """Begin to count how often a task was edited, completed or reopened."""
+        """Start to count how often a task is edited, completed or reopened."""
 
     async def changes(self, users: Sequence[str]) -> int:
-        """How often the task was completed or reopened since."""
+        """Return how often a task was edited, completed or reopened since `watch_changes`."""
 
 
 @dataclass(kw_only=True)
 class Peer:
-    """The plain CRUD."""
+    """The plain CRUD backend."""
 
     url: str
     owner: asyncpg.Connection
@@ -69,7 +69,7 @@ class Peer:
     name: str = "peer"
 
     def processes(self) -> Mapping[str, int]:
-        """Return the API."""
+        """Return the API's process."""
         return {"api": self.api.pid}
 
     async def seed(self, users: Sequence[str], tasks: int) -> Tasks:
@@ -96,7 +96,7 @@ class Peer:
         )
 
     async def settle(self) -> None:
-        """Nothing runs behind its answers."""
+        """Do nothing, as it has no background work."""
 
     async def stored(self, users: Sequence[str]) -> int:
         """Count rows."""
@@ -105,12 +105,12 @@ class Peer:
         )
 
     async def watch_changes(self) -> None:
-        """A trigger draws a number from a sequence: microseconds in a request of milliseconds."""
+        """Let a trigger draw a number from a sequence: microseconds in a request of milliseconds."""
         await self.owner.execute(_COUNT_CHANGES)
         await self.owner.fetchval("SELECT setval('changes', 1, false)")
 
     async def changes(self, _users: Sequence[str]) -> int:
-        """How many numbers were drawn."""
+        """Return how many numbers were drawn."""
         drawn: Any = await self.owner.fetchrow("SELECT last_value, is_called FROM changes")
         return int(drawn["last_value"]) if drawn["is_called"] else 0
 
@@ -142,13 +142,13 @@ class Tasklog:
         await self.ledger.change({user: owned[number % len(owned)] for user, owned in tasks.items()}, number)
 
     async def settle(self) -> None:
-        """Wait until all is projected."""
+        """Wait until everything is projected."""
         while await self.ledger.unprojected():
             await asyncio.sleep(0.02)
 
     async def stored(self, users: Sequence[str]) -> int:
-        """Count creations in the ledger, which must be the rows of the read table too, soon."""
-        deadline = time.monotonic() + 10  # what was under way when the load ended may come in a little later
+        """Count creations in the ledger; the read table must soon have as many rows."""
+        deadline = time.monotonic() + 10  # requests that were in progress at the end may come a little later
         while (counts := await self.ledger.stored(users))[0] != counts[1]:
             if time.monotonic() > deadline:
                 raise SystemExit(f"The ledger holds {counts[0]} creations, the read table {counts[1]} tasks.")
@@ -174,7 +174,7 @@ async def start_peer(lab: Lab) -> Peer:
 
 
 async def start_tasklog(lab: Lab, name: str = "tasklog") -> Tasklog:
-    """Start Tasklog on a database of its own, or on the one that is there already."""
+    """Start Tasklog on a new database, or on an existing one."""
     database = f"ledger_{name}"
     owner = await lab.new_database(database)
     await asyncio.to_thread(lab.migrate, database)

@@ -36,7 +36,7 @@ async def grow(lab: Lab, tasklog: Tasklog) -> Tasklog:
 async def growth(
     lab: Lab, works: Sequence[Work], empty: Tasklog, grown: Tasklog, rounds: Rounds
 ) -> list[tuple[str, float, float, float]]:
-    """Of each work: the figure on both, in turn, and their ratio, above 1 where the grown one is worse."""
+    """Return, for each work, both figures, measured in turn, and their ratio: above 1 the larger ledger is slower."""
     rows = []
     for work in works:
         found = await measure(lab, work, [empty, grown], rounds)

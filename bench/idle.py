@@ -1,4 +1,4 @@
-"""What the whole `./run` costs when nobody asks anything: CPU and memory of each process. Linux alone."""
+"""The cost of an idle `./run`: CPU and memory of each process. Linux only."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Usage:
 
 
 def idle(directory: Path, seconds: float) -> list[Usage]:
-    """Start `./run`, let it be for some seconds, and say what each of its processes took."""
+    """Start `./run`, wait some seconds, and return what each of its processes used."""
     output = directory / "idle.log"
     env = {**os.environ, "DATA_DIR": str(directory / "idle"), "API_PORT": str(free_port())}
     with output.open("wb") as log:
@@ -50,13 +50,13 @@ def idle(directory: Path, seconds: float) -> list[Usage]:
 
 
 def tree(root: int) -> list[int]:
-    """Return a process and all below it, of those that run now."""
+    """Return a process and all its descendants that run now."""
     below = defaultdict(list)
     for path in Path("/proc").glob("[0-9]*"):
         if fields := _stat(int(path.name)):
             below[int(fields[1])].append(int(path.name))
     found = [root]
-    for pid in found:  # it grows meanwhile
+    for pid in found:  # grows meanwhile
         found += below[pid]
     return found
 
@@ -68,13 +68,13 @@ def cpu_seconds(pid: int) -> float:
 
 
 def cpu_seconds_below(root: int) -> float:
-    """Return the CPU time of a process and all below it, those that have ended included."""
+    """Return the CPU time of a process and all its descendants, including those that have ended."""
     ended = _stat(root)[13:15]
     return sum(map(cpu_seconds, tree(root))) + sum(map(int, ended)) / _TICKS
 
 
 def _stat(pid: int) -> list[str]:
-    """Return what /proc says of a process behind its name; nothing if it has ended."""
+    """Return the fields of /proc after a process's name; nothing if it has ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""What is measured, running: one Postgres and one Valkey for all, and an API process for each contender."""
+"""The running servers: one Postgres and one Valkey for all, and an API process for each contender."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _START_SECONDS = 30
 
 @dataclass(kw_only=True)
 class Lab:
-    """The servers, and where the logs of what runs on them go."""
+    """The servers, and the directory of all logs."""
 
     directory: Path
     postgres: Postgres
@@ -41,7 +41,7 @@ class Lab:
     processes: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def new_database(self, name: str) -> str:
-        """Make an empty database; its owner's address."""
+        """Create an empty database; return its owner's URL."""
         await self.execute(f"CREATE DATABASE {name}")
         return self.postgres.url(database=name)
 
@@ -54,7 +54,7 @@ class Lab:
             await connection.close()
 
     def run(self, name: str, *arguments: str, **env: str) -> subprocess.Popen[bytes]:
-        """Start a Python module; it is ended with the lab. It logs into the lab's directory."""
+        """Start a Python module, which ends with the lab; it logs into the lab's directory."""
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
         with (self.directory / f"{name}.log").open("ab") as log:
             process = spawn([sys.executable, "-m", *arguments], env=inherited | env, output=log)
@@ -62,7 +62,7 @@ class Lab:
         return process
 
     async def serve(self, name: str, *arguments: str, **env: str) -> tuple[str, subprocess.Popen[bytes]]:
-        """Start an API process, given `--port` or API_PORT; its address, once it answers, and the process."""
+        """Start an API process on a free port; return its address, once it answers, and the process."""
         port = free_port()
         process = self.run(name, *(argument.format(port=port) for argument in arguments), API_PORT=str(port), **env)
         await _until_healthy(f"http://127.0.0.1:{port}", process, self.directory / f"{name}.log")
@@ -75,24 +75,24 @@ class Lab:
         return {**urls, "BETTER_AUTH_SECRET": SECRET, "REDIS_URL": f"{self.redis_url}?db={self.numbers}"}
 
     def migrate(self, database: str) -> None:
-        """Make Tasklog's schema; in a loop of its own, so call it from a thread."""
+        """Create Tasklog's schema. This runs its own event loop, so call it from a thread."""
         upgrade(self.postgres.url(database=database))
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on now."""
+    """Return a free port."""
     with listen("127.0.0.1", 0) as listener:
         port: int = listener.getsockname()[1]
         return port
 
 
 async def _until_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Return at the first good answer of any kind."""
+    """Return at the first answer below 500."""
     deadline = time.monotonic() + _START_SECONDS
     async with httpx.AsyncClient(base_url=url) as client:
         while True:
             if process.poll() is not None or time.monotonic() > deadline:
-                raise SystemExit(f"It did not start: {log.read_text()[-2000:]}")  # noqa: ASYNC240 - nothing else runs
+                raise SystemExit(f"The API did not start: {log.read_text()[-2000:]}")  # noqa: ASYNC240 - nothing else runs
             try:
                 if (await client.get("/health", timeout=1)).status_code < 500:
                     return
@@ -116,13 +116,13 @@ def _servers(directory: Path) -> Iterator[tuple[Postgres, Valkey]]:
 
 @contextmanager
 def servers(directory: Path) -> Iterator[Lab]:
-    """Start the servers, as `./run` starts them: durable, and with its settings. Outside of any event loop."""
+    """Start the servers as `./run` does, durable and with the same settings. Call it outside of any event loop."""
     with _servers(directory) as (postgres, valkey):
         yield Lab(directory=directory, postgres=postgres, redis_url=valkey.url)
 
 
 @asynccontextmanager
 async def running(lab: Lab) -> AsyncIterator[Lab]:
-    """End at the end what was run in the lab."""
+    """End the processes that were started in the lab."""
     async with lab.processes:
         yield lab

@@ -1,4 +1,4 @@
-"""Tasklog's ledger behind the API's back: filled fast by its own `append`, changed in the background, counted."""
+"""Direct access to Tasklog's ledger: it is filled fast with `append`, changed in the background, and counted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TITLE: Final = "A title of an ordinary length"
 
 @dataclass(kw_only=True)
 class Ledger:
-    """Connections as the owner and as the writer, and what is known of the versions of tasks."""
+    """Connections as the owner and as the writer, and the known versions of tasks."""
 
     owner: asyncpg.Connection
     writer: asyncpg.Connection
@@ -38,7 +38,7 @@ class Ledger:
         )
 
     async def append(self, commands: Sequence[Append]) -> list[int]:
-        """Append in one commit; the tasks' ids. Somebody else's lock is waited for."""
+        """Append in one commit, waiting for locks; return the tasks' ids."""
         ids: list[int] = []
         for outcome in await append(self.writer, commands, wait=True):
             if isinstance(outcome, Refused):
@@ -48,11 +48,11 @@ class Ledger:
         return ids
 
     async def wake(self) -> None:
-        """Tell the projector, as the API does after a commit."""
+        """Wake the projector, as the API does after a commit."""
         await self.redis.publish(CHANNEL, b"")
 
     async def seed(self, users: Iterable[str], tasks: int, edits: int = 0) -> dict[str, list[int]]:
-        """Give each user so many tasks, each edited so often."""
+        """Give each user `tasks` tasks with `edits` edits each."""
         made: dict[str, list[int]] = defaultdict(list)
         for part in batches(list(product(users, range(1, tasks + 1))), _BATCH):
             events: list[TaskEvent] = [TaskEdited(title=f"{TITLE} {n}") for n in range(edits)]
@@ -71,17 +71,17 @@ class Ledger:
         await self.wake()
 
     async def unprojected(self) -> int:
-        """How many users have events that the read table lacks."""
+        """Return how many users have events that the read table lacks."""
         return int(
             await self.owner.fetchval("SELECT count(*) FROM tasklog.streams WHERE unprojected_since IS NOT NULL")
         )
 
     async def projected_events(self) -> int:
-        """How many events the read table holds."""
+        """Return how many events the read table holds."""
         return int(await self.owner.fetchval("SELECT coalesce(sum(position), 0) FROM tasklog.checkpoints"))
 
     async def position(self, user: str) -> int:
-        """How far the user is projected."""
+        """Return the position up to which the user is projected."""
         return await self.owner.fetchval("SELECT position FROM tasklog.checkpoints WHERE user_id = $1", user) or 0
 
     async def stored(self, users: Sequence[str]) -> tuple[int, int]:
@@ -99,7 +99,7 @@ class Ledger:
         return int(await self.owner.fetchval(query, list(users)))
 
     async def holes(self) -> int:
-        """How many streams are not dense: it must be none."""
+        """Return how many streams have gaps: there must be none."""
         return int(
             await self.owner.fetchval(
                 """SELECT count(*) FROM tasklog.streams s JOIN (
@@ -115,7 +115,7 @@ def of(user: str, task: int | None, *events: TaskEvent, version: int = 0) -> App
 
 
 def batches(items: Sequence[tuple[str, int]], size: int) -> Iterator[Sequence[tuple[str, int]]]:
-    """`items` in parts; itertools.batched is younger than Python 3.11."""
+    """Yield `items` in parts; itertools.batched needs Python 3.12."""
     rest = iter(items)
     while part := list(islice(rest, size)):
         yield part

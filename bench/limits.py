@@ -1,4 +1,4 @@
-"""The limits that figures are compared with: uvicorn with an app that does nothing, and FastAPI without work."""
+"""The limits to compare figures with: uvicorn with an app that does nothing, and FastAPI without work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One round of one work with one contender, proved; and rounds in turn."""
+"""One checked round of one work with one contender; and rounds in turn."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Rounds:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Round:
-    """What came of one round; `cpu`: microseconds an answer, of each process, which a busy machine changes little."""
+    """The result of one round; `cpu` is microseconds per answer, per process, which hardly depend on other load."""
 
     measured: Measured
     lost: int = 0
@@ -42,9 +42,9 @@ class Round:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figures:
-    """The medians of some rounds: answers a second, latencies in ms, CPU and background changes for each answer.
+    """The medians of some rounds: answers per second, latencies in ms, CPU and background changes per answer.
 
-    `lost` are the toggles of all rounds.
+    `lost` counts the lost toggles of all rounds.
     """
 
     rate: float
@@ -73,7 +73,7 @@ class Figures:
 
 
 async def measure(lab: Lab, work: Work, contenders: Sequence[Contender], rounds: Rounds) -> dict[str, Figures]:
-    """Measure the contenders in turn, A B A B; what they stored is checked each time."""
+    """Measure the contenders in turn, A B A B, and check each time what they stored."""
     seen: dict[str, list[Round]] = {contender.name: [] for contender in contenders}
     for n in range(rounds.number):
         for contender in contenders:
@@ -82,7 +82,7 @@ async def measure(lab: Lab, work: Work, contenders: Sequence[Contender], rounds:
 
 
 async def one_round(lab: Lab, work: Work, contender: Contender, n: int, seconds: float) -> Round:
-    """Seed users, load, and prove."""
+    """Create users and tasks, apply the load, and check the result."""
     users = [f"{work.name}-{n}-{number}" for number in range(work.users)]
     tasks = await contender.seed(users, work.tasks) if work.tasks else {user: [] for user in users}
     if work.check in ("toggled", "changed"):
@@ -91,7 +91,7 @@ async def one_round(lab: Lab, work: Work, contender: Contender, n: int, seconds:
     if work.check == "unchanged":
         calls = await _with_etags(contender.url, calls)
     size = await _size(contender.url, calls[0]) if work.check == "listed" else 0
-    if work.name in ("list", "long", "list-304"):  # a cache, where there is one, is filled
+    if work.name in ("list", "long", "list-304"):  # fill a cache, if there is one
         await load(contender.url, calls, connections=work.connections, seconds=1)
     pace = await _pace(contender, work, tasks, calls) if work.changes else 0.0
     await lab.execute("CHECKPOINT")
@@ -112,7 +112,7 @@ def _cpu(lab: Lab, contender: Contender) -> dict[str, float]:
 
 
 async def _prove(work: Work, contender: Contender, calls: Sequence[Call], result: Measured, size: int) -> int:
-    """End the run if an answer was not what it must be; the number of toggles that were acknowledged and lost."""
+    """End the run if an answer was wrong; return the number of acknowledged toggles that were lost."""
     users = list({call.user: None for call in calls})
     if result.refused or result.broken or not result.requests:
         raise SystemExit(f"{work.title}, {contender.name}: {result.refused} refused and {result.broken} broken answers")
@@ -120,7 +120,7 @@ async def _prove(work: Work, contender: Contender, calls: Sequence[Call], result
         changed, mixed = work.check == "changed", work.check == "mixed"
         stored = await (contender.changes(users) if changed else contender.stored(users))
         written = _writes(work, calls, result.requests) + (0 if changed else work.tasks * work.users)
-        # What wrk cut off at its end may have been carried out; in a mixture, in the place of something else.
+        # A request that wrk cut at its end may have been carried out; in a mixture, in place of another one.
         if not written - mixed * work.connections <= stored <= written + work.connections:
             raise SystemExit(f"{work.title}, {contender.name}: {written} acknowledged, {stored} stored")
     if work.check == "listed" and result.size < 0.95 * size:
@@ -133,7 +133,7 @@ async def _prove(work: Work, contender: Contender, calls: Sequence[Call], result
 
 
 def _writes(work: Work, calls: Sequence[Call], requests: int) -> int:
-    """How many of the first requests are what is counted: new tasks of a mixture, else all."""
+    """Return how many of the first requests count: new tasks of a mixture, otherwise all."""
     if work.check != "mixed":
         return requests
     creations = [call.method == "POST" for call in calls]
@@ -142,7 +142,7 @@ def _writes(work: Work, calls: Sequence[Call], requests: int) -> int:
 
 
 async def _pace(contender: Contender, work: Work, tasks: Tasks, calls: Sequence[Call]) -> float:
-    """So many changes a second that there are `work.changes` for each answer, as they slow each other: by trying."""
+    """Return, by trial, the changes per second that give `work.changes` per answer, as both slow each other down."""
     pace = 0.0
     for _ in range(4):
         async with _changing(contender, tasks, pace):
@@ -158,7 +158,7 @@ async def _size(url: str, call: Call) -> int:
 
 
 async def _with_etags(url: str, calls: Sequence[Call]) -> list[Call]:
-    """Each request with the entity tag of what it would get; a contender without them is asked all the same."""
+    """Return each request with the ETag of its answer; a contender without ETags gets plain requests."""
     tagged: list[Call] = []
     async with httpx.AsyncClient(base_url=url) as client:
         for call in calls:
@@ -169,7 +169,7 @@ async def _with_etags(url: str, calls: Sequence[Call]) -> list[Call]:
 
 @asynccontextmanager
 async def _changing(contender: Contender, tasks: Tasks, rate: float) -> AsyncIterator[Sequence[int]]:
-    """Change each user's tasks in turn, all users in one commit, `rate` tasks a second; the commits made."""
+    """Change each user's tasks in turn, all users in one commit, `rate` tasks per second; yield the commits."""
     commits: list[int] = []
     if not rate:
         yield commits

@@ -1,4 +1,4 @@
-"""Where Tasklog's time goes: py-spy on gateway and projector, CPU of every process, Postgres' own function times."""
+"""Where Tasklog's time goes: py-spy on gateway and projector, CPU of every process, Postgres's function times."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ async def _spy(pid: int, output: Path, seconds: float) -> None:
 
 
 def _hot(stacks: Path) -> list[str]:
-    """Return the functions that were running most, alone and with what they called, in percent of the samples."""
+    """Return the functions that ran most, alone and with their callees, in percent of the samples."""
     own: Counter[str] = Counter()
     whole: Counter[str] = Counter()
     total = 0

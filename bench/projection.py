@@ -35,7 +35,7 @@ class Delay:
 
 
 class _Client:
-    """HTTP over one connection, as little as it takes, so that the client costs less than what it measures."""
+    """HTTP over one connection, as simple as possible, so that the client costs less than what it measures."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
@@ -59,7 +59,7 @@ class _Client:
 
 
 async def delay(tasklog: Tasklog, *, rate: int, seconds: float) -> Delay:
-    """Append by POST at a steady rate; beside it a probe follows single writes until they are projected."""
+    """Append by POST at a steady rate, while a probe follows single writes until they are projected."""
     done = asyncio.get_running_loop().time() + seconds
     appends = [_append(tasklog.url, f"steady-{n}", _CLIENTS / rate, done) for n in range(_CLIENTS)]
     probing = asyncio.create_task(_probe(tasklog, done))

@@ -1,4 +1,4 @@
-"""The table, on the terminal and in RESULTS.md."""
+"""The report, for the terminal and for RESULTS.md."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _CPU_HEAD: Final = ("work", "peer: API", "its Postgres", "Tasklog: API", "projec
 
 @dataclass(kw_only=True)
 class Report:
-    """What a run found; each part may be missing."""
+    """The results of a run; each part may be missing."""
 
     facts: Sequence[str]
     limits: Mapping[str, Figures] = field(default_factory=dict)
@@ -66,14 +66,14 @@ class Report:
         return "\n".join(parts)
 
     def save(self) -> None:
-        """Write RESULTS.md; its growth, which has runs of its own, or all but that stays as it is."""
+        """Write RESULTS.md: either the part on growth, which has separate runs, or all other parts."""
         head, _, grown = self.text().partition(_GROWTH)
         old_head, _, old_grown = RESULTS.read_text().partition(_GROWTH)
         works, growth = head if self.works else old_head, grown or old_grown
         RESULTS.write_text(f"{works.rstrip()}\n\n{_GROWTH}{growth.rstrip()}\n")
 
     def row(self, work: Work, figures: Mapping[str, Figures]) -> tuple[str, ...]:
-        """Return a work's row: of both contenders, or of one alone."""
+        """Return a work's row, of both contenders or of one."""
         ours, peers = figures.get("tasklog"), figures.get("peer")
         if ours is None or peers is None:
             one = ours or peers
@@ -110,7 +110,7 @@ class Report:
 
 
 def _cpu(work: Work, figures: Mapping[str, Figures]) -> tuple[str, ...]:
-    """Return what an answer costs the machine, without the load's own cost but with changes in the background."""
+    """Return the machine's cost of an answer, without the load's own cost but with changes in the background."""
     peers, ours = (dict(figures[name].cpu) if name in figures else {} for name in ("peer", "tasklog"))
     ratio = sum(peers.values()) / sum(ours.values()) if peers and ours else None
     cells = [peers.get("api"), peers.get("postgres"), *(ours.get(name) for name in ("api", "projector", "postgres"))]

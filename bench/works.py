@@ -1,4 +1,4 @@
-"""The works that are measured over HTTP: who has which tasks, which requests are sent, and what must hold after."""
+"""The works that are measured over HTTP: users and their tasks, requests, and what must hold afterwards."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _EDIT: Final = '{"title":"Another title of some length #########","description":
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Work:
-    """A row of the table. For each answer there are about so many `changes` behind it; `target` is the ratio wanted.
+    """A row of the table. There are about `changes` background changes per answer; `target` is the wanted ratio.
 
-    `check` names what is proved of the answers: `created` or `changed` (so many are stored), `toggled` (none is lost),
-    `mixed` (its new tasks are stored), `listed` (each shows all tasks), `unchanged` (each is 304, of Tasklog alone).
+    `check` says what is checked: `created` or `changed` (so many are stored), `toggled` (none is lost), `mixed` (its
+    new tasks are stored), `listed` (each list has all tasks), `unchanged` (each answer is a 304, only for Tasklog).
     """
 
     name: str
@@ -65,7 +65,7 @@ def _list(tasks: Tasks) -> list[Call]:
 
 
 def _mixed(tasks: Tasks) -> list[Call]:
-    """Of 100 requests 40 lists, 40 tasks, 8 edits, 8 toggles, 4 new tasks; in random order, the same every time."""
+    """Return 100 requests: 40 lists, 40 tasks, 8 edits, 8 toggles, 4 new tasks; in the same random order every time."""
     shares = ((_list, 40), (_get, 40), (_put, 8), (_toggle, 8), (_post, 4))
     calls = [call for kind, share in shares for call in islice(cycle(kind(tasks)), 50 * share)]
     random.Random(4).shuffle(calls)

@@ -1,4 +1,4 @@
-"""Load by wrk: which requests, over how many connections, and what came of them."""
+"""Load by wrk: which requests, over how many connections, and the results."""
 
 from __future__ import annotations
 

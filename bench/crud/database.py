@@ -15,7 +15,7 @@ sessions = async_sessionmaker(engine, expire_on_commit=False)
 
 
 async def create_tables() -> None:
-    """Make the table where it is missing."""
+    """Create the table if it is missing."""
     async with engine.begin() as connection:
         await connection.run_sync(SQLModel.metadata.create_all)
 
