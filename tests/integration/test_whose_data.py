@@ -162,7 +162,7 @@ def test_a_directory_that_was_moved_while_it_is_used_is_refused(home: Path, make
             pass
         original.mkdir(parents=True)
         assert postgres.process is not None
-        with refused_at_once(str(original), "start it anew"):
+        with refused_at_once(str(original), "start it again"):
             postgres.start()
         assert list(original.iterdir()) == []
         assert postgres.process.poll() is None
