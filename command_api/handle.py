@@ -1,6 +1,6 @@
-"""Carry a batch of commands out: load what they are decided on, plan, append, settle.
+"""Carries out a batch of commands: load their tasks, plan, append, settle.
 
-`plan` and `settle` are pure: values in, values out. In between, one statement appends what all commands led to.
+`plan` and `settle` are pure functions on values. Between them, one statement appends the events of all commands.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class CommandRequest:
     """A command for one task of a user, or for a new one.
 
     `if_match` holds the versions that the task may have. With an `idempotency_key` the command is carried out only
-    once. `reload` is True after the cached state of the task proved old.
+    once. `reload` is True after the cached state of the task proved to be old.
     """
 
     user_id: str
@@ -50,19 +50,19 @@ class CommandRequest:
 
 
 class StaleError(CommandError):
-    """The task is at none of the versions that the request is for."""
+    """The task has none of the versions that the request requires."""
 
 
 class LoadError(Exception):
-    """The events of a task cannot be followed, as the cause says; nothing was decided or appended."""
+    """The events of a task are impossible or unreadable, as the cause says; nothing was decided or appended."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Loaded:
     """What a batch is decided on.
 
-    `tasks` may be old, but for those in `fresh`, which were read from the ledger just now. `heavy` are tasks that are
-    too large for this batch. `answers` are those of commands that were carried out before, by user and key.
+    The states in `tasks` may be old, except those in `fresh`, which were just read from the ledger. `heavy` are tasks
+    that are too large for this batch. `answers` holds the answers of repeated commands, by user and key.
     """
 
     tasks: Mapping[TaskKey, Known]
@@ -73,7 +73,7 @@ class Loaded:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decision:
-    """The events that a request leads to when its task is at `expected_version`, and what is to be appended."""
+    """The events of a request, if its task is at `expected_version`, and what to append."""
 
     expected_version: int
     events: tuple[TaskEvent, ...]
@@ -82,7 +82,7 @@ class Decision:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Repeated:
-    """A request that was carried out before, with what came of it."""
+    """A request that was carried out before, with its outcome."""
 
     outcome: TaskState | CommandError
 
@@ -94,13 +94,13 @@ Outcome: TypeAlias = TaskState | CommandError | Refused
 async def handle(
     database: Fetching, known: KnownStates, requests: Sequence[CommandRequest], *, light: int | None = None
 ) -> list[Outcome]:
-    """Try each of `requests` once, in order; return the task after it, why it cannot be, or why to try it again.
+    """Try each of `requests` once, in order; return the task after it, its error, or why it must be tried again.
 
-    A task that comes back is committed. Commands on a task with more than `light` bytes of data are not tried.
+    A returned task is committed. Commands on a task with more than `light` bytes of data are not tried.
 
     Raises:
         LoadError, asyncpg.PostgresError: none of `requests` was carried out.
-        UnavailableError: they may or may not have been.
+        UnavailableError: they may or may not have been carried out.
     """
     loaded = await _load(database, known, requests, light)
     plans = plan(requests, loaded)
@@ -115,10 +115,10 @@ async def handle(
 async def _load(
     database: Fetching, known: KnownStates, requests: Sequence[CommandRequest], light: int | None
 ) -> Loaded:
-    """Read what is not known of the requests' tasks, then what is remembered of their idempotency keys."""
+    """Read the tasks that are not cached, then the answers under the requests' idempotency keys."""
     tasks: dict[TaskKey, Known] = {}
     missing: dict[TaskKey, None] = {}
-    # What proved old is read anew: a ledger that was restored, or failed over, may be behind it.
+    # Read old states again: after a restore or a fail-over, the ledger may even be behind the cache.
     old = {(request.user_id, request.task_id) for request in requests if request.reload}
     for request in requests:
         if request.task_id is not None:
@@ -130,7 +130,7 @@ async def _load(
     heavy: set[TaskKey] = set()
     try:
         read = await known_tasks(database, [(key, None) for key in missing], light) if missing else []
-        # After the tasks: a command whose effect shows in them shows here.
+        # Keys are read after the tasks, so that a command whose effect is in a task is also found by its key.
         keys = [(item.user_id, item.idempotency_key) for item in requests if item.idempotency_key]
         answers = await repeated(database, keys, light)
     except (HistoryError, UnreadableEventError) as error:
@@ -144,7 +144,7 @@ async def _load(
 
 
 def plan(requests: Sequence[CommandRequest], loaded: Loaded) -> list[Plan]:
-    """Decide in order, each request on what the ones before it will have led to."""
+    """Decide in order, each request on the result of the ones before it."""
     tasks = dict(loaded.tasks)
     plans: list[Plan] = []
     for request in requests:
@@ -191,7 +191,7 @@ def _append(request: CommandRequest, task: Known, events: tuple[TaskEvent, ...])
 
 
 def _foreseen(task_id: int, version: int, events: Sequence[TaskEvent]) -> Iterator[Recorded]:
-    """Yield the events as if they were recorded: no decision depends on a position or a time."""
+    """Yield the events in the form of recorded ones; no decision depends on a position or a time."""
     for n, event in enumerate(events, start=version + 1):
         yield Recorded(event=event, task_id=task_id, position=0, version=n, recorded_at=_NO_TIME)
 
@@ -202,10 +202,10 @@ def settle(
     results: Sequence[tuple[Recorded, ...] | Refused],
     loaded: Loaded,
 ) -> tuple[list[Outcome], dict[TaskKey, Known]]:
-    """Return each request's outcome, and what is now known of their tasks for sure.
+    """Return each request's outcome, and the proved states of their tasks.
 
-    `results` are those of the plans' appends, in order. What is known of a task may be old. It is proved by an append,
-    which checks the task's last event, or where there is nothing to append by having been read just now.
+    `results` are those of the plans' appends, in order. A cached state may be old. An append proves it, because it
+    checks the task's last event; without an append, only a state that was just read is proved.
     """
     tasks = dict(loaded.tasks)
     proved = {key: tasks[key] for key in loaded.fresh if key in tasks}
@@ -239,13 +239,13 @@ def _without_append(
     *,
     is_proved: bool,
 ) -> Outcome:
-    """Return the outcome of a request that appended nothing; `refused` says why an earlier one on its task did not."""
+    """Return the outcome of a request that appended nothing; `refused` is the refusal of an earlier one on its task."""
     if isinstance(decided, Repeated):
         return decided.outcome
     if isinstance(decided, Refused):
         return decided
     if request.task_id is None and isinstance(decided, CommandError):
-        return decided  # of a new task nothing is known that could be old
+        return decided  # a new task has no cached state
     if refused is not None:
         return refused
     if not is_proved:

@@ -52,9 +52,9 @@ def _value(value: object) -> str:
 async def repeated(
     database: Fetching, asked: Iterable[tuple[str, IdempotencyKey]], light: int | None = None
 ) -> dict[tuple[str, str], TaskState | CommandError | Refused]:
-    """Return the answers to those of (user id, once) that were carried out before, by user and key.
+    """Return the answers to those requests (user id, key) that were carried out before, by user and key.
 
-    An answer is the task as it was after the command; HEAVY where that has more than `light` bytes of data.
+    An answer is the task as it was after the command, or HEAVY if that has more than `light` bytes of data.
     """
     fingerprints = {(user_id, key.key): key.fingerprint for user_id, key in asked}
     if not fingerprints:

@@ -1,1 +1,1 @@
-"""What a task is, what may be asked of it, and what happened to it. Pure: no clock, no I/O, no framework."""
+"""Tasks, commands and events. Pure: no clock, no I/O, no framework."""

@@ -1,4 +1,4 @@
-"""What a client can ask of a task, in the imperative."""
+"""The commands that a client can give, in the imperative."""
 
 from __future__ import annotations
 

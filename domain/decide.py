@@ -1,4 +1,4 @@
-"""Decide: a command on a task's state gives events, or a reason why not."""
+"""Decide: a command and a task's state give events, or an error."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class TaskExistsError(CommandError):
 
 
 def decide(command: Command, state: TaskState) -> tuple[TaskEvent, ...]:
-    """Return the events that `command` leads to in `state`; none if the task already is as it asks.
+    """Return the events that `command` leads to in `state`; none if it would change nothing.
 
     Raises:
         TaskNotFoundError: the command needs a task that exists.
-        TaskExistsError: a task is created under an id that was used before.
+        TaskExistsError: the id was used before.
     """
     if isinstance(command, CreateTask):
         if not isinstance(state, NoTask):

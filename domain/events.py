@@ -41,9 +41,9 @@ TaskEvent: TypeAlias = TaskCreated | TaskEdited | TaskCompleted | TaskReopened |
 class Recorded(NamedTuple):
     """An event with its place in the ledger.
 
-    `position` counts the events of one user and `version` those of one task, both from 1 and without a
-    hole; `recorded_at` never runs backwards within a user's stream. `event_id` is unique over all histories, and None
-    where nobody asked for it.
+    `position` counts the events of one user and `version` those of one task, both from 1 and without a gap;
+    `recorded_at` never runs backwards within a user's stream. `event_id` is unique over all histories, or None if it
+    was not read.
     """
 
     event: TaskEvent

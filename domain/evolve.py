@@ -43,10 +43,10 @@ def fold(state: TaskState, history: Iterable[Recorded]) -> TaskState:
 
 
 def fold_last(history: Sequence[Recorded]) -> TaskState:
-    """Return the state after the last event of `history`, of which it need not hold all.
+    """Return the state after the last event of `history`, which may leave out other events.
 
-    It holds the task's first event, the last event that set each field, and the last event of all, in order. Later
-    events overwrote everything that the others set.
+    It must hold the task's first event, the last event that set each field, and the last event, in order. Later events
+    overwrote everything that the left-out ones set.
 
     Raises:
         HistoryError: the events do not fit each other.

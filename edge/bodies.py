@@ -1,4 +1,4 @@
-"""JSON bodies: read raw, validated by pydantic in one pass, refused in sentences."""
+"""JSON bodies: read raw, validated by pydantic in one pass, refused with sentences."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _TEXT_PATTERN: Final = r"^[^\x00]*$"
 _TITLE_PATTERN: Final = rf"^[^\x00]*[^\x00{_SPACE}][^\x00]*$"
 
 Text = Annotated[str, AfterValidator(_without_nul), Field(json_schema_extra={"pattern": _TEXT_PATTERN})]
-"""Text that Postgres can hold; pydantic's JSON parser refuses lone surrogates itself."""
+"""Text that Postgres can store; pydantic's JSON parser itself refuses lone surrogates."""
 
 Title = Annotated[
     str,
@@ -69,7 +69,7 @@ Title = Annotated[
 
 
 async def json_body(request: Request, model: type[Body], *, absent: Body | None = None) -> Body:
-    """Return the request's body as a `model`, or `absent` where that is given and nothing was sent.
+    """Return the request's body as a `model`, or `absent` if that is given and nothing was sent.
 
     A missing body, an empty one and `null` mean the same: clients send each of them for "no arguments".
 
@@ -101,7 +101,7 @@ def _is_strict(body: bytes) -> bool:
 
 
 def _is_json(content_type: str | None) -> bool:
-    """Return whether the type is JSON in UTF-8; a body without a type is taken for JSON."""
+    """Return whether the type is JSON in UTF-8; a body without a type counts as JSON."""
     if content_type is None or content_type == "application/json":
         return True
     essence, *parameters = content_type.lower().split(";")

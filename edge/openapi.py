@@ -105,7 +105,7 @@ class _WithoutDefaults(GenerateJsonSchema):
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the error answers of a route, for FastAPI's `responses`; every one can be 405, 500 or 503 as well."""
+    """Return the error answers of a route, for FastAPI's `responses`; 405, 500 and 503 are always possible."""
     return {
         status: {"$ref": f"#/components/responses/Problem{status}", "description": title(status)}
         for status in sorted({*statuses, 405, 500, 503})
@@ -113,18 +113,18 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def task_route(*, parameters: tuple[str, ...], **more: Any) -> dict[str, Any]:
-    """Return what FastAPI's `openapi_extra` says of a task route: the token, the named parameters, and `more`."""
+    """Return FastAPI's `openapi_extra` for a task route: the token, the named parameters, and `more`."""
     references = [{"$ref": f"#/components/parameters/{name}"} for name in parameters]
     return {"security": [{"bearer": []}], "parameters": references, **more}
 
 
 def reference(model: type[BaseModel]) -> dict[str, Any]:
-    """Return the schema that refers to a model among the components, where it has a name that clients see."""
+    """Return the reference to a model among the components, whose names clients see."""
     return {"$ref": _SCHEMAS.format(model=model.__name__)}
 
 
 def components(*bodies: type[BaseModel]) -> dict[str, Any]:
-    """Return the components that the routes of both services refer to; `bodies` are those of requests."""
+    """Return the components that the routes of both services refer to; `bodies` are the models of requests."""
     models: list[Any] = [(model, "validation") for model in (Problem, *bodies)]
     _, schemas = models_json_schema(models, ref_template=_SCHEMAS, schema_generator=_WithoutDefaults)
     return {
@@ -179,7 +179,7 @@ def document() -> bytes:
 
 
 def allowed_methods(path: str) -> str | None:
-    """Return the `Allow` of a path, over both services, None where nothing is there."""
+    """Return the `Allow` header of a path, over both services, or None if the path does not exist."""
     for pattern, allowed in _paths():
         if pattern.fullmatch(path):
             return allowed

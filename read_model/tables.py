@@ -1,4 +1,4 @@
-"""The tables of the read side: `tasks`, which is read, and `checkpoints`, how far each user is projected."""
+"""The tables of the read side: `tasks` holds the rows, `checkpoints` how far each user is projected."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ tasks = sa.Table(
     sa.Column("version", sa.Integer, nullable=False),
     # What `sort=title` compares, see domain.task.title_key.
     sa.Column("title_key", sa.Text(collation="C"), nullable=False),
-    # The task as it is answered, see read_model.body.
+    # The task's JSON in answers, see read_model.body.
     sa.Column("body", sa.Text, nullable=False),
     sa.PrimaryKeyConstraint("user_id", "id", name="tasks_pkey"),
     *(sa.Index(sort.index, "user_id", *sort.columns) for sort in SORTS.values()),
@@ -34,13 +34,13 @@ checkpoints = sa.Table(
     user_id(),
     # The position of the last event that `tasks` holds.
     sa.Column("position", sa.BigInteger, nullable=False),
-    # A user whose next event cannot be projected waits here; nobody else does.
+    # When a user whose next event cannot be projected is tried again; other users do not wait.
     sa.Column("attempts", sa.Integer, nullable=False, server_default=sa.text("0")),
     sa.Column("parked_until", sa.TIMESTAMP(timezone=True)),
     sa.Column("error", sa.Text),
     # Set by `./run rebuild`: the rows are to be compared with a replay.
     sa.Column("rebuild", sa.Boolean, nullable=False, server_default=sa.false()),
-    # When a rebuild last found rows that were wrong: what was read before is not what is read now.
+    # When a rebuild last corrected rows: what was read before may differ from now.
     sa.Column("mended_at", sa.TIMESTAMP(timezone=True)),
     # Where the last rebuild could not replay the user, and why; null where it could.
     sa.Column("fault_position", sa.BigInteger),
