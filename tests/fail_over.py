@@ -69,15 +69,17 @@ def running_pair(directory: Path) -> Iterator[Pair]:
         with running_standby(postgres, directory / "standby") as standby:
             proxy = Proxy(socket_of(postgres))
             background.run(proxy.open())
-            yield Pair(
-                postgres=postgres,
-                standby=standby,
-                primary=primary,
-                database=at(proxy.port),
-                proxy=proxy,
-                background=background,
-            )
-            background.run(proxy.end())
+            try:
+                yield Pair(
+                    postgres=postgres,
+                    standby=standby,
+                    primary=primary,
+                    database=at(proxy.port),
+                    proxy=proxy,
+                    background=background,
+                )
+            finally:
+                background.run(proxy.end())
     finally:
         background.close()
         postgres.stop(timeout=5)
