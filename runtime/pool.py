@@ -148,6 +148,9 @@ class Database:
         with suppress(asyncpg.InterfaceError):  # already cut
             if isinstance(error, TimeoutError):
                 connection.terminate()
+        await asyncio.shield(self._release(connection))  # whoever waits may be cancelled; the release ends all the same
+
+    async def _release(self, connection: Any) -> None:
         with suppress(TimeoutError):
             await self.pool.release(connection, timeout=_WAY_OUT_SECONDS)
 
