@@ -56,7 +56,7 @@ _TEXT_PATTERN: Final = r"^[^\x00]*$"
 _TITLE_PATTERN: Final = rf"^[^\x00]*[^\x00{_SPACE}][^\x00]*$"
 
 Text = Annotated[str, AfterValidator(_without_nul), Field(json_schema_extra={"pattern": _TEXT_PATTERN})]
-"""Text that Postgres can store; pydantic's JSON parser itself refuses lone surrogates."""
+"""Text that Postgres can hold; pydantic's JSON parser refuses lone surrogates itself."""
 
 Title = Annotated[
     str,
