@@ -1,1 +1,1 @@
-"""The benchmark: Tasklog and a plain CRUD backend on the same Postgres, in one run. Start it with `./run bench`."""
+"""The benchmark: Tasklog beside other backends and its own earlier builds, on one Postgres. Start: `./run bench`."""

@@ -1,41 +1,33 @@
-"""The two backends that are compared: how each is filled with tasks, and how its stored data are counted."""
+"""What is measured: what each contender can be asked for, and Tasklog, of this build or an earlier one."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import asyncpg
-
-from bench.ledger import TITLE, Ledger
-from bench.wrk import SECRET
+from bench.builds import THIS, Build
+from bench.earlier_ledger import EarlierLedger
+from bench.ledger import Ledger
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Mapping, Sequence
-    from typing import Any
 
     from bench.lab import Lab
 
 Tasks = dict[str, list[int]]
 """The ids of the tasks of each user."""
 
-_COUNT_CHANGES: Final = """
-    CREATE SEQUENCE IF NOT EXISTS changes;
-    CREATE OR REPLACE FUNCTION count_change() RETURNS trigger LANGUAGE plpgsql AS
-        'BEGIN PERFORM nextval(''changes''); RETURN NULL; END';
-    CREATE OR REPLACE TRIGGER count_changes AFTER UPDATE ON tasks FOR EACH ROW
-        WHEN ((OLD.completed, OLD.title) IS DISTINCT FROM (NEW.completed, NEW.title)) EXECUTE FUNCTION count_change();
-"""
-
 
 class Contender(Protocol):
-    """A backend to measure."""
+    """What is measured."""
 
     name: str
     url: str
+    keeps_history: bool
 
     def processes(self) -> Mapping[str, int]:
         """Return the process ids of the API and of its other processes, by name."""
@@ -52,79 +44,27 @@ class Contender(Protocol):
     async def stored(self, users: Sequence[str]) -> int:
         """Return how many tasks the users have."""
 
-    async def watch_changes(self) -> None:
-        """Start to count how often a task is edited, completed or reopened."""
-
     async def changes(self, users: Sequence[str]) -> int:
-        """Return how often a task was edited, completed or reopened since `watch_changes`."""
+        """How often tasks were changed; without a history, how many were."""
 
+    async def watch_toggles(self) -> None:
+        """Begin to count how often a task was completed or reopened."""
 
-@dataclass(kw_only=True)
-class Peer:
-    """The plain CRUD backend."""
-
-    url: str
-    owner: asyncpg.Connection
-    api: subprocess.Popen[bytes]
-    name: str = "peer"
-
-    def processes(self) -> Mapping[str, int]:
-        """Return the API's process."""
-        return {"api": self.api.pid}
-
-    async def seed(self, users: Sequence[str], tasks: int) -> Tasks:
-        """Insert rows; the ids come from the table's sequence."""
-        rows = await self.owner.fetch(
-            """INSERT INTO tasks (user_id, title, completed, created_at, updated_at)
-               SELECT u, $2 || ' ' || n, false, now() + n * interval '1 ms', now()
-               FROM unnest($1::text[]) u, generate_series(1, $3) n RETURNING user_id, id""",
-            list(users),
-            TITLE,
-            tasks,
-        )
-        await self.owner.execute("ANALYZE tasks")
-        made: Tasks = {user: [] for user in users}
-        for row in rows:
-            made[row["user_id"]].append(row["id"])
-        return made
-
-    async def change(self, tasks: Tasks, number: int) -> None:
-        """Update rows."""
-        ids = [owned[number % len(owned)] for owned in tasks.values()]
-        await self.owner.execute(
-            "UPDATE tasks SET title = $2, updated_at = now() WHERE id = ANY ($1::int[])", ids, f"{TITLE} {number}"
-        )
-
-    async def settle(self) -> None:
-        """Do nothing, as it has no background work."""
-
-    async def stored(self, users: Sequence[str]) -> int:
-        """Count rows."""
-        return int(
-            await self.owner.fetchval("SELECT count(*) FROM tasks WHERE user_id = ANY ($1::text[])", list(users))
-        )
-
-    async def watch_changes(self) -> None:
-        """Let a trigger draw a number from a sequence: microseconds in a request of milliseconds."""
-        await self.owner.execute(_COUNT_CHANGES)
-        await self.owner.fetchval("SELECT setval('changes', 1, false)")
-
-    async def changes(self, _users: Sequence[str]) -> int:
-        """Return how many numbers were drawn."""
-        drawn: Any = await self.owner.fetchrow("SELECT last_value, is_called FROM changes")
-        return int(drawn["last_value"]) if drawn["is_called"] else 0
+    async def toggles(self, users: Sequence[str]) -> int:
+        """How often one was since."""
 
 
 @dataclass(kw_only=True)
 class Tasklog:
     """Gateway and projector."""
 
+    name: str
     url: str
     ledger: Ledger
     gateway: subprocess.Popen[bytes]
     projector: subprocess.Popen[bytes]
-    env: dict[str, str]
-    name: str = "tasklog"
+    env: Mapping[str, str]
+    keeps_history: bool = True
 
     def processes(self) -> Mapping[str, int]:
         """Return the API and the projector."""
@@ -155,31 +95,35 @@ class Tasklog:
             await asyncio.sleep(0.05)
         return counts[0]
 
-    async def watch_changes(self) -> None:
-        """Do nothing, as the ledger has all changes."""
-
     async def changes(self, users: Sequence[str]) -> int:
         """Count the events of tasks after their first."""
         return await self.ledger.changes(users)
 
+    async def watch_toggles(self) -> None:
+        """Do nothing, as the ledger has all of them."""
 
-async def start_peer(lab: Lab) -> Peer:
-    """Start the plain CRUD on a database of its own."""
-    database = await lab.new_database("crud")
-    url = database.replace("postgresql:", "postgresql+asyncpg:")
-    address, api = await lab.serve(
-        "crud", "uvicorn", "bench.crud.main:app", "--port={port}", DATABASE_URL=url, BETTER_AUTH_SECRET=SECRET
-    )
-    return Peer(url=address, owner=await asyncpg.connect(database), api=api)
+    async def toggles(self, users: Sequence[str]) -> int:
+        """Count them in the ledger, where nothing else was changed."""
+        return await self.ledger.changes(users)
 
 
-async def start_tasklog(lab: Lab, name: str = "tasklog") -> Tasklog:
-    """Start Tasklog on a new database, or on an existing one."""
+async def start_tasklog(lab: Lab, name: str = "tasklog", build: Build = THIS) -> Tasklog:
+    """Start a build of Tasklog on a database of its own."""
     database = f"ledger_{name}"
     owner = await lab.new_database(database)
-    await asyncio.to_thread(lab.migrate, database)
-    env = lab.tasklog_env(database)
-    url, gateway = await lab.serve(f"{name}-gateway", "tasklog", "gateway", **env)
-    projector = lab.run(f"{name}-projector", "tasklog", "projector", **env)
-    ledger = await Ledger.open(owner, env["COMMAND_DATABASE_URL"], env["REDIS_URL"])
-    return Tasklog(url=url, ledger=ledger, gateway=gateway, projector=projector, env=env, name=name)
+    env = {**lab.tasklog_env(database), **build.env}
+    await asyncio.to_thread(_migrate, build, owner)
+    url, gateway = await lab.serve(f"{name}-gateway", build.module("tasklog", "gateway"), **env)
+    projector = lab.run(f"{name}-projector", build.module("tasklog", "projector"), **env)
+    urls = owner, env["COMMAND_DATABASE_URL"], env["REDIS_URL"]
+    ledger = await (Ledger.open(*urls) if build is THIS else EarlierLedger.start(build, *urls))
+    return Tasklog(name=name, url=url, ledger=ledger, gateway=gateway, projector=projector, env=env)
+
+
+def _migrate(build: Build, owner_url: str) -> None:
+    """Make the schema by the code of the build."""
+    script = "import sys, migrations; migrations.upgrade(sys.argv[1])"
+    command = [str(build.python), "-c", script, owner_url]
+    done = subprocess.run(command, env={**os.environ, **build.env}, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"The schema of {build.commit} could not be made: {done.stderr[-1000:]}")

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
 import time
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.lab import free_port
+from bench.processes import cpu_seconds, memory, tree
 from tasklog.embedded.child import end, spawn
-
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,49 +38,12 @@ def idle(directory: Path, seconds: float) -> list[Usage]:
         before = {pid: cpu_seconds(pid) for pid in tree(root.pid)}
         time.sleep(seconds)
         return [
-            Usage(name=_name(pid), cpu=100 * (cpu_seconds(pid) - spent) / seconds, memory=_memory(pid))
+            Usage(name=_name(pid), cpu=100 * (cpu_seconds(pid) - spent) / seconds, memory=memory(pid))
             for pid, spent in before.items()
             if Path(f"/proc/{pid}").exists()
         ]
     finally:
         end(root, signal.SIGTERM, 10)
-
-
-def tree(root: int) -> list[int]:
-    """Return a process and all its descendants that run now."""
-    below = defaultdict(list)
-    for path in Path("/proc").glob("[0-9]*"):
-        if fields := _stat(int(path.name)):
-            below[int(fields[1])].append(int(path.name))
-    found = [root]
-    for pid in found:  # grows meanwhile
-        found += below[pid]
-    return found
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time that a process took so far, 0 if it has ended."""
-    fields = _stat(pid)
-    return (int(fields[11]) + int(fields[12])) / _TICKS if fields else 0.0
-
-
-def cpu_seconds_below(root: int) -> float:
-    """Return the CPU time of a process and all its descendants, including those that have ended."""
-    ended = _stat(root)[13:15]
-    return sum(map(cpu_seconds, tree(root))) + sum(map(int, ended)) / _TICKS
-
-
-def _stat(pid: int) -> list[str]:
-    """Return the fields of /proc after a process's name; nothing if it has ended."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return []
-
-
-def _memory(pid: int) -> float:
-    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
-    return int(found[1]) / 1024 if found else 0.0
 
 
 def _name(pid: int) -> str:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import httpx
 
 from bench.wrk import SECRET
-from migrations import upgrade
 from tasklog.embedded import SERVICE_ROLES
 from tasklog.embedded.child import end, spawn
 from tasklog.embedded.data_dir import open_data_dir, socket_dir
@@ -24,7 +22,7 @@ from tasklog.serving.listener import listen
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
     from pathlib import Path
 
 _START_SECONDS = 30
@@ -45,26 +43,26 @@ class Lab:
         await self.execute(f"CREATE DATABASE {name}")
         return self.postgres.url(database=name)
 
-    async def execute(self, statement: str) -> None:
-        """Run a statement as the superuser, in no transaction."""
+    async def execute(self, statement: str) -> Any:
+        """Run a statement as the superuser, in no transaction; its first value, if it has one."""
         connection = await asyncpg.connect(self.postgres.url(database="postgres"))
         try:
-            await connection.execute(statement, timeout=600)
+            return await connection.fetchval(statement, timeout=600)
         finally:
             await connection.close()
 
-    def run(self, name: str, *arguments: str, **env: str) -> subprocess.Popen[bytes]:
-        """Start a Python module, which ends with the lab; it logs into the lab's directory."""
+    def run(self, name: str, command: Sequence[str], **env: str) -> subprocess.Popen[bytes]:
+        """Start a program; it is ended with the lab. It logs into the lab's directory."""
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
         with (self.directory / f"{name}.log").open("ab") as log:
-            process = spawn([sys.executable, "-m", *arguments], env=inherited | env, output=log)
+            process = spawn(command, env=inherited | env, output=log)
         self.processes.callback(end, process, signal.SIGTERM, 5)
         return process
 
-    async def serve(self, name: str, *arguments: str, **env: str) -> tuple[str, subprocess.Popen[bytes]]:
+    async def serve(self, name: str, command: Sequence[str], **env: str) -> tuple[str, subprocess.Popen[bytes]]:
         """Start an API process on a free port; return its address, once it answers, and the process."""
         port = free_port()
-        process = self.run(name, *(argument.format(port=port) for argument in arguments), API_PORT=str(port), **env)
+        process = self.run(name, [word.format(port=port) for word in command], API_PORT=str(port), **env)
         await _until_healthy(f"http://127.0.0.1:{port}", process, self.directory / f"{name}.log")
         return f"http://127.0.0.1:{port}", process
 
@@ -73,10 +71,6 @@ class Lab:
         self.numbers += 1
         urls = {name: self.postgres.url(role, database) for name, role in SERVICE_ROLES.items()}
         return {**urls, "BETTER_AUTH_SECRET": SECRET, "REDIS_URL": f"{self.redis_url}?db={self.numbers}"}
-
-    def migrate(self, database: str) -> None:
-        """Create Tasklog's schema. This runs its own event loop, so call it from a thread."""
-        upgrade(self.postgres.url(database=database))
 
 
 def free_port() -> int:
@@ -104,7 +98,10 @@ async def _until_healthy(url: str, process: subprocess.Popen[bytes], log: Path) 
 def _servers(directory: Path) -> Iterator[tuple[Postgres, Valkey]]:
     data_dir = open_data_dir(directory)
     sockets = socket_dir(data_dir)
-    postgres, valkey = Postgres(data_dir, sockets, {"track_functions": "pl"}), Valkey(data_dir, sockets)
+    postgres, valkey = (
+        Postgres(data_dir, sockets, {"track_functions": "pl", "wal_keep_size": "512MB"}),
+        Valkey(data_dir, sockets),
+    )
     try:
         postgres.start()
         valkey.start()

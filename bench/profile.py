@@ -9,8 +9,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bench.idle import cpu_seconds, tree
 from bench.measure import one_round
+from bench.processes import cpu_seconds, tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

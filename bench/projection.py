@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from bench.builds import THIS
 from bench.wrk import token
 from tasklog.embedded.child import end
 
@@ -106,7 +107,7 @@ async def backlog(lab: Lab, tasklog: Tasklog, *, events: int) -> float:
     await tasklog.ledger.seed(users, events // 4 // len(users), edits=3)
     await lab.execute("CHECKPOINT")
     start = await tasklog.ledger.projected_events()
-    tasklog.projector = lab.run(f"{tasklog.name}-projector", "tasklog", "projector", **tasklog.env)
+    tasklog.projector = lab.run(f"{tasklog.name}-projector", THIS.module("tasklog", "projector"), **tasklog.env)
     while (first := await tasklog.ledger.projected_events()) == start:
         await asyncio.sleep(0.005)
     began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The report, for the terminal and for RESULTS.md."""
+"""The report of a run: its tables, on the terminal and in RESULTS.md."""
 
 from __future__ import annotations
 
@@ -6,33 +6,44 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from bench.heavy import Beside
 from bench.idle import Usage
 from bench.measure import Figures, Rounds
+from bench.targets import judged
 from bench.works import Work
 from bench.wrk import find_wrk
 
 RESULTS: Final = Path(__file__).with_name("RESULTS.md")
-_HEAD: Final = (
-    "work",
-    "peer/s",
-    "Tasklog/s",
-    "ratio",
-    "target",
-    "peer p50 / p95 / p99 ms",
-    "Tasklog p50 / p95 / p99 ms",
-    "of FastAPI",
-    "of ASGI",
+WORKS_HEAD: Final = (
+    *("work", "contender", "answers/s", "p50 / p95 / p99 ms"),
+    *("CPU µs: API", "projector", "Postgres", "all", "WAL bytes", "API MB"),
 )
-
-
-_GROWTH: Final = "## Growth"
-_CPU_HEAD: Final = ("work", "peer: API", "its Postgres", "Tasklog: API", "projector", "its Postgres", "ratio of all")
+_WORKS, _TARGETS, _LIMITS, _PROJECTOR, _IDLE, _GROWTH, _HEAVY = _TITLES = (
+    "Each work",
+    "Targets",
+    "Limits of this machine",
+    "The projector",
+    "`./run`, idle",
+    "Growth",
+    "Light users beside heavy ones",
+)
+_GROWTH_HEAD: Final = ("work", "empty ledger", "grown ledger", "empty : grown (target ≤ 1.3)")
+_EXPLAINED: Final = (
+    "CPU and WAL (the records that Postgres writes to its log, without whole pages) are for an answer, with all that "
+    "it leads to and the changes in the background. API MB: the most memory that the API process had so far."
+)
+_GROWN: Final = "`./run bench growth`: an empty ledger against a million events of 100,000 users."
+_BESIDE: Final = (
+    "`./run bench heavy`: 30 light users alone, and beside 4 clients that ask without a pause for what one heavy user "
+    "has: 50,000 tasks; 300 tasks of 1 MB; a task of 3,000 edits. Targets: p99 at most 2 × as long as alone (what is "
+    "faster than 20 ms counts as that) and at most 200 ms, and no light request refused."
+)
 
 
 @dataclass(kw_only=True)
@@ -45,59 +56,39 @@ class Report:
     further: list[tuple[str, str, str]] = field(default_factory=list)
     idle: Sequence[Usage] = ()
     growth: list[tuple[str, float, float, float]] = field(default_factory=list)
+    heavy: list[Beside] = field(default_factory=list)
 
     def text(self) -> str:
         """Return the whole report, in Markdown."""
-        parts = ["# Results of `./run bench`", "", *(f"- {fact}" for fact in self.facts), ""]
+        return _document(self._head(), dict(self._sections()))
+
+    def save(self, path: Path = RESULTS) -> None:
+        """Write RESULTS.md; sections that this run has not measured stay as they are."""
+        head, sections = _split(path.read_text())
+        sections |= dict(self._sections())
+        path.write_text(_document(self._head() if self.works else head, sections))
+
+    def _head(self) -> str:
+        return "\n".join(["# Results of `./run bench`", "", *(f"- {fact}" for fact in self.facts)])
+
+    def _sections(self) -> Iterator[tuple[str, str]]:
+        """Yield each section that there is something for: its title and its text."""
         if self.works:
-            parts += ["## Beside the plain CRUD", "", *_table(_HEAD, [self.row(*one) for one in self.works]), ""]
-            parts += ["## CPU time an answer, in µs", "", *_table(_CPU_HEAD, [_cpu(*one) for one in self.works]), ""]
+            yield _WORKS, _section(_EXPLAINED, _table(WORKS_HEAD, [row for one in self.works for row in rows(*one)]))
+        if targets := judged({work.name: figures for work, figures in self.works}):
+            yield _TARGETS, _section(_table(("work", "figure", "against", "target", "measured", ""), targets))
         if self.limits:
-            parts += ["## Limits of this machine", "", *_table(("app", "answers/s"), self._limits()), ""]
+            yield _LIMITS, _section(_table(("app", "answers/s"), self._limits()))
         if self.further:
-            parts += ["## The projector", "", *_table(("what", "measured", "target"), self.further), ""]
+            yield _PROJECTOR, _section(_table(("what", "measured", "target"), self.further))
         if self.idle:
-            parts += ["## `./run`, idle", "", *_table(("process", "% of a core", "MB resident"), self._idle()), ""]
+            yield _IDLE, _section(_table(("process", "% of a core", "MB resident"), self._idle()))
+        dated = "\n".join(f"- {self.facts[n]}" for n in (0, 3))
         if self.growth:
-            head = ("work", "empty ledger", "grown ledger", "empty : grown (target ≤ 1.3)")
-            rows = [(name, _number(a), _number(b), f"{ratio:.2f}") for name, a, b, ratio in self.growth]
-            what = "`./run bench growth`: an empty ledger against a million events of 100,000 users, without the peer."
-            parts += [_GROWTH, "", what, "", f"- {self.facts[0]}", f"- {self.facts[3]}", "", *_table(head, rows), ""]
-        return "\n".join(parts)
-
-    def save(self) -> None:
-        """Write RESULTS.md: either the part on growth, which has separate runs, or all other parts."""
-        head, _, grown = self.text().partition(_GROWTH)
-        old_head, _, old_grown = RESULTS.read_text().partition(_GROWTH)
-        works, growth = head if self.works else old_head, grown or old_grown
-        RESULTS.write_text(f"{works.rstrip()}\n\n{_GROWTH}{growth.rstrip()}\n")
-
-    def row(self, work: Work, figures: Mapping[str, Figures]) -> tuple[str, ...]:
-        """Return a work's row, of both contenders or of one."""
-        ours, peers = figures.get("tasklog"), figures.get("peer")
-        if ours is None or peers is None:
-            one = ours or peers
-            assert one is not None
-            rates = ("", _number(one.rate)) if ours else (_number(one.rate), "")
-            spread = ("", _latency(one)) if ours else (_latency(one), "")
-            return work.title, *rates, "", "", *spread, *self._near(one.rate)
-        ratio = peers.p95 / ours.p95 if work.name == "mixed" else ours.rate / peers.rate
-        lost = f" (lost: {peers.lost} and {ours.lost})" if work.check == "toggled" else ""
-        changes = f" ({peers.changes:.1f} and {ours.changes:.1f} changes a read)" if work.changes else ""
-        return (
-            work.title + lost + changes,
-            _number(peers.rate),
-            _number(ours.rate),
-            f"{ratio:.1f} ×" + (" in p95" if work.name == "mixed" else ""),
-            f"≥ {work.target:g} ×",
-            _latency(peers),
-            _latency(ours),
-            *self._near(ours.rate),
-        )
-
-    def _near(self, rate: float) -> tuple[str, str]:
-        framework, raw = self.limits.get("framework"), self.limits.get("raw")
-        return (f"{rate / framework.rate:.0%}" if framework else "", f"{rate / raw.rate:.0%}" if raw else "")
+            grown_rows = [(name, _number(a), _number(b), f"{ratio:.2f}") for name, a, b, ratio in self.growth]
+            yield _GROWTH, _section(_GROWN, dated, _table(_GROWTH_HEAD, grown_rows))
+        if self.heavy:
+            yield _HEAVY, _section(_BESIDE, dated, _table(Beside.HEAD, [one.row() for one in self.heavy]))
 
     def _limits(self) -> list[tuple[str, str]]:
         names = {"raw": "raw ASGI on uvicorn", "framework": "FastAPI without work"}
@@ -109,16 +100,33 @@ class Report:
         return [*rows, ("all (target ≤ 2; each Python process ≤ 120 MB)", f"{total:.2f}", "")]
 
 
-def _cpu(work: Work, figures: Mapping[str, Figures]) -> tuple[str, ...]:
-    """Return the machine's cost of an answer, without the load's own cost but with changes in the background."""
-    peers, ours = (dict(figures[name].cpu) if name in figures else {} for name in ("peer", "tasklog"))
-    ratio = sum(peers.values()) / sum(ours.values()) if peers and ours else None
-    cells = [peers.get("api"), peers.get("postgres"), *(ours.get(name) for name in ("api", "projector", "postgres"))]
-    return work.title, *("" if cell is None else f"{cell:,.0f}" for cell in cells), f"{ratio:.1f} ×" if ratio else ""
+def rows(work: Work, figures: Mapping[str, Figures]) -> list[tuple[str, ...]]:
+    """Return a work's rows, one a contender; the first names the work."""
+    return [
+        (work.title if first else "", *_row(work, name, one))
+        for first, (name, one) in zip([True] + [False] * len(figures), figures.items(), strict=False)
+    ]
 
 
-def facts(rounds: Rounds, postgres: Mapping[str, str]) -> list[str]:
-    """Return what the figures depend on."""
+def _row(work: Work, name: str, figures: Figures) -> Iterator[str]:
+    yield name + _remark(work, figures)
+    yield _number(figures.rate)
+    yield " / ".join(f"{value:.1f}" for value in (figures.p50, figures.p95, figures.p99))
+    for process in ("api", "projector", "postgres"):
+        yield f"{figures.cpu[process]:,.0f}" if process in figures.cpu else ""
+    yield f"{figures.cost:,.0f}"
+    yield f"{figures.wal:,.0f}"
+    yield f"{figures.memory:.0f}"
+
+
+def _remark(work: Work, figures: Figures) -> str:
+    if work.check == "toggled":
+        return f" ({figures.lost} toggles lost)"
+    return f" ({figures.changes:.1f} changes a read)" if work.changes else ""
+
+
+def facts(rounds: Rounds, postgres: Mapping[str, str], before: str | None = None) -> list[str]:
+    """Return what the figures depend on; `before` is the commit of an earlier build that was measured too."""
     load = ", ".join(f"{number:.2f}" for number in os.getloadavg())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     wrk = subprocess.run([find_wrk(), "--version"], capture_output=True, text=True, check=False).stdout.split()[1]
@@ -130,20 +138,33 @@ def facts(rounds: Rounds, postgres: Mapping[str, str]) -> list[str]:
         f"One API process each; the medians of {rounds.number} rounds of {rounds.seconds:g} s each, in turn.",
         "Every answer was 2xx (or 304), and every write that was acknowledged was found in the database.",
         "Writes wait for the disk; the projector's, which the ledger can give again, do not.",
+        *([f"before: Tasklog as of commit {before}."] if before else []),
     ]
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [head, ["---"] * len(head), *rows]
-    return ["| " + " | ".join(line) + " |" for line in lines]
+def _split(document: str) -> tuple[str, dict[str, str]]:
+    """Return what stands before the first section, and the text of each section by its title."""
+    head, *sections = re.split(r"^## ", document, flags=re.MULTILINE)
+    parts = (section.partition("\n") for section in sections)
+    return head.strip(), {title.strip(): text.strip() for title, _, text in parts}
+
+
+def _document(head: str, sections: Mapping[str, str]) -> str:
+    """Return a report of the sections that it may have, in their order."""
+    texts = [f"## {title}\n\n{sections[title]}" for title in _TITLES if title in sections]
+    return "\n\n".join([head, *texts]) + "\n"
+
+
+def _section(*parts: str) -> str:
+    return "\n\n".join(filter(None, parts))
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join("| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *rows])
 
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
-
-
-def _latency(figures: Figures) -> str:
-    return " / ".join(f"{value:.1f}" for value in (figures.p50, figures.p95, figures.p99))
 
 
 def plain(markdown: str) -> str:

@@ -7,9 +7,9 @@ from fastapi import FastAPI, HTTPException
 from fastapi.middleware.cors import CORSMiddleware
 from sqlmodel import col, select
 
-from bench.crud.database import Session, create_tables, engine
-from bench.crud.models import NewTask, Sort, Status, Task, TaskAnswer, TaskChange, now
-from bench.crud.owner import Owner
+from bench.peers.crud.database import Session, create_tables, engine
+from bench.peers.crud.models import NewTask, Sort, Status, Task, TaskAnswer, TaskChange, now
+from bench.peers.crud.owner import Owner
 
 
 @asynccontextmanager
