@@ -8,17 +8,17 @@ from typing import Any, Final
 
 from event_log.chain import SCAN_RANGE, SCAN_USER
 from event_log.long_texts import with_data
-from projector.statements import ROWS_WHERE
+from projector.statements import IN_FORMAT, ROWS_WHERE
 from runtime.database import Complete, Database, chunks
 
 RANGE_EVENTS: Final = 50_000
 """About how many events a range has; a user is never split."""
 
-STREAMS: Final = """
+STREAMS: Final = f"""
     -- The streams from user $1 on until they have about $2 events, or only the stream of user $3.
     SELECT s.user_id, s.head, encode(s.hash, 'hex') AS hash, coalesce(c.position, 0) AS projected,
            coalesce(to_char(s.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'no time')
-           AS recorded_at, s.unprojected_since IS NOT NULL AS marked
+           AS recorded_at, s.unprojected_since IS NOT NULL AS marked, {IN_FORMAT} OR c.user_id IS NULL AS in_format
     FROM (SELECT *, sum(head) OVER (ORDER BY user_id) - head AS before FROM (
               SELECT * FROM tasklog.streams WHERE user_id >= $1 AND ($3::text IS NULL OR user_id = $3)
               ORDER BY user_id LIMIT 5000) AS next) AS s
@@ -38,7 +38,10 @@ _NEXT: Final = "\x01"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stream:
-    """A stream's recorded head, its projected position, and whether it is marked as work for the projector."""
+    """A stream's recorded head, its projected position, and whether it is marked as work for the projector.
+
+    `in_format` tells whether its rows are in this version's format.
+    """
 
     user_id: str
     head: int
@@ -46,6 +49,7 @@ class Stream:
     projected: int
     recorded_at: str
     marked: bool
+    in_format: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -23,13 +23,15 @@ class Report:
     """What was checked, and the first fault of each user.
 
     `anchors` is the number of anchors that apply, or None if none were given; `behind` is the number of events that are
-    not projected yet, and so not in any task.
+    not projected yet, and so not in any task. `other_formats` is the number of users whose rows are in another version's
+    format: nobody reads these rows, and only their ids and versions were compared.
     """
 
     streams: int = 0
     events: int = 0
     tasks: int = 0
     behind: int = 0
+    other_formats: int = 0
     anchors: int | None = None
     faults: list[Fault] = field(default_factory=list)
 
@@ -40,6 +42,7 @@ class Report:
             "events": self.events,
             "tasks": self.tasks,
             "behind": self.behind,
+            "other_formats": self.other_formats,
             "anchors": self.anchors,
             "fault_count": len(self.faults),
             "faults": [asdict(fault) for fault in self.faults[:_SHOWN_FAULTS]],

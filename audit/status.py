@@ -11,11 +11,12 @@ from audit.verifications import Verification, faults_found, last_verification
 from event_log.chain import Fault
 from projector.job_states import JobState
 from projector.rebuild import faults as rebuild_faults
+from projector.statements import IN_FORMAT
 from runtime.database import Database
 from runtime.schema import INSTALLED, read, schema_version
 from runtime.version import VERSION
 
-_NUMBERS: Final = """
+_NUMBERS: Final = f"""
     -- Sums over all streams; the lag leaves out parked users, because they wait for an operator.
     SELECT count(*) AS streams, coalesce(sum(s.head), 0)::bigint AS events,
            -- Postgres's estimate, or an exact count before there is one.
@@ -26,7 +27,8 @@ _NUMBERS: Final = """
            coalesce(extract(epoch FROM clock_timestamp()
                     - min(s.unprojected_since) FILTER (WHERE c.parked_until IS NULL)), 0)::float AS lag_seconds,
            count(*) FILTER (WHERE c.parked_until IS NOT NULL) AS parked_users,
-           count(*) FILTER (WHERE c.rebuild) AS users_to_rebuild
+           count(*) FILTER (WHERE c.rebuild) AS users_to_rebuild,
+           count(*) FILTER (WHERE NOT {IN_FORMAT} AND c.position > 0) AS users_in_other_formats
     FROM tasklog.streams s LEFT JOIN tasklog.checkpoints c USING (user_id)
 """
 _PARKED: Final = """
@@ -93,6 +95,7 @@ class Status:
     lag_seconds: float
     parked_users: int
     users_to_rebuild: int
+    users_in_other_formats: int
     parked: list[Parked]
     rebuild_faults: list[FaultOfRebuild]
     schema_faults: list[Fault]

@@ -99,7 +99,10 @@ async def _projection_faults(part: Range, replay: Replay, report: Report) -> dic
             fault(stream.user_id, stream.head + 1, f"the projection is ahead of the stream, at {stream.projected}")
     for user_id, (position, error) in replay.failed.items():
         fault(user_id, position, error)
-    async for (user_id, task_id), _, stored in differences(part.connection, replay.tasks(), _counted(part, report)):
+    others = {stream.user_id for stream in part.streams if not stream.in_format}
+    report.other_formats += len(others)
+    rows = _counted(part, report)
+    async for (user_id, task_id), _, stored in differences(part.connection, replay.tasks(), rows, others):
         reason = "differs from its replay" if stored else "is missing from the projection"
         fault(user_id, replay.until.get(user_id, 0), f"task {task_id} {reason}")
     for stream in filter(_is_forgotten, part.streams):

@@ -35,10 +35,11 @@ BEGIN
     WHERE e.user_id = owner AND e.position <= through AND e.erased_digest IS NULL AND e.type <> 'stream.erased';
 
     -- Lock the checkpoint first, to wait for a projector that is working on this user.
-    INSERT INTO tasklog.checkpoints (user_id, position) VALUES (owner, stream.head)
+    INSERT INTO tasklog.checkpoints AS c (user_id, position) VALUES (owner, stream.head)
     ON CONFLICT (user_id) DO UPDATE
     SET position = excluded.position, attempts = 0, parked_until = NULL, error = NULL,
-        fault_position = NULL, fault_reason = NULL;
+        fault_position = NULL, fault_reason = NULL,
+        row_format = tasklog.format_at(tasklog.row_format(), excluded.position, c.mended_at);
     DELETE FROM tasklog.tasks t WHERE t.user_id = owner;
     DELETE FROM tasklog.idempotency_keys k WHERE k.user_id = owner;
     UPDATE tasklog.streams s

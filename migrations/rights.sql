@@ -28,10 +28,10 @@ GRANT EXECUTE ON FUNCTION
     tasklog.history(text, bigint, text, bigint, integer),
     tasklog.moment(text, bigint, timestamptz),
     tasklog.events_between(text, bigint, bigint, bigint, integer),
-    tasklog.short_list(text, boolean, text, text, bigint, integer, integer),
-    tasklog.short_task(text, bigint, integer),
-    tasklog.long_list(text, boolean, text, text, bigint, integer),
-    tasklog.bodies(text, bigint[], integer[]),
+    tasklog.short_list(text, boolean, text, text, bigint, integer, integer, text),
+    tasklog.short_task(text, bigint, integer, text),
+    tasklog.long_list(text, boolean, text, text, bigint, integer, text),
+    tasklog.bodies(text, bigint[], integer[], text),
     tasklog.tasks_at(text, bigint[], bigint),
     tasklog.short_events(text, bigint, bigint, integer),
     tasklog.texts(text, bigint[])
@@ -39,7 +39,12 @@ TO tasklog_reader;
 
 -- The projector reads the ledger and writes its own tables. In the ledger it may only clear `unprojected_since`.
 GRANT SELECT ON tasklog.events, tasklog.streams TO tasklog_projector;
-GRANT EXECUTE ON FUNCTION tasklog.most_bytes(json) TO tasklog_projector;
+GRANT EXECUTE ON FUNCTION
+    tasklog.most_bytes(json),
+    tasklog.row_format(),
+    tasklog.format_at(text, bigint, timestamptz),
+    tasklog.is_in_format(text, text, bigint, timestamptz)
+TO tasklog_projector;
 GRANT UPDATE (unprojected_since) ON tasklog.streams TO tasklog_projector;
 GRANT SELECT, INSERT, UPDATE, DELETE ON tasklog.tasks, tasklog.checkpoints TO tasklog_projector;
 -- It also deletes expired idempotency keys, and finds those without an event.

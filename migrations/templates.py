@@ -5,6 +5,7 @@
     -- END EACH
 
 is repeated for each of the SORTS, with its attributes in place of the braces; `-- EACH setter` for each of the SETTERS.
+`{ROW_FORMAT}` stands for the format of this version's rows.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from event_log.setters import SETTERS
+from read_model.formats import ROW_FORMAT
 from read_model.sorts import SORTS
 
 _EACH: Final = re.compile(r"^ *-- EACH (\w+)\n(.*?)^ *-- END EACH\n", re.DOTALL | re.MULTILINE)
@@ -23,7 +25,8 @@ _ITEMS: Final[Mapping[str, Iterable[object]]] = {"sort": SORTS.values(), "setter
 
 def statements(path: Path) -> str:
     """Return the statements of an SQL file, with its templates filled in."""
-    return _EACH.sub(lambda block: _repeated(block[1], block[2]), path.read_text())
+    text = path.read_text().replace("{ROW_FORMAT}", ROW_FORMAT)
+    return _EACH.sub(lambda block: _repeated(block[1], block[2]), text)
 
 
 def _repeated(name: str, text: str) -> str:

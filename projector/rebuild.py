@@ -46,12 +46,17 @@ _FROZEN: Final = "idle_in_transaction_session_timeout = '60s'"
 
 @dataclass(kw_only=True, slots=True)
 class Rebuilt:
-    """The result of a rebuild: `failed` holds, for users whose events cannot be replayed, position and reason."""
+    """The result of a rebuild.
+
+    `written` and `removed` count rows that were wrong, `renewed` counts rows that were in another version's format.
+    `failed` holds, for users whose events cannot be replayed, position and reason.
+    """
 
     users: int = 0
     events: int = 0
     written: int = 0
     removed: int = 0
+    renewed: int = 0
     failed: dict[str, tuple[int, str]] = field(default_factory=dict)
 
     def add(self, other: Rebuilt) -> None:
@@ -60,6 +65,7 @@ class Rebuilt:
         self.events += other.events
         self.written += other.written
         self.removed += other.removed
+        self.renewed += other.renewed
         self.failed |= other.failed
 
     def next_users(self) -> int:
@@ -124,6 +130,8 @@ async def rebuild_batch(database: Database, users: int) -> Rebuilt:
         log.error("a user cannot be rebuilt", user_id=user_id, position=position, error=reason)
     if done.written or done.removed:
         log.warning("rows differed from their replay and were corrected", written=done.written, removed=done.removed)
+    if done.renewed:
+        log.info("rows in another version's format were rebuilt", rows=done.renewed)
     return done
 
 
@@ -137,28 +145,34 @@ async def _rebuild_batch(database: Database, users: int) -> Rebuilt:
     claimed: dict[str, int] = {}
     try:
         async with database.transaction(_FROZEN) as connection:
-            claimed |= {row["user_id"]: row["position"] for row in await connection.fetch(CLAIM_REBUILD, users)}
-            return await _replay(connection, claimed) if claimed else Rebuilt()
+            rows = await connection.fetch(CLAIM_REBUILD, users)
+            claimed |= {row["user_id"]: row["position"] for row in rows}
+            others = {row["user_id"] for row in rows if not row["in_format"]}
+            return await _replay(connection, claimed, others) if claimed else Rebuilt()
     except asyncpg.PostgresError as error:
         if not claimed:
             raise
         raise RefusedError([*claimed], type(error).__name__) from error
 
 
-async def _replay(connection: Any, claimed: dict[str, int]) -> Rebuilt:
+async def _replay(connection: Any, claimed: dict[str, int], others: set[str]) -> Rebuilt:
+    """Replay the claimed users; the rows of `others` are in another format, so a difference is no fault."""
     done, replay = Rebuilt(users=len(claimed)), Replay(until=claimed)
     async for rows in chunks(connection, REPLAYED, [*claimed], [*claimed.values()], complete=with_data):
         replay.feed(rows)
         done.events += len(rows)
     done.failed = replay.failed
-    mended = await _mend(connection, claimed, replay, done)
+    mended = await _mend(connection, claimed, others, replay, done)
     positions, reasons = zip(*(done.failed.get(user_id, (None, None)) for user_id in claimed), strict=True)
     await connection.execute(REBUILT, [*claimed], [*mended], positions, reasons)
     return done
 
 
-async def _mend(connection: Any, claimed: dict[str, int], replay: Replay, done: Rebuilt) -> set[str]:
-    """Write the rows that differ from the replay; return their users. Users that cannot be replayed keep their rows."""
+async def _mend(connection: Any, claimed: dict[str, int], others: set[str], replay: Replay, done: Rebuilt) -> set[str]:
+    """Write the rows that differ from the replay; return the users whose rows were wrong.
+
+    Users that cannot be replayed keep their rows.
+    """
     expected = {key: task for key, task in replay.tasks().items() if key[0] not in replay.failed}
     stored = chunks(connection, ROWS_OF_USERS, [user for user in claimed if user not in replay.failed])
     found = [difference async for difference in differences(connection, expected, stored)]
@@ -167,5 +181,7 @@ async def _mend(connection: Any, claimed: dict[str, int], replay: Replay, done: 
     for part in parts((item, sum(text.size for text in left_out(item[1]))) for item in wanted):
         await write_rows(connection, await whole_rows(connection, part), [])
     await write_rows(connection, [], removed)
-    done.written, done.removed = len(wanted), len(removed)
-    return {difference.key[0] for difference in found}
+    wrong = [difference for difference in found if difference.key[0] not in others]
+    done.removed = sum(difference.task is None for difference in wrong)
+    done.written, done.renewed = len(wrong) - done.removed, len(found) - len(wrong)
+    return {difference.key[0] for difference in wrong}

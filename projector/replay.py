@@ -5,7 +5,7 @@ Long texts are not kept in memory: a state says which event holds them. Rows wit
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -62,10 +62,14 @@ class Difference(NamedTuple):
 
 
 async def differences(
-    connection: Any, expected: dict[TaskKey, Task], stored: AsyncIterator[list[Any]]
+    connection: Any,
+    expected: dict[TaskKey, Task],
+    stored: AsyncIterator[list[Any]],
+    others: Container[str] = frozenset(),
 ) -> AsyncIterator[Difference]:
     """Compare the `stored` rows with the `expected` tasks, and remove those from the dict.
 
+    Of `others`, the users whose rows are in another format, only ids and versions are compared.
     `connection` must not be used while this runs.
 
     Raises:
@@ -78,6 +82,9 @@ async def differences(
             task = expected.pop(key, None)
             if task is None:
                 yield Difference(key, None, stored=True)
+            elif key[0] in others:
+                if row["version"] != task.version:
+                    yield Difference(key, task, stored=True)
             elif row["left_out"] or left_out(task):
                 size = (row["left_out"] or 0) + sum(text.size for text in left_out(task))
                 long.append(((key, task), size))

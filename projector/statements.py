@@ -9,7 +9,11 @@ from __future__ import annotations
 from typing import Final
 
 from event_log.long_texts import DATA, SHORT_BYTES
+from read_model.formats import ROW_FORMAT
 from read_model.rows import COLUMNS, TASK_COLUMNS
+
+IN_FORMAT: Final = f"tasklog.is_in_format(c.row_format, '{ROW_FORMAT}', c.position, c.mended_at)"
+"""Whether all rows of the user of a checkpoint `c` are in this version's format, see read_model/formats.sql."""
 
 CLAIM: Final = """
     -- $1 users with unprojected events, longest waiting first, locked for this transaction. Users that another
@@ -26,12 +30,14 @@ CLAIM: Final = """
     LIMIT $1
 """
 
-ENROL: Final = """
+ENROL: Final = f"""
     -- Create checkpoints for $1 of the streams that have none, longest waiting first; return how many. It is a separate
     -- transaction, so nobody waits for it long.
     WITH enrolled AS (
-        INSERT INTO tasklog.checkpoints (user_id, position)
-        SELECT new.user_id, 0 FROM (
+        INSERT INTO tasklog.checkpoints (user_id, position, row_format)
+        SELECT new.user_id, 0, CASE WHEN NOT EXISTS (SELECT FROM tasklog.tasks t WHERE t.user_id = new.user_id)
+                                    THEN tasklog.format_at('{ROW_FORMAT}', 0, NULL) END
+        FROM (
             SELECT s.user_id FROM tasklog.streams s
             WHERE s.unprojected_since IS NOT NULL
               AND (SELECT c.position FROM tasklog.checkpoints c WHERE c.user_id = s.user_id) IS NULL
@@ -118,9 +124,12 @@ REMOVE: Final = """
     ))
 """
 
-ADVANCE: Final = """
-    -- Move the checkpoints of users $1 to $2, in the transaction that changed their rows; advancing clears parking.
-    UPDATE tasklog.checkpoints c SET position = reached.position, attempts = 0, parked_until = NULL, error = NULL
+ADVANCE: Final = f"""
+    -- Move the checkpoints of users $1 to $2, in the transaction that changed their rows; advancing clears parking. If a
+    -- user's rows were in another format, they are in several now.
+    UPDATE tasklog.checkpoints c
+    SET position = reached.position, attempts = 0, parked_until = NULL, error = NULL,
+        row_format = CASE WHEN {IN_FORMAT} THEN tasklog.format_at('{ROW_FORMAT}', reached.position, c.mended_at) END
     FROM unnest($1::text[], $2::bigint[]) AS reached (user_id, position)
     WHERE c.user_id = reached.user_id AND c.user_id = ANY ($1::text[])
 """
@@ -191,9 +200,9 @@ LEFT_TO_REBUILD: Final = """
     SELECT count(*) AS users, coalesce(sum(position), 0)::bigint AS events FROM tasklog.checkpoints WHERE rebuild
 """
 
-CLAIM_REBUILD: Final = """
-    -- $1 users marked for a rebuild, locked as in CLAIM.
-    SELECT c.user_id, c.position FROM tasklog.checkpoints c WHERE c.rebuild
+CLAIM_REBUILD: Final = f"""
+    -- $1 users marked for a rebuild, locked as in CLAIM, and whether their rows are in this version's format.
+    SELECT c.user_id, c.position, {IN_FORMAT} AS in_format FROM tasklog.checkpoints c WHERE c.rebuild
     ORDER BY c.user_id LIMIT $1 FOR UPDATE SKIP LOCKED
 """
 
@@ -213,16 +222,24 @@ ROWS_WHERE: Final = f"""
 
 ROWS_OF_USERS: Final = ROWS_WHERE + "user_id = ANY ($1::text[])"
 
-REBUILT: Final = """
+REBUILT: Final = f"""
     -- Record the rebuild of users $1: at positions $3 it failed because of $4 (null: it did not), and rows of users $2
     -- were corrected. A checkpoint ahead of its stream is moved back, and parked users are tried again.
     UPDATE tasklog.checkpoints c
     SET rebuild = false, attempts = 0, parked_until = NULL, error = NULL,
         fault_position = done.fault_position, fault_reason = done.fault_reason,
-        mended_at = CASE WHEN c.user_id = ANY ($2::text[]) THEN clock_timestamp() ELSE c.mended_at END,
-        position = least(c.position, coalesce((SELECT s.head FROM tasklog.streams s WHERE s.user_id = c.user_id), 0))
-    FROM unnest($1::text[], $3::bigint[], $4::text[]) AS done (user_id, fault_position, fault_reason)
-    WHERE c.user_id = done.user_id
+        position = done.position, mended_at = done.mended_at,
+        row_format = CASE WHEN done.fault_reason IS NULL
+                          THEN tasklog.format_at('{ROW_FORMAT}', done.position, done.mended_at) ELSE c.row_format END
+    FROM (
+        SELECT user_id, done.fault_position, done.fault_reason,
+               least(c.position, coalesce((SELECT s.head FROM tasklog.streams s WHERE s.user_id = c.user_id), 0))
+               AS position,
+               CASE WHEN user_id = ANY ($2::text[]) THEN clock_timestamp() ELSE c.mended_at END AS mended_at
+        FROM unnest($1::text[], $3::bigint[], $4::text[]) AS done (user_id, fault_position, fault_reason)
+        JOIN tasklog.checkpoints c USING (user_id) WHERE c.user_id = ANY ($1::text[])
+    ) AS done
+    WHERE c.user_id = done.user_id AND c.user_id = ANY ($1::text[])
 """
 
 WAKE_FORGOTTEN: Final = """
@@ -244,6 +261,18 @@ WAKE_FORGOTTEN: Final = """
         FROM forgotten WHERE s.user_id = forgotten.user_id RETURNING s.user_id
     ) SELECT (SELECT max(user_id) FROM next) AS last, (SELECT count(*) FROM next) AS looked_at,
              (SELECT count(*) FROM marked) AS marked
+"""
+
+MARK_OTHER_FORMATS: Final = f"""
+    -- Mark the users from $1 to $2 whose rows are in another format for a rebuild, unless their events cannot be
+    -- replayed. Mark nobody if another version has migrated the database since.
+    WITH other AS (
+        SELECT c.user_id FROM tasklog.checkpoints c
+        WHERE tasklog.row_format() = '{ROW_FORMAT}' AND c.user_id >= $1 AND c.user_id <= $2
+          AND NOT c.rebuild AND c.fault_reason IS NULL AND NOT {IN_FORMAT}
+        ORDER BY c.user_id FOR UPDATE SKIP LOCKED
+    )
+    UPDATE tasklog.checkpoints c SET rebuild = true FROM other WHERE c.user_id = other.user_id
 """
 
 GIVE_UP_REBUILD: Final = """

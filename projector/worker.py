@@ -16,7 +16,7 @@ from projector.catch_up import catch_up
 from projector.heartbeat import beat_forever
 from projector.jobs import Job, work_forever
 from projector.rebuild import Rebuilt, rebuild_batch
-from projector.statements import FORGET_KEYS, WAKE_FORGOTTEN
+from projector.statements import FORGET_KEYS, MARK_OTHER_FORMATS, WAKE_FORGOTTEN
 from projector.task_ids import mend_task_ids
 from runtime.database import OPERATORS_SECONDS, Database, UnavailableError, open_database
 from runtime.redis_client import cancelled, open_redis
@@ -69,7 +69,7 @@ async def _main(settings: Settings, jobs: Sequence[Job], ready: Callable[[], Non
                 beside = [
                     group.create_task(rebuild_when_idle(database, idle)),
                     group.create_task(forget_keys(database)),
-                    group.create_task(wake_forgotten(database)),
+                    group.create_task(look_after_streams(database)),
                     group.create_task(mend_task_ids(patient)),
                 ]
                 if redis is not None:
@@ -106,12 +106,16 @@ async def forget_keys(database: Database) -> None:
             await asyncio.sleep(RETRY_SECONDS)
 
 
-async def wake_forgotten(database: Database) -> None:
-    """Find streams with unprojected events that are not marked, `STREAMS_AT_ONCE` per sweep, and mark them."""
+async def look_after_streams(database: Database) -> None:
+    """Check all streams in turn, `STREAMS_AT_ONCE` per sweep, and mark the work that no new event would bring up.
+
+    These are streams with unprojected events that are not marked, and rows in another version's format.
+    """
     first = ""
     while True:
         try:
             ((last, looked_at, marked),) = await database.fetch(WAKE_FORGOTTEN, first, STREAMS_AT_ONCE)
+            await database.fetch(MARK_OTHER_FORMATS, first, last or "")
             first = last + "\x01" if looked_at == STREAMS_AT_ONCE else ""  # the next possible user id
             if marked:
                 log.warning(

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from functools import lru_cache
 from hashlib import blake2b
 
-from read_model.body import BODY_FORMAT
+from read_model.formats import BODY_FORMAT
 
 
 def entity_tag(state: object, asked: Hashable = None) -> str:

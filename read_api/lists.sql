@@ -10,8 +10,10 @@
 --
 -- A list of more than `room` bytes `is_long`: only the head is returned. Sizes are known without reading texts. Null
 -- sets no limit.
+--
+-- If the rows are not in `format` (see read_model/formats.sql), nothing counts as projected: all events are the tail.
 CREATE OR REPLACE FUNCTION tasklog.short_list(
-    owner text, wanted boolean, sort text, after_key text, after_id bigint, page_size integer, room integer
+    owner text, wanted boolean, sort text, after_key text, after_id bigint, page_size integer, room integer, format text
 ) RETURNS TABLE (
     head bigint, mark text, body text, page json, touched json, tail json, total bigint, is_long boolean
 ) LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -20,28 +22,35 @@ DECLARE
     most_rows CONSTANT integer := room / 100; -- no task's JSON is shorter
     short CONSTANT integer := 4096;
     projected bigint;
+    rows_of text;
     touched_ids bigint[] := '{}';
     bytes bigint;
     longest integer;
     rows bigint;
 BEGIN
     is_long := false;
-    SELECT s.head, tasklog.head_mark(s.hash, c.mended_at), coalesce(c.position, 0) INTO head, mark, projected
+    SELECT s.head, tasklog.head_mark(s.hash, c.mended_at), coalesce(c.position, 0),
+           CASE WHEN tasklog.is_in_format(c.row_format, format, c.position, c.mended_at) THEN owner END
+    INTO head, mark, projected, rows_of
     FROM tasklog.streams s LEFT JOIN tasklog.checkpoints c USING (user_id) WHERE s.user_id = owner;
     head := coalesce(head, 0);
+    IF rows_of IS NULL THEN
+        projected := 0;
+    END IF;
     IF head > projected THEN
-        SELECT coalesce(sum(tasklog.most_bytes(e.data)), 0),
+        -- An event takes some 150 bytes of JSON beside its data.
+        SELECT coalesce(sum(tasklog.most_bytes(e.data) + 150), 0),
                coalesce(array_agg(DISTINCT e.task_id) FILTER (WHERE e.task_id IS NOT NULL), '{}')
         INTO bytes, touched_ids FROM tasklog.events e WHERE e.user_id = owner AND e.position > projected;
         bytes := bytes + (SELECT coalesce(sum(octet_length(t.body)), 0) FROM tasklog.tasks t
-                          WHERE t.user_id = owner AND t.id = ANY (touched_ids));
+                          WHERE t.user_id = rows_of AND t.id = ANY (touched_ids));
         IF bytes > room THEN
             is_long := true;
             RETURN NEXT;
             RETURN;
         END IF;
         SELECT json_agg(e ORDER BY e.position) INTO tail FROM tasklog.tail(owner, projected) e;
-        SELECT json_agg(t) INTO touched FROM tasklog.tasks t WHERE t.user_id = owner AND t.id = ANY (touched_ids);
+        SELECT json_agg(t) INTO touched FROM tasklog.tasks t WHERE t.user_id = rows_of AND t.id = ANY (touched_ids);
     ELSIF page_size IS NULL AND after_id IS NULL THEN
         -- Leave long rows out at first, so that no long list is built only to be discarded.
         -- EACH sort
@@ -49,7 +58,7 @@ BEGIN
             SELECT '[' || coalesce(string_agg(t.body, ',') FILTER (WHERE octet_length(t.body) <= short), '') || ']',
                    count(*), sum(octet_length(t.body)), max(octet_length(t.body)) INTO body, rows, bytes, longest
             FROM (SELECT t.body FROM tasklog.tasks t
-                  WHERE t.user_id = owner AND (wanted IS NULL OR t.completed = wanted)
+                  WHERE t.user_id = rows_of AND (wanted IS NULL OR t.completed = wanted)
                   ORDER BY {sort.order} LIMIT most_rows) t;
         END IF;
         -- END EACH
@@ -60,7 +69,7 @@ BEGIN
             -- EACH sort
             IF sort = '{sort.name}' THEN
                 SELECT '[' || string_agg(t.body, ',' ORDER BY {sort.order}) || ']' INTO body FROM tasklog.tasks t
-                WHERE t.user_id = owner AND (wanted IS NULL OR t.completed = wanted);
+                WHERE t.user_id = rows_of AND (wanted IS NULL OR t.completed = wanted);
             END IF;
             -- END EACH
         END IF;
@@ -71,14 +80,14 @@ BEGIN
     IF sort = '{sort.name}' THEN
         SELECT count(*), coalesce(sum(octet_length(t.body)), 0) INTO rows, bytes FROM (
             SELECT t.body FROM tasklog.tasks t
-            WHERE t.user_id = owner AND (wanted IS NULL OR t.completed = wanted) AND t.id <> ALL (touched_ids)
+            WHERE t.user_id = rows_of AND (wanted IS NULL OR t.completed = wanted) AND t.id <> ALL (touched_ids)
               AND {sort.behind}
             ORDER BY {sort.order} LIMIT least(page_size + 1, most_rows)) t;
         is_long := coalesce(rows = most_rows OR bytes > room, false);
         IF NOT is_long THEN
             SELECT json_agg(json_build_array(p.{sort.column}, p.id, p.body)) INTO page FROM (
                 SELECT t.{sort.column}, t.id, t.body FROM tasklog.tasks t
-                WHERE t.user_id = owner AND (wanted IS NULL OR t.completed = wanted) AND t.id <> ALL (touched_ids)
+                WHERE t.user_id = rows_of AND (wanted IS NULL OR t.completed = wanted) AND t.id <> ALL (touched_ids)
                   AND {sort.behind}
                 ORDER BY {sort.order} LIMIT page_size + 1) p;
         END IF;
@@ -89,7 +98,7 @@ BEGIN
         tail := NULL;
     ELSIF page_size IS NOT NULL THEN
         SELECT count(*) INTO total FROM tasklog.tasks t
-        WHERE t.user_id = owner AND (wanted IS NULL OR t.completed = wanted) AND t.id <> ALL (touched_ids);
+        WHERE t.user_id = rows_of AND (wanted IS NULL OR t.completed = wanted) AND t.id <> ALL (touched_ids);
     END IF;
     RETURN NEXT;
 END $$;
@@ -103,23 +112,30 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp A
 BEGIN
     RETURN QUERY SELECT l.head, l.mark, l.body, l.page, l.touched, l.tail, l.total
     FROM tasklog.short_list(owner, wanted, sort, CASE sort WHEN 'title' THEN after_key ELSE after_id::text END,
-                            after_id, page_size, NULL) l;
+                            after_id, page_size, NULL, NULL) l;
 END $$;
 
 -- The plan of a long list: the head, the tasks that unprojected events change, and, in order, the id, version, size in
--- bytes and sort key of the others. A page has one more of these than requested; `total` counts all.
+-- bytes and sort key of the others. A page has one more of these than requested; `total` counts all. If the rows are not
+-- in `format`, nothing counts as projected.
 CREATE OR REPLACE FUNCTION tasklog.long_list(
-    owner text, wanted boolean, sort text, after_key text, after_id bigint, page_size integer
+    owner text, wanted boolean, sort text, after_key text, after_id bigint, page_size integer, format text
 ) RETURNS TABLE (
     head bigint, mark text, touched bigint[], total bigint, ids bigint[], versions integer[], sizes integer[], keys json
 ) LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     projected bigint;
+    rows_of text;
 BEGIN
-    SELECT s.head, tasklog.head_mark(s.hash, c.mended_at), coalesce(c.position, 0) INTO head, mark, projected
+    SELECT s.head, tasklog.head_mark(s.hash, c.mended_at), coalesce(c.position, 0),
+           CASE WHEN tasklog.is_in_format(c.row_format, format, c.position, c.mended_at) THEN owner END
+    INTO head, mark, projected, rows_of
     FROM tasklog.streams s LEFT JOIN tasklog.checkpoints c USING (user_id) WHERE s.user_id = owner;
     head := coalesce(head, 0);
+    IF rows_of IS NULL THEN
+        projected := 0;
+    END IF;
     SELECT coalesce(array_agg(DISTINCT e.task_id) FILTER (WHERE e.task_id IS NOT NULL), '{}') INTO touched
     FROM tasklog.events e WHERE e.user_id = owner AND e.position > projected;
     -- EACH sort
@@ -127,14 +143,14 @@ BEGIN
         SELECT array_agg(p.id), array_agg(p.version), array_agg(p.size), json_agg(p.{sort.column})
         INTO ids, versions, sizes, keys FROM (
             SELECT t.id, t.version, octet_length(t.body) AS size, t.{sort.column} FROM tasklog.tasks t
-            WHERE t.user_id = owner AND (wanted IS NULL OR t.completed = wanted) AND t.id <> ALL (touched)
+            WHERE t.user_id = rows_of AND (wanted IS NULL OR t.completed = wanted) AND t.id <> ALL (touched)
               AND {sort.behind}
             ORDER BY {sort.order} LIMIT page_size + 1) p;
     END IF;
     -- END EACH
     IF page_size IS NOT NULL THEN
         SELECT count(*) INTO total FROM tasklog.tasks t
-        WHERE t.user_id = owner AND (wanted IS NULL OR t.completed = wanted) AND t.id <> ALL (touched);
+        WHERE t.user_id = rows_of AND (wanted IS NULL OR t.completed = wanted) AND t.id <> ALL (touched);
     END IF;
     RETURN NEXT;
 END $$;

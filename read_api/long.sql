@@ -1,42 +1,55 @@
 -- The read side's functions for long texts: short texts are read together, long ones separately and in parts.
 
--- The JSON of those of a user's tasks that still have the given version.
-CREATE OR REPLACE FUNCTION tasklog.bodies(owner text, ids bigint[], versions integer[])
+-- The JSON of those of a user's tasks that still have the given version; nothing if the rows are not in `format`, see
+-- read_model/formats.sql.
+CREATE OR REPLACE FUNCTION tasklog.bodies(owner text, ids bigint[], versions integer[], format text)
 RETURNS TABLE (id bigint, body text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT t.id, t.body FROM unnest(ids, versions) AS planned (id, version)
     JOIN tasklog.tasks t ON t.user_id = owner AND t.id = planned.id AND t.version = planned.version
+    WHERE EXISTS (SELECT FROM tasklog.checkpoints c
+                  WHERE c.user_id = owner AND tasklog.is_in_format(c.row_format, format, c.position, c.mended_at))
 $$;
 
--- One task of a user in the form of tasklog.get_task (which stays for services of 1.0), unless the task, or the events
--- that change it, are longer than `room` bytes.
-CREATE OR REPLACE FUNCTION tasklog.short_task(owner text, wanted_id bigint, room integer)
+-- One task of a user: `version` and `body` if no later event of it is unprojected. Otherwise `touched` holds its row, if
+-- it has one, and `tail` its unprojected events; see read_api/queries.py. If the task, or the events that change it, are
+-- longer than `room` bytes, it `is_long`, and nothing else is returned. If the rows are not in `format` (see
+-- read_model/formats.sql), nothing counts as projected.
+CREATE OR REPLACE FUNCTION tasklog.short_task(owner text, wanted_id bigint, room integer, format text)
 RETURNS TABLE (version integer, body text, touched json, tail json, is_long boolean)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     bytes bigint;
+    projected bigint;
 BEGIN
-    is_long := false;
     SELECT t.version, CASE WHEN octet_length(t.body) <= room THEN t.body END, octet_length(t.body)
-    INTO version, body, bytes FROM tasklog.tasks t WHERE t.user_id = owner AND t.id = wanted_id;
+    INTO version, body, bytes
+    FROM tasklog.tasks t JOIN tasklog.checkpoints c ON c.user_id = t.user_id
+    WHERE t.user_id = owner AND t.id = wanted_id
+      AND tasklog.is_in_format(c.row_format, format, c.position, c.mended_at);
     IF FOUND AND NOT EXISTS (
-        SELECT FROM tasklog.events e WHERE e.user_id = owner AND e.task_id = wanted_id AND e.version > short_task.version
+        SELECT FROM tasklog.events e
+        WHERE e.user_id = owner AND e.task_id = wanted_id AND e.version > short_task.version
     ) THEN
         is_long := bytes > room;
         RETURN NEXT;
         RETURN;
     END IF;
+    SELECT coalesce(max(c.position), 0) INTO projected FROM tasklog.checkpoints c
+    WHERE c.user_id = owner AND tasklog.is_in_format(c.row_format, format, c.position, c.mended_at);
     bytes := coalesce(bytes, 0) + (
-        SELECT coalesce(sum(tasklog.most_bytes(e.data)), 0) FROM tasklog.events e
-        WHERE e.user_id = owner AND e.task_id = wanted_id AND e.version > coalesce(short_task.version, 0));
-    version := NULL;
-    body := NULL;
+        SELECT coalesce(sum(tasklog.most_bytes(e.data) + 150), 0) FROM tasklog.events e
+        WHERE e.user_id = owner AND e.task_id = wanted_id AND e.position > projected);
     is_long := bytes > room;
     IF NOT is_long THEN
-        SELECT g.version, g.body, g.touched, g.tail INTO version, body, touched, tail
-        FROM tasklog.get_task(owner, wanted_id) g;
+        SELECT json_agg(e ORDER BY e.position) INTO tail
+        FROM tasklog.tail(owner, projected) e WHERE e.task_id = wanted_id;
+        SELECT json_build_array(row_to_json(t)) INTO touched FROM tasklog.tasks t
+        WHERE t.user_id = owner AND t.id = wanted_id AND short_task.version IS NOT NULL;
     END IF;
+    version := NULL;
+    body := NULL;
     RETURN NEXT;
 END $$;
 

@@ -19,10 +19,11 @@ from event_log.long_texts import left_out, parts, whole, with_data, without_long
 from event_log.read import recorded
 from read_api.queries import Head, TaskBody, TaskPage, TaskQuery, json_array, place_of
 from read_model.body import task_body
+from read_model.formats import ROW_FORMAT
 from read_model.sorts import Place
 
-PLAN: Final = "SELECT * FROM tasklog.long_list($1, $2, $3, $4, $5, $6)"
-BODIES: Final = "SELECT * FROM tasklog.bodies($1, $2, $3)"
+PLAN: Final = f"SELECT * FROM tasklog.long_list($1, $2, $3, $4, $5, $6, '{ROW_FORMAT}')"
+BODIES: Final = f"SELECT * FROM tasklog.bodies($1, $2, $3, '{ROW_FORMAT}')"
 TASKS_AT: Final = "SELECT * FROM tasklog.tasks_at($1, $2, $3)"
 TEXTS: Final = "SELECT * FROM tasklog.texts(($1::text[])[1], $2)"
 

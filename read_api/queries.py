@@ -20,22 +20,24 @@ from event_log.codec import UnreadableEventError
 from event_log.read import recorded
 from read_api.cursor import Cursor, Status
 from read_model.body import task_body
+from read_model.formats import ROW_FORMAT
 from read_model.rows import task_of
 from read_model.sorts import SORTS, Place, Sort
 from runtime.database import Database
 
-LISTS: Final = """
+LISTS: Final = f"""
     -- One row for each requested list, of at most $7 bytes; the functions see this statement's snapshot.
     SELECT list.* FROM unnest($1::text[], $2::boolean[], $3::text[], $4::text[], $5::bigint[], $6::integer[])
         WITH ORDINALITY AS asked (user_id, completed, sort, after_key, after_id, page_size, n)
     CROSS JOIN LATERAL tasklog.short_list(
-        asked.user_id, asked.completed, asked.sort, asked.after_key, asked.after_id, asked.page_size, $7) AS list
+        asked.user_id, asked.completed, asked.sort, asked.after_key, asked.after_id, asked.page_size, $7,
+        '{ROW_FORMAT}') AS list
     ORDER BY asked.n
 """
-GET: Final = """
+GET: Final = f"""
     -- One row for each pair of user $1 and task $2, of at most $3 bytes; the functions see this statement's snapshot.
     SELECT asked.n, task.* FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS asked (user_id, id, n)
-    CROSS JOIN LATERAL tasklog.short_task(asked.user_id, asked.id, $3) AS task
+    CROSS JOIN LATERAL tasklog.short_task(asked.user_id, asked.id, $3, '{ROW_FORMAT}') AS task
 """
 LIST_BYTES: Final = 1024 * 1024
 TASK_BYTES: Final = 16 * 1024

@@ -45,6 +45,8 @@ checkpoints = sa.Table(
     # Where the last rebuild could not replay the user, and why; null where it could.
     sa.Column("fault_position", sa.BigInteger),
     sa.Column("fault_reason", sa.Text),
+    # The format of all the user's rows, see read_model/formats.sql; null if they are in several.
+    sa.Column("row_format", sa.Text),
     sa.PrimaryKeyConstraint("user_id", name="checkpoints_pkey"),
     sa.Index("checkpoints_rebuild", "user_id", postgresql_where=sa.text("rebuild")),
     postgresql_with={"fillfactor": "50"},

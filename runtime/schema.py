@@ -19,6 +19,7 @@ _ROOT: Final = Path(__file__).resolve().parent.parent
 _VERSIONS: Final = _ROOT / "migrations" / "versions"
 
 FUNCTIONS: Final = (
+    _ROOT / "read_model" / "formats.sql",
     _ROOT / "event_log" / "functions.sql",
     _ROOT / "event_log" / "append.sql",
     _ROOT / "event_log" / "last.sql",
@@ -33,10 +34,14 @@ FUNCTIONS: Final = (
 _WRITTEN_OUT: Final = (
     _ROOT / "domain" / "fields.py",
     _ROOT / "event_log" / "setters.py",
+    _ROOT / "domain" / "task.py",
+    _ROOT / "read_model" / "body.py",
+    _ROOT / "read_model" / "formats.py",
+    _ROOT / "read_model" / "rows.py",
     _ROOT / "read_model" / "sorts.py",
     _ROOT / "migrations" / "templates.py",
 )
-"""The lists that the SQL functions are generated from (each field, each sort), and the code that does it."""
+"""What the SQL functions are generated from (each field, each sort, the row format), and the code that does it."""
 
 RIGHTS: Final = _ROOT / "migrations" / "rights.sql"
 """What each role may do, installed last."""

@@ -34,7 +34,8 @@ def _lines(status: Status) -> Iterator[str]:
     yield f"Parked:     {count(status.parked_users, 'user')}"
     for parked in status.parked:
         yield f"  {parked.user_id}: {parked.error} (tried {parked.attempts} times, next {parked.next_attempt})"
-    yield f"Rebuild:    {count(status.users_to_rebuild, 'user')} to go"
+    others = status.users_in_other_formats
+    yield f"Rebuild:    {count(status.users_to_rebuild, 'user')} to go; {others:,} in another version's format"
     yield from (f"  {fault_text(asdict(fault))}" for fault in status.rebuild_faults)
     yield f"Jobs:       {_UNKNOWN if status.jobs is None else f'last {len(status.jobs)}'}"
     yield from (f"  {_job(job)}" for job in status.jobs or [])

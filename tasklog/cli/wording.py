@@ -31,13 +31,21 @@ def report_text(report: Mapping[str, Any]) -> str:
     found += [f"{count(of_schema, 'fault')} of the schema"] if of_schema else []
     verdict = f"{' and '.join(found)}." if found else "No faults."
     lines = [*map(fault_text, faults), f"Checked {checked} in {seconds:.1f} s. {verdict}"]
-    return "\n".join([*lines, *behind_lines(report["behind"])])
+    return "\n".join([*lines, *behind_lines(report["behind"]), *_format_lines(report["other_formats"])])
 
 
 def behind_lines(events: int) -> list[str]:
     """Return a line if some events are not projected yet, otherwise no line."""
     verb = "is" if events == 1 else "are"
     return [f"{count(events, 'event')} {verb} not projected yet: a projector turns them into tasks."] if events else []
+
+
+def _format_lines(users: int) -> list[str]:
+    """Return a line if rows are in another version's format, else nothing."""
+    if not users:
+        return []
+    whose = f"The tasks of {count(users, 'user')} are stored in another version's format"
+    return [f"{whose}: they are read from the events until idle projectors have rebuilt them."]
 
 
 def count(number: int, noun: str) -> str:

@@ -10,9 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
-from dataclasses import replace
-from datetime import datetime
 from itertools import count
 from typing import Any
 
@@ -24,15 +21,13 @@ from hypothesis import strategies as st
 from command_api.known_states import KnownStates
 from domain.commands import Command, CompleteTask, CreateTask, DeleteTask, EditTask, ReopenTask, ToggleTask
 from projector.catch_up import catch_up
-from read_api.long_lists import long_list, task_at
-from read_api.queries import TaskBody, TaskPage, TaskQuery, get_tasks
+from read_api.queries import TaskQuery, get_tasks
 from runtime.database import Database
 from runtime.settings import Settings
-from tests.integration.commands import happen
+from tests.integration.answers import answers, assert_right, live
 from tests.ledger import TITLES, appended, created, list_tasks, of, opened
 from tests.model import LISTS, Model, Sort, Status
 
-NOBODYS = 2**53 - 1
 _users = count(1)
 
 titles = st.sampled_from(TITLES) | st.text(
@@ -45,84 +40,6 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.sampled_from([CompleteTask(), ReopenTask(), ToggleTask(), ToggleTask(), DeleteTask()]),
 )
 histories = st.lists(st.tuples(commands, st.integers(0, 7)), max_size=25)
-
-
-async def whole_tasks(model: Model, owner: asyncpg.Connection) -> dict[int, dict[str, Any]]:
-    """Return the model's tasks as answers show them; their times are the ledger's."""
-    rows = await owner.fetch(
-        "SELECT task_id, min(recorded_at), max(recorded_at) FROM tasklog.events WHERE user_id = $1 GROUP BY 1",
-        model.user,
-    )
-    return {
-        row[0]: {"id": row[0], "user_id": model.user, "created_at": _utc(row[1]), "updated_at": _utc(row[2])}
-        | model.tasks[row[0]]
-        for row in rows
-        if row[0] in model.tasks
-    }
-
-
-def _utc(at: datetime) -> str:
-    return at.isoformat().replace("+00:00", "Z")
-
-
-async def live(model: Model, writer: Database, known: KnownStates, history: list[tuple[Command, int]]) -> None:
-    for command, number in history:
-        await happen(model, writer, known, command, number)
-
-
-async def in_parts(reader: Database, user: str, query: TaskQuery) -> TaskPage:
-    """Return a list that was read in parts, put together."""
-    page = await long_list(reader, user, query)
-    assert page.parts is not None
-    return replace(page, parts=None, body=b"".join([part async for part in page.parts]))
-
-
-async def walk(reader: Database, user: str, status: Status, sort: Sort, limit: int) -> Iterator[tuple[bytes, int]]:
-    """Return the pages of a list, each with its total."""
-    pages: list[tuple[bytes, int]] = []
-    after = None
-    while after is not None or not pages:
-        query = TaskQuery(status=status, sort=sort, limit=limit, after=after)
-        page = await list_tasks(reader, user, query)
-        assert await in_parts(reader, user, query) == page
-        assert page.total is not None
-        pages.append((page.body, page.total))
-        after = page.next
-    return iter(pages)
-
-
-async def answers(reader: Database, model: Model, limit: int) -> dict[Any, Any]:
-    """Return all answers about a user."""
-    found: dict[Any, Any] = {}
-    for status, sort in LISTS:
-        page = await list_tasks(reader, model.user, TaskQuery(status=status, sort=sort))
-        found[status, sort] = page.body, page.head.position
-        assert await in_parts(reader, model.user, TaskQuery(status=status, sort=sort)) == page
-        found[status, sort, limit] = list(await walk(reader, model.user, status, sort, limit))
-    for task_id in [*model.ids, NOBODYS]:
-        task = (await get_tasks(reader, [(model.user, task_id)]))[0]
-        assert not isinstance(task, Exception)
-        assert task is None or isinstance(task, TaskBody)
-        found[task_id] = task and (task.body, task.version)
-        assert await task_at(reader, model.user, task_id) == task
-    return found
-
-
-async def assert_right(found: dict[Any, Any], model: Model, owner: asyncpg.Connection, limit: int) -> None:
-    tasks = await whole_tasks(model, owner)
-    events = await owner.fetch("SELECT task_id, version FROM tasklog.events WHERE user_id = $1", model.user)
-    for status, sort in LISTS:
-        expected = [tasks[task_id] for task_id in model.listed(status, sort)]
-        body, head = found[status, sort]
-        assert (json.loads(body), head) == (expected, len(events))
-        pages = found[status, sort, limit]
-        assert [task for page, _ in pages for task in json.loads(page)] == expected
-        assert {total for _, total in pages} == {len(expected)}
-        assert len(pages) == max(1, -(-len(expected) // limit))
-    for task_id in [*model.ids, NOBODYS]:
-        found_task = found[task_id] and (json.loads(found[task_id][0]), found[task_id][1])
-        versions = [row["version"] for row in events if row["task_id"] == task_id]
-        assert found_task == ((tasks[task_id], max(versions)) if task_id in tasks else None)
 
 
 @pytest.mark.timeout(600)  # behind a pooler on a busy machine it took half a minute

@@ -24,7 +24,8 @@ from tests.ledger import appended, of
 TOO_LONG = """
     ALTER FUNCTION tasklog.short_list RENAME TO other_list;
     CREATE FUNCTION tasklog.short_list(
-        owner text, wanted boolean, sort text, after_key text, after_id bigint, page_size integer, room integer
+        owner text, wanted boolean, sort text, after_key text, after_id bigint, page_size integer, room integer,
+        format text
     ) RETURNS TABLE (
         head bigint, mark text, body text, page json, touched json, tail json, total bigint, is_long boolean
     )
@@ -33,7 +34,8 @@ TOO_LONG = """
         IF owner = 'big' THEN
             RAISE program_limit_exceeded;
         END IF;
-        RETURN QUERY SELECT * FROM tasklog.other_list(owner, wanted, sort, after_key, after_id, page_size, room);
+        RETURN QUERY SELECT * FROM tasklog.other_list(owner, wanted, sort, after_key, after_id, page_size, room,
+                                                        format);
     END $$;
 """
 FORGET = "TRUNCATE tasklog.events, tasklog.streams, tasklog.tasks, tasklog.checkpoints"

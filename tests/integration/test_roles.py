@@ -40,7 +40,14 @@ OLD_KEYS = {(verb, "idempotency_keys") for verb in ("SELECT", "DELETE", "LOCK")}
 ALLOWED = {"writer": set(), "projector": OWN_TABLES | READ_BY_PROJECTOR | OLD_KEYS, "reader": set()}
 FUNCTIONS = {
     "writer": {"append", "append_events", "last_events", "remembered", "task_events"},
-    "projector": {"most_bytes", "keys_without_event", "mend_task_ids"},
+    "projector": {
+        "most_bytes",
+        "row_format",
+        "format_at",
+        "is_in_format",
+        "keys_without_event",
+        "mend_task_ids",
+    },
     "reader": {
         "list_tasks",
         "get_task",

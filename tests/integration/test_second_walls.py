@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from domain.events import TaskCreated, TaskEdited
 from projector.catch_up import catch_up
+from read_model.formats import ROW_FORMAT
 from runtime.database import Database, open_database
 from runtime.database_url import URL_OF_ROLE, Role
 from runtime.settings import Settings, SettingsError
@@ -31,15 +32,15 @@ READS: dict[str, tuple[Any, ...]] = {
     "moment": ("alice", 0, None),
     "events_between": ("alice", None, 0, 100, 100),
     "list_tasks": ("alice", None, "created", None, None, None),
-    "short_list": ("alice", None, "created", None, None, None, 100_000),
-    "long_list": ("alice", None, "created", None, None, None),
+    "short_list": ("alice", None, "created", None, None, None, 100_000, ROW_FORMAT),
+    "long_list": ("alice", None, "created", None, None, None, ROW_FORMAT),
     "short_events": ("alice", 0, 100, 100),
     "texts": ("alice", [1, 2, 3]),
 }
 TASK_READS: dict[str, Any] = {
     "get_task": lambda task: ("alice", task),
-    "short_task": lambda task: ("alice", task, 100_000),
-    "bodies": lambda task: ("alice", [task], [1]),
+    "short_task": lambda task: ("alice", task, 100_000, ROW_FORMAT),
+    "bodies": lambda task: ("alice", [task], [1], ROW_FORMAT),
     "tasks_at": lambda task: ("alice", [task], 100),
     "history": lambda task: ("alice", task, None, 0, 100),
     "events_between": lambda task: ("alice", task, 0, 100, 100),
@@ -85,7 +86,10 @@ async def test_no_function_of_the_reading_role_shows_anothers_text(
         await catch_up(projector)
     calls = [*READS.items(), *((name, make(mallorys_task)) for name, make in TASK_READS.items())]
     for arguments in LISTS:
-        calls += [("list_tasks", arguments), ("long_list", arguments), ("short_list", (*arguments, 100_000))]
+        calls.append(("list_tasks", arguments))
+        for row_format in (ROW_FORMAT, "other"):
+            calls.append(("long_list", (*arguments, row_format)))
+            calls.append(("short_list", (*arguments, 100_000, row_format)))
     granted = {row[0] for row in await owner.fetch(GRANTED, "tasklog_reader")}
     assert granted == {name for name, _ in calls}, "a function is not covered here"
     for name, arguments in calls:

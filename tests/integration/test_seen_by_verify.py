@@ -261,7 +261,7 @@ async def _projected(projector: Database, owner: asyncpg.Connection, position: i
 
     async with asyncio.TaskGroup() as group:
         group.create_task(worker.project_until(stopping, projector, asyncio.Event()))
-        beside = group.create_task(worker.wake_forgotten(projector))
+        beside = group.create_task(worker.look_after_streams(projector))
         await eventually_async(there)
         beside.cancel()
         stopping.set()
