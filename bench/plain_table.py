@@ -104,7 +104,8 @@ async def _start(
 ) -> PlainTable:
     database = await lab.new_database(name)
     owner = await asyncpg.connect(database)
-    await owner.execute(schema)
+    if schema:
+        await owner.execute(schema)
     url = database.replace("postgresql:", f"{scheme}:")
     address, api = await lab.serve(name, command, DATABASE_URL=url, BETTER_AUTH_SECRET=SECRET, NODE_ENV="production")
     return PlainTable(name=name, url=address, owner=owner, api=api)
