@@ -24,6 +24,7 @@ from projector.statements import (
     CLAIM,
     CLEAR_UNPROJECTED,
     ENROL,
+    INSERT,
     PARK,
     PUT,
     REMOVE,
@@ -31,7 +32,7 @@ from projector.statements import (
     UNPROJECTED,
     WHOLE_ROWS,
 )
-from read_model.rows import Row, row_of, task_of
+from read_model.rows import COLUMNS, Row, row_of, task_of
 from runtime.database import Database
 
 USERS: Final = 500
@@ -43,6 +44,8 @@ EVENTS: Final = 5_000
 BYTES_OF_A_USER: Final = 2 * 1024 * 1024
 BYTES: Final = 8 * 1024 * 1024
 """The most events and bytes in a batch, of one user and in total; a batch has at least one event, with its task."""
+
+_VERSION: Final = [*COLUMNS].index("version")
 
 _PARKED: Final = "a user is parked: an event cannot be projected"
 
@@ -203,7 +206,14 @@ async def _write(connection: Any, claimed: Mapping[str, int], batch: Batch) -> N
 
 async def write_rows(connection: Any, put: Sequence[Row], removed: Sequence[TaskKey]) -> None:
     """Insert or update the rows `put`, and remove those of deleted tasks."""
-    if put:
-        await connection.execute(PUT, *(list(column) for column in zip(*put, strict=True)))
+    new = [row for row in put if row[_VERSION] == 1]
+    if new and await connection.execute(INSERT, *_columns(new)) != f"INSERT 0 {len(new)}":
+        new = []
+    if changed := put if not new else [row for row in put if row[_VERSION] != 1]:
+        await connection.execute(PUT, *_columns(changed))
     if removed:
         await connection.execute(REMOVE, [user_id for user_id, _ in removed], [task_id for _, task_id in removed])
+
+
+def _columns(rows: Sequence[Row]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]

@@ -107,6 +107,15 @@ WHOLE_ROWS: Final = f"""
     ) AS t
 """
 
+INSERT: Final = f"""
+    -- Insert the rows of new tasks, but for those that are there against all rules: PUT changes these. An insert that
+    -- asks for conflicts would write every row twice into the log.
+    INSERT INTO tasklog.tasks ({", ".join(COLUMNS)})
+    SELECT * FROM unnest({", ".join(f"${n}::{kind}[]" for n, kind in enumerate(COLUMNS.values(), start=1))})
+        AS new ({", ".join(COLUMNS)})
+    WHERE (SELECT t.id FROM tasklog.tasks t WHERE t.user_id = new.user_id AND t.id = new.id) IS NULL
+"""
+
 PUT: Final = f"""
     -- Insert or update the rows.
     INSERT INTO tasklog.tasks ({", ".join(COLUMNS)})

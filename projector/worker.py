@@ -56,7 +56,8 @@ async def _main(settings: Settings, jobs: Sequence[Job], ready: Callable[[], Non
 
     with stoppable() as signals:
         async with (
-            open_database(settings, "projector") as database,
+            # Catching up looks rows up by an index, whatever the parameters: to plan that each time doubles its cost.
+            open_database(settings, "projector", generic_plans=True) as database,
             # Jobs may run long, so they have their own pool; its idle connections are closed after minutes.
             open_database(settings, "projector", seconds=OPERATORS_SECONDS) as patient,
             open_redis(settings) as redis,

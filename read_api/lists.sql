@@ -37,7 +37,11 @@ BEGIN
     IF rows_of IS NULL THEN
         projected := 0;
     END IF;
-    IF head > projected THEN
+    IF head > projected + most_rows THEN
+        is_long := true;
+        RETURN NEXT;
+        RETURN;
+    ELSIF head > projected THEN
         -- An event takes some 150 bytes of JSON beside its data.
         SELECT coalesce(sum(tasklog.most_bytes(e.data) + 150), 0),
                coalesce(array_agg(DISTINCT e.task_id) FILTER (WHERE e.task_id IS NOT NULL), '{}')

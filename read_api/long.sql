@@ -22,7 +22,9 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp A
 DECLARE
     bytes bigint;
     projected bigint;
+    newest bigint;
 BEGIN
+    is_long := false;
     SELECT t.version, CASE WHEN octet_length(t.body) <= room THEN t.body END, octet_length(t.body)
     INTO version, body, bytes
     FROM tasklog.tasks t JOIN tasklog.checkpoints c ON c.user_id = t.user_id
@@ -38,13 +40,25 @@ BEGIN
     END IF;
     SELECT coalesce(max(c.position), 0) INTO projected FROM tasklog.checkpoints c
     WHERE c.user_id = owner AND tasklog.is_in_format(c.row_format, format, c.position, c.mended_at);
+    IF short_task.version IS NULL THEN
+        -- A task without a row is deleted, or all of its events are unprojected. The last one tells which.
+        SELECT e.position INTO newest FROM tasklog.events e
+        WHERE e.user_id = owner AND e.task_id = wanted_id ORDER BY e.version DESC LIMIT 1;
+        IF coalesce(newest, 0) <= projected THEN
+            RETURN NEXT;
+            RETURN;
+        END IF;
+    END IF;
+    -- By the task's versions, so that neither the rest of its history nor of the user's tail is read.
     bytes := coalesce(bytes, 0) + (
         SELECT coalesce(sum(tasklog.most_bytes(e.data) + 150), 0) FROM tasklog.events e
-        WHERE e.user_id = owner AND e.task_id = wanted_id AND e.position > projected);
+        WHERE e.user_id = owner AND e.task_id = wanted_id AND e.version > coalesce(short_task.version, 0));
     is_long := bytes > room;
     IF NOT is_long THEN
-        SELECT json_agg(e ORDER BY e.position) INTO tail
-        FROM tasklog.tail(owner, projected) e WHERE e.task_id = wanted_id;
+        SELECT json_agg(later ORDER BY later.version) INTO tail FROM (
+            SELECT e.task_id, e.position, e.version, e.type, e.schema_version, e.data::text, e.recorded_at
+            FROM tasklog.events e
+            WHERE e.user_id = owner AND e.task_id = wanted_id AND e.version > coalesce(short_task.version, 0)) AS later;
         SELECT json_build_array(row_to_json(t)) INTO touched FROM tasklog.tasks t
         WHERE t.user_id = owner AND t.id = wanted_id AND short_task.version IS NOT NULL;
     END IF;

@@ -38,6 +38,8 @@ _START_SECONDS: Final = 10
 # If the server crashes, it may lose the last projected rows; the projector then projects those events again.
 _SESSION: Final[Mapping[str, dict[str, str]]] = {"projector": {"synchronous_commit": "off"}}
 
+_GENERIC: Final = {"plan_cache_mode": "force_generic_plan"}
+
 _open: Final[set[Database]] = set()
 
 
@@ -53,8 +55,12 @@ async def databases_answer() -> bool:
 
 
 @asynccontextmanager
-async def open_database(settings: Settings, role: Role, *, seconds: float = 10) -> AsyncIterator[Database]:
+async def open_database(
+    settings: Settings, role: Role, *, seconds: float = 10, generic_plans: bool = False
+) -> AsyncIterator[Database]:
     """Yield a service's database, after checking that it answers and has the schema that this code needs.
+
+    With `generic_plans` a statement is planned once a session, whatever its parameters.
 
     Raises:
         SettingsError: the database does not answer, refuses the login, has another schema, or the login is a superuser.
@@ -64,7 +70,7 @@ async def open_database(settings: Settings, role: Role, *, seconds: float = 10) 
     where = await settled(where, setting)
     limits = Limits(connections=_CONNECTIONS, seconds=seconds)
     taken = {"role": where.role} if where.role else {}
-    session = taken | limits.on_server() | _SESSION.get(role, {})
+    session = taken | limits.on_server() | _SESSION.get(role, {}) | (_GENERIC if generic_plans else {})
     pool = asyncpg.create_pool(
         where.url,
         connect=Connector(where, min(seconds, _START_SECONDS)).connect,

@@ -118,7 +118,7 @@ async def test_a_projector_killed_between_any_two_statements_has_projected_nothi
         assert await catch_up(projector) == 40
         await assert_projected(owner, made)
         statements += 1
-    assert statements == 7, "one for BEGIN, and one for each statement of a batch"
+    assert statements == 8, "one for BEGIN, and one for each statement of a batch"
     await catch_up(projector)
     await assert_projected(owner, made)
 
