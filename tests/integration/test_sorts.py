@@ -1,4 +1,7 @@
-"""Lists by every sort: read from the sort's index, and in the way that services of release 1.0 ask for them."""
+"""Lists by every sort: read from the sort's index, and in the way that services of release 1.0 ask for them.
+
+Seen to fail: without the index of a sort.
+"""
 
 from __future__ import annotations
 
