@@ -23,8 +23,8 @@ class Report:
     """What was checked, and the first fault of each user.
 
     `anchors` is the number of anchors that apply, or None if none were given; `behind` is the number of events that are
-    not projected yet, and so not in any task. `other_formats` is the number of users whose rows are in another version's
-    format: nobody reads these rows, and only their ids and versions were compared.
+    not projected yet, and so not in any task. `other_formats` is the number of users whose rows are in another
+    version's format: nobody reads these rows, and only their ids and versions were compared.
     """
 
     streams: int = 0

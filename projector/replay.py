@@ -91,13 +91,18 @@ async def differences(
             elif row_of(key[0], task) != tuple(row)[:-1]:
                 yield Difference(key, task, stored=True)
     for part in parts(long):
-        found = await connection.fetch(WHOLE_ROWS, [key[0] for key, _ in part], [key[1] for key, _ in part])
-        are = {(row["user_id"], row["id"]): tuple(row) for row in found}
-        for (key, task), row in zip(part, await whole_rows(connection, part), strict=True):
-            if are.get(key) != row:
-                yield Difference(key, task, stored=True)
+        for difference in await _differences_of_whole(connection, part):
+            yield difference
     for key, task in expected.items():
         yield Difference(key, task, stored=False)
+
+
+async def _differences_of_whole(connection: Any, tasks: list[tuple[TaskKey, Task]]) -> list[Difference]:
+    """Compare the rows of some tasks, with all their texts."""
+    found = await connection.fetch(WHOLE_ROWS, [key[0] for key, _ in tasks], [key[1] for key, _ in tasks])
+    stored = {(row["user_id"], row["id"]): tuple(row) for row in found}
+    expected = zip(tasks, await whole_rows(connection, tasks), strict=True)
+    return [Difference(key, task, stored=True) for (key, task), row in expected if stored.get(key) != row]
 
 
 async def whole_rows(connection: Any, tasks: list[tuple[TaskKey, Task]]) -> list[Row]:

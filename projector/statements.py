@@ -134,8 +134,8 @@ REMOVE: Final = """
 """
 
 ADVANCE: Final = f"""
-    -- Move the checkpoints of users $1 to $2, in the transaction that changed their rows; advancing clears parking. If a
-    -- user's rows were in another format, they are in several now.
+    -- Move the checkpoints of users $1 to $2, in the transaction that changed their rows; advancing clears parking.
+    -- If a user's rows were in another format, they are in several now.
     UPDATE tasklog.checkpoints c
     SET position = reached.position, attempts = 0, parked_until = NULL, error = NULL,
         row_format = CASE WHEN {IN_FORMAT} THEN tasklog.format_at('{ROW_FORMAT}', reached.position, c.mended_at) END

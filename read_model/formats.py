@@ -1,7 +1,8 @@
 """The formats in which this version writes a task: digests of a few samples.
 
-A change of a task's body or row changes them by itself. Entity tags contain the format of bodies. Each user's checkpoint
-contains the format of the user's rows: rows in another format are not read, and idle projectors rebuild them.
+A change of a task's body or row changes them by itself. Entity tags contain the format of bodies. Each user's
+checkpoint contains the format of the user's rows: rows in another format are not read, and idle projectors rebuild
+them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _AT: Final = datetime(2026, 1, 2, 3, 4, 5, 6, UTC)
 
 def _samples() -> list[Task]:
     """Return a task with all fields set, and one with as few as possible."""
-    full = {"title": "Straße ﬁ Ǆ", "description": "2 ℓ", "completed": True, "version": 3}
+    full = {"title": "Straße ﬁ Ǆ", "description": "2 ½", "completed": True, "version": 3}
     least = {"title": "t", "completed": False, "version": 1}
     always = {"id": 1, "created_at": _AT, "updated_at": _AT + timedelta(hours=1), "created_position": 2}
     return [Task._make((always | given).get(name) for name in Task._fields) for given in (full, least)]

@@ -51,7 +51,7 @@ def test_a_tag_of_the_past_names_the_bytes_and_no_version(client: httpx.Client, 
 def test_tags_of_lists_say_how_tasks_are_written(client: httpx.Client, tasks: str, task: str, path: str) -> None:
     """A release that renders tasks differently must not answer 304 to a client with the old form."""
     target = tasks.removesuffix("/tasks") + "/history" if path == "/history" else tasks + path
-    from read_model.body import BODY_FORMAT  # noqa: PLC0415 - missing before the fix
+    from read_model.formats import BODY_FORMAT  # noqa: PLC0415 - missing before the fix
 
     assert client.get(task).status_code == 200
     assert BODY_FORMAT in client.get(target).headers["etag"]
