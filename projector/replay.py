@@ -80,10 +80,8 @@ async def differences(
         for row in rows:
             key = (row["user_id"], row["id"])
             task = expected.pop(key, None)
-            if task is None:
-                yield Difference(key, None, stored=True)
-            elif key[0] in others:
-                if row["version"] != task.version:
+            if task is None or key[0] in others:
+                if task is None or task.version != row["version"]:
                     yield Difference(key, task, stored=True)
             elif row["left_out"] or left_out(task):
                 size = (row["left_out"] or 0) + sum(text.size for text in left_out(task))

@@ -1,8 +1,8 @@
 """Rows that another version wrote in its format: they are not read, are no fault, and are rebuilt from the ledger.
 
-Seen to fail: with a format without `mended_at`, with stored bodies read in any format, with ADVANCE marking any user as in
-this version's format, with `verify` comparing the rows of other formats, with MARK_OTHER_FORMATS marking for any version and
-users that cannot be replayed, and with an erasure that leaves the format as it was.
+Seen to fail: with a format without `mended_at`, with stored bodies read in any format, with ADVANCE marking any user
+as in this version's format, with `verify` comparing the rows of other formats, with MARK_OTHER_FORMATS marking for
+any version and users that cannot be replayed, and with an erasure that leaves the format as it was.
 """
 
 from __future__ import annotations
