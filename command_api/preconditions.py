@@ -8,6 +8,7 @@ from typing import Final
 from starlette.requests import Request
 
 from edge.problems import ProblemError
+from edge.requests import header_values
 
 _ETAGS: Final = re.compile(r'(?:(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"(?:[ \t]*,[ \t]*|$))+')
 _ETAG: Final = re.compile(r'(W/)?"([^"]*)"')
@@ -24,10 +25,10 @@ def if_match(request: Request) -> frozenset[int] | None:
     Raises:
         ProblemError: 422, the header is no list of ETags.
     """
-    values = request.headers.getlist("if-match")
+    values = header_values(request, b"if-match")
     if not values:
         return None
-    text = ", ".join(values).strip()
+    text = b", ".join(values).decode("latin-1").strip()
     if text == "*":
         return None
     if not _ETAGS.fullmatch(text):
@@ -42,9 +43,9 @@ def idempotency_key(request: Request) -> str | None:
     Raises:
         ProblemError: 422, there are several keys, or it is not 1 to 255 visible ASCII characters.
     """
-    values = request.headers.getlist("idempotency-key")
+    values = header_values(request, b"idempotency-key")
     if not values:
         return None
-    if len(values) > 1 or not (match := _KEY.fullmatch(values[0])):
+    if len(values) > 1 or not (match := _KEY.fullmatch(values[0].decode("latin-1"))):
         raise ProblemError(422, "Idempotency-Key: must be one key of 1 to 255 visible ASCII characters")
     return match[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypedDict, cast
 
 from edge.problems import ProblemError, invalid
-from edge.requests import record_of
+from edge.requests import header_values, record_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -34,8 +34,7 @@ async def authorized_user(request: Request) -> str:
         ProblemError: the path is another user's (403), or the user has made too many requests (429).
     """
     state = cast("EdgeState", request.scope["state"])
-    given = [value for name, value in request.scope["headers"] if name == b"authorization"]
-    user_id = await state["verifier"].user_id(given)
+    user_id = await state["verifier"].user_id(header_values(request, b"authorization"))
     record = record_of(request)
     record.user_id = user_id
     if (limiter := state["limiter"]) is not None:

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from domain.task import TITLE_LENGTH
 from edge.problems import FieldError, ProblemError
+from edge.requests import header_value
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -79,9 +80,9 @@ async def json_body(request: Request, model: type[Body], *, absent: Body | None 
     body = await request.body()
     if absent is not None and body in (b"", b"null"):
         return absent
-    if not _is_json(request.headers.get("content-type")):
+    if not _is_json(header_value(request, b"content-type")):
         raise ProblemError(415, "The body must be JSON, sent as application/json")
-    if request.headers.get("content-encoding", "identity") != "identity":
+    if (header_value(request, b"content-encoding") or "identity") != "identity":
         raise ProblemError(415, "The body must not be compressed", headers={"Accept-Encoding": "identity"})
     if (b"NaN" in body or b"Infinity" in body) and not _is_strict(body):
         raise ProblemError(422, "The body is not valid JSON", errors=[FieldError("body", "is not valid JSON")])

@@ -4,58 +4,54 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from edge.problems import ProblemError, problem
+from edge.problems import ProblemError
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.types import Message, Receive
 
 IN_PROGRESS: Final = 4000
-"""The most requests in progress: more than the queues hold (2,000 commands, 1,000 reads), few enough for memory."""
+"""Requests in progress. More than the queues hold (2,000 commands, 1,000 reads), and less than fills the memory."""
 BODY_BYTES: Final = 64 * 1024 * 1024
-"""The most bytes of all request bodies together, both arriving and in progress."""
+"""Bytes of all request bodies together, those still arriving and those of requests in progress."""
 SMALL: Final = 16 * 1024
 """Bytes of each body that are accepted even over BODY_BYTES."""
 
-_DETAIL: Final = "The service has too much to do at the moment, try again"
-_HEADERS: Final = {"Retry-After": "1"}
 
-
-class LoadShedding:
-    """An ASGI middleware, inside CORS and the log line.
+class Load:
+    """What a service has in progress.
 
     A request does not count as in progress while its body arrives. So many slow or large uploads do not make the
     service refuse others' ordinary requests.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-        self._in_progress = 0
-        self._bytes = 0
+    def __init__(self) -> None:
+        self.requests = 0
+        self.bytes = 0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or refuse it."""
-        if self._in_progress >= IN_PROGRESS:
-            await problem(503, _DETAIL, headers=_HEADERS)(scope, receive, send)
-            return
-        received = 0
+    @property
+    def is_full(self) -> bool:
+        """Whether no further request is let in."""
+        return self.requests >= IN_PROGRESS
 
-        async def receive_counted() -> Message:
-            nonlocal received
-            self._in_progress -= 1
-            try:
-                message = await receive()
-            finally:
-                self._in_progress += 1
-            size = len(message.get("body", b""))
-            received += size
-            self._bytes += size
-            if self._bytes > BODY_BYTES and received > SMALL:
-                raise ProblemError(503, _DETAIL, headers=_HEADERS)
-            return message
-
-        self._in_progress += 1
+    async def receive(self, receive: Receive) -> Message:
+        """Receive a message; its request is not in progress meanwhile."""
+        self.requests -= 1
         try:
-            await self.app(scope, receive_counted, send)
+            return await receive()
         finally:
-            self._in_progress -= 1
-            self._bytes -= received
+            self.requests += 1
+
+    def take(self, size: int, of_request: int) -> None:
+        """Count bytes of a request of which `of_request` have come.
+
+        Raises:
+            ProblemError: 503, all bodies together are too much.
+        """
+        self.bytes += size
+        if self.bytes > BODY_BYTES and of_request > SMALL:
+            raise too_much()
+
+
+def too_much() -> ProblemError:
+    """Return the refusal of a request that is too much."""
+    return ProblemError(503, "The service has too much to do at the moment, try again", headers={"Retry-After": "1"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,22 +13,19 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.routing import APIRoute, APIRouter
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
-from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route, Router
+from starlette.routing import BaseRoute, Route
 
-from edge.answers import is_small, send_in_its_room
 from edge.cors import Cors
 from edge.errors import HANDLERS
+from edge.face import Face
 from edge.openapi import document, problems
-from edge.overload import LoadShedding
-from edge.requests import RequestMiddleware, record_of
 from runtime.database import UnavailableError, databases_answer
 from runtime.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
     from starlette.types import Lifespan, Receive, Scope, Send
 
@@ -59,46 +55,34 @@ class ReadyRoute(APIRoute):
         super().__init__(*args, **kwargs)
         self.operation_id = self.operation_id or self.name
 
-    def plain(self) -> Route:
-        """Return the route for Starlette."""
-        return _WholeRoute(self.path, _Answer(self.endpoint), methods=self.methods, name=self.name)
-
-
-class _WholeRoute(Route):
-    """A route that matches only the whole path: Starlette's `$` also matches before a final line feed."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.path_regex = re.compile(self.path_regex.pattern.removesuffix("$") + r"\Z")
-
 
 class _Service(FastAPI):
-    """FastAPI without its telemetry, which reads the environment three times per request."""
+    """FastAPI for its routes and lifespan; requests are answered by our own callable."""
+
+    face: Face
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["app"] = self
-        assert self.middleware_stack is not None
-        await self.middleware_stack(scope, receive, send)
+        await self.face(scope, receive, send)
 
 
-class _Answer:
-    """An endpoint as an ASGI app; the service's one handler answers its errors."""
+class _Json(Response):
+    """A response of ready JSON, made in a fraction of Starlette's time."""
 
-    def __init__(self, endpoint: Callable[[Request], Awaitable[Response]]) -> None:
-        self._endpoint = endpoint
+    media_type = "application/json"
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive, send)
-        response = await self._endpoint(request)
-        if is_small(response):
-            await response(scope, receive, send)
-        else:
-            await send_in_its_room(response, record_of(request).user_id, scope, receive, send)
+    def __init__(self, body: bytes, status: int, headers: dict[str, str]) -> None:
+        self.status_code = status
+        self.background = None
+        self.body = body
+        self.raw_headers = [
+            (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()
+        ]
+        self.raw_headers += [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
 
 
 def json_response(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """Return a response of ready JSON."""
-    return Response(body, status_code=status, media_type="application/json", headers=headers)
+    return _Json(body, status, headers or {})
 
 
 def service(
@@ -119,13 +103,10 @@ def service(
         redoc_url=None,
         redirect_slashes=False,
     )
-    # The whole stack, instead of FastAPI's: every error is answered inside CORS and the log line.
-    plain = [route.plain() if isinstance(route, ReadyRoute) else route for route in app.routes]
-    router = Router(plain, redirect_slashes=False, lifespan=lifespan)
-    answered = ExceptionMiddleware(router, handlers={**HANDLERS, **(handlers or {})})
     localhost = settings.environment == "development"
-    cors = Cors(LoadShedding(answered), origins=settings.cors_origins, localhost=localhost)
-    app.middleware_stack = RequestMiddleware(cors)
+    cors = Cors(origins=settings.cors_origins, localhost=localhost)
+    answering = [route for route in app.routes if isinstance(route, Route | ReadyRoute)]
+    app.face = Face(answering, {**HANDLERS, **(handlers or {})}, cors)
     return app
 
 
@@ -201,4 +182,4 @@ def _documentation() -> list[Route]:
         return json_response(document())
 
     pages = {"/openapi.json": openapi, "/docs": docs, _ASSETS + "/{name}": asset}
-    return [_WholeRoute(path, _Answer(page), methods=["GET"]) for path, page in pages.items()]
+    return [Route(path, page, methods=["GET"]) for path, page in pages.items()]

@@ -13,6 +13,7 @@ from edge.authorization import EdgeState, authorized_user, path_task_id, task_no
 from edge.openapi import Task as TaskObject
 from edge.openapi import problems, task_route
 from edge.problems import invalid
+from edge.requests import header_value
 from edge.service import ReadyRoute, json_response
 from read_api.compression import json_answer, json_in_parts
 from read_api.cursor import encode
@@ -104,7 +105,7 @@ async def read_tasks(request: Request) -> Response:
     query = task_query(request.query_params)
     if query.as_of is not None:
         return await _past_tasks(request, user_id, query, query.as_of)
-    etag, page = await _reader(request).list(user_id, query, request.headers.get("if-none-match"))
+    etag, page = await _reader(request).list(user_id, query, header_value(request, b"if-none-match"))
     if page is None:
         return Response(status_code=304, headers={"ETag": etag, "Cache-Control": _CACHING})
     return await _list(request, user_id, query, page, etag)
@@ -241,5 +242,5 @@ def _next_link(user_id: str, path: str, asked: dict[str, Any]) -> str:
 
 def _unchanged(request: Request, headers: dict[str, str]) -> Response | None:
     """Return a 304 if the client has the ETag of `headers`, otherwise None."""
-    known = request.headers.get("if-none-match")
+    known = header_value(request, b"if-none-match")
     return Response(status_code=304, headers=headers) if known and is_known(headers["ETag"], known) else None
