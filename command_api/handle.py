@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
@@ -146,19 +146,32 @@ async def _load(
 def plan(requests: Sequence[CommandRequest], loaded: Loaded) -> list[Plan]:
     """Decide in order, each request on the result of the ones before it."""
     tasks = dict(loaded.tasks)
+    ahead: dict[TaskKey, Decision] = {}
     plans: list[Plan] = []
     for request in requests:
         key = (request.user_id, request.task_id or 0)
         if key in loaded.heavy:
             plans.append(Refused.HEAVY)
             continue
+        if (before := ahead.pop(key, None)) is not None:
+            tasks[key] = _foreseen(tasks.get(key, NOTHING_KNOWN), key[1], before)
         decided = _decide(request, tasks.get(key, NOTHING_KNOWN), loaded)
         plans.append(decided)
         if isinstance(decided, Decision) and decided.events and request.task_id is not None:
-            foreseen = _foreseen(request.task_id, decided.expected_version, decided.events)
-            # The append that this one is decided on proves the event before it.
-            tasks[key] = Known(fold(tasks.get(key, NOTHING_KNOWN).state, foreseen), None)
+            ahead[key] = decided
     return plans
+
+
+def _foreseen(task: Known, task_id: int, decided: Decision) -> Known:
+    """Return the task after a decision, for the next one: no decision depends on a position or a time.
+
+    The append that the next decision leads to needs no event id: the append before it proves the state.
+    """
+    recorded = (
+        Recorded(event=event, task_id=task_id, position=0, version=version, recorded_at=_NO_TIME)
+        for version, event in enumerate(decided.events, start=decided.expected_version + 1)
+    )
+    return Known(fold(task.state, recorded), None)
 
 
 def _decide(request: CommandRequest, task: Known, loaded: Loaded) -> Plan:
@@ -188,12 +201,6 @@ def _append(request: CommandRequest, task: Known, events: tuple[TaskEvent, ...])
         request_id=request.request_id,
         idempotency_key=request.idempotency_key,
     )
-
-
-def _foreseen(task_id: int, version: int, events: Sequence[TaskEvent]) -> Iterator[Recorded]:
-    """Yield the events in the form of recorded ones; no decision depends on a position or a time."""
-    for n, event in enumerate(events, start=version + 1):
-        yield Recorded(event=event, task_id=task_id, position=0, version=n, recorded_at=_NO_TIME)
 
 
 def settle(
