@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, assert_never
 
 import asyncpg
@@ -14,7 +14,9 @@ import structlog
 
 from command_api.handle import CommandRequest, LoadError, Outcome, handle
 from command_api.known_states import KnownStates
+from command_api.lanes import Kind, Lanes
 from command_api.taken import Taken
+from command_api.waiting import BATCH, BATCH_TEXT, Waiting
 from domain.decide import CommandError
 from domain.task import DeletedTask, NoTask, Task, TaskState
 from event_log.append import Refused
@@ -27,20 +29,8 @@ _QUEUES: Final = 2
 _ATTEMPTS: Final = 20
 """How many times a command is decided again after a conflict."""
 
-_LANES_AT_WORK: Final = 2
-"""The most lanes of a queue that work on a batch at the same time."""
-
-_BATCH: Final = 200
-"""The most commands in one batch."""
-
-_BATCH_TEXT: Final = 1024 * 1024
-"""A batch takes no further command once it has this much text, in characters."""
-
 _LIGHT: Final = 64 * 1024
 """Bytes: with more data a task or a command is heavy. It is carried out in a lane, apart from other users' commands."""
-
-_HEAVY_TASKS: Final = 8
-"""The most tasks in one batch of a lane, because each may hold some megabytes."""
 
 _WAITING: Final = 1000
 """The most commands that wait in one queue."""
@@ -51,10 +41,6 @@ _HEAVY_WAITING: Final = 32 * 1024 * 1024
 _WAITING_OF_A_USER: Final = _WAITING // 2
 _HEAVY_WAITING_OF_A_USER: Final = _HEAVY_WAITING // 2
 """The most of these that one user may take, so that others find room."""
-
-_FIRST_PAUSE: Final = 0.002
-_LONGEST_PAUSE: Final = 0.05
-"""The first and the longest pause between two attempts of a lane, in seconds."""
 
 _LONGEST_WAIT_SECONDS: Final = 1.0
 """While the first command in the queue has waited longer than this, in seconds, new commands are refused."""
@@ -73,16 +59,6 @@ class InFlightError(Exception):
     """A request with the same idempotency key has not been answered yet."""
 
 
-@dataclass(kw_only=True, slots=True, eq=False)
-class _Waiting:
-    request: CommandRequest
-    result: asyncio.Future[TaskState]
-    deadline: float
-    size: int
-    attempts: int = 0
-    passed_over: bool = False
-
-
 class CommandQueue:
     """A queue of commands that are to be written to the ledger.
 
@@ -96,15 +72,13 @@ class CommandQueue:
         self._database = database
         self._wake = wake
         self._known = known
-        self._waiting: deque[_Waiting] = deque()
-        self._passed_over: list[_Waiting] = []
+        self._waiting: deque[Waiting] = deque()
+        self._passed_over: list[Waiting] = []
         self._arrived = asyncio.Event()
         self._places = Taken()
         self._heavy_text = Taken()
         self._keys: set[tuple[str, str]] = set()
-        self._lanes: dict[str, deque[_Waiting]] = {}
-        self._lane_tasks: set[asyncio.Task[None]] = set()
-        self._lanes_at_work = asyncio.Semaphore(_LANES_AT_WORK)
+        self._lanes = Lanes(self._carry_out)
 
     async def execute(self, request: CommandRequest) -> TaskState:
         """Carry a command out; return the task's state after it, which is committed.
@@ -119,7 +93,7 @@ class CommandQueue:
         size = request.size
         heavy = size if size > _LIGHT else 0
         self._check_room(user_id, heavy)
-        waiting = _Waiting(request=request, result=loop.create_future(), deadline=loop.time() + _PATIENCE, size=size)
+        waiting = Waiting(request=request, result=loop.create_future(), deadline=loop.time() + _PATIENCE, size=size)
         key = request.idempotency_key and (request.user_id, request.idempotency_key.key)
         if key in self._keys:
             raise InFlightError
@@ -130,7 +104,10 @@ class CommandQueue:
         if heavy:
             self._heavy_text.take(user_id, heavy)
         try:
-            self._enter(waiting, heavy=bool(heavy))
+            if heavy:
+                self._lanes.open(user_id, Kind.HEAVY).append(waiting)
+            else:
+                self._enter(waiting)
             return await waiting.result
         finally:
             self._places.give_back(user_id, 1)
@@ -153,29 +130,25 @@ class CommandQueue:
             await self._arrived.wait()
             batch, self._passed_over = self._passed_over, []
             text = sum(waiting.size for waiting in batch)
-            while self._waiting and len(batch) < _BATCH and text < _BATCH_TEXT:
+            while self._waiting and len(batch) < BATCH and text < BATCH_TEXT:
                 waiting = self._waiting.popleft()
-                lane = self._lanes.get(
-                    waiting.request.user_id
-                )  # opened after this command came: queue behind the lane's commands
+                lane = self._lanes.of(waiting.request.user_id)  # it may have been opened after this command came
                 (batch if lane is None else lane).append(waiting)
                 text += waiting.size
             if not self._waiting:
                 self._arrived.clear()
             await self._carry_out(batch, light=_LIGHT)
 
-    def _enter(self, waiting: _Waiting, *, heavy: bool = False) -> None:
-        user_id = waiting.request.user_id
-        if heavy and user_id not in self._lanes:
-            self._open_lane(user_id)
-        lane = self._lanes.get(user_id)
+    def _enter(self, waiting: Waiting) -> None:
+        """Queue a command, behind its user's others."""
+        lane = self._lanes.of(waiting.request.user_id)
         if lane is not None:
             lane.append(waiting)
         else:
             self._waiting.append(waiting)
             self._arrived.set()
 
-    async def _carry_out(self, batch: Sequence[_Waiting], *, light: int | None = None) -> None:
+    async def _carry_out(self, batch: Sequence[Waiting], *, light: int | None = None) -> None:
         batch = [waiting for waiting in batch if not waiting.result.cancelled()]
         if not batch:
             return
@@ -185,97 +158,59 @@ class CommandQueue:
             await self._carry_out_apart(batch, error, light=light)
         except Exception as error:  # noqa: BLE001 - every command of the batch gets the error
             for waiting in batch:
-                _fail(waiting, error)
+                waiting.fail(error)
         else:
             for waiting, outcome in zip(batch, outcomes, strict=True):
                 self._settle(waiting, outcome)
             self._wake.notify()
 
-    async def _carry_out_apart(self, batch: Sequence[_Waiting], error: Exception, *, light: int | None) -> None:
+    async def _carry_out_apart(self, batch: Sequence[Waiting], error: Exception, *, light: int | None) -> None:
         """Carry out the halves of a batch that was rolled back, so that only the command with the error fails."""
         if len(batch) == 1:
             cause = error.__cause__ if isinstance(error, LoadError) else error
-            _fail(batch[0], cause if isinstance(cause, Exception) else error)
+            batch[0].fail(cause if isinstance(cause, Exception) else error)
             return
         log.warning("a batch of commands failed, its halves are tried", error=type(error).__name__)
         middle = len(batch) // 2
         await self._carry_out(batch[:middle], light=light)
         await self._carry_out(batch[middle:], light=light)
 
-    def _settle(self, waiting: _Waiting, outcome: Outcome) -> None:
+    def _settle(self, waiting: Waiting, outcome: Outcome) -> None:
         match outcome:
             case NoTask() | Task() | DeletedTask():
-                if not waiting.result.done():
-                    waiting.result.set_result(outcome)
+                waiting.succeed(outcome)
             case CommandError():
-                _fail(waiting, outcome)
+                waiting.fail(outcome)
             case Refused.BUSY:
                 self._pass_over(waiting)
             case Refused.HEAVY:
-                self._enter(waiting, heavy=True)
+                self._lanes.open(waiting.request.user_id, Kind.HEAVY).append(waiting)
             case Refused.CONFLICT | Refused.REPEATED:
                 self._decide_anew(waiting)
             case _:  # pragma: no cover
                 assert_never(outcome)
 
-    def _pass_over(self, waiting: _Waiting) -> None:
+    def _pass_over(self, waiting: Waiting) -> None:
         if asyncio.get_running_loop().time() > waiting.deadline:
-            _fail(waiting, UnavailableError("the stream is held by another transaction"))
-        elif waiting.request.user_id in self._lanes or waiting.passed_over:
-            self._enter(waiting, heavy=True)
+            waiting.fail(UnavailableError("the stream is held by another transaction"))
+        elif waiting.passed_over or self._lanes.of(waiting.request.user_id) is not None:
+            self._lanes.open(waiting.request.user_id, Kind.HELD).append(waiting)
         else:
             waiting.passed_over = True
             self._passed_over.append(waiting)
             self._arrived.set()
 
-    def _decide_anew(self, waiting: _Waiting) -> None:
+    def _decide_anew(self, waiting: Waiting) -> None:
         if waiting.attempts >= _ATTEMPTS:
-            _fail(waiting, ConflictError())
+            waiting.fail(ConflictError())
             return
         waiting.attempts += 1
         waiting.request = replace(waiting.request, reload=True)
         self._enter(waiting)
 
-    def _open_lane(self, user_id: str) -> None:
-        self._lanes[user_id] = deque()
-        task = asyncio.create_task(self._run_lane(user_id))
-        self._lane_tasks.add(task)
-        task.add_done_callback(self._lane_tasks.discard)
-
-    async def _run_lane(self, user_id: str) -> None:
-        """Try one user's commands until none is left; during a pause the lane holds no connection."""
-        lane, pause = self._lanes[user_id], _FIRST_PAUSE
-        while lane:
-            await asyncio.sleep(pause)
-            batch = _take(lane)
-            async with self._lanes_at_work:
-                await self._carry_out(batch)
-            pause = min(2 * pause, _LONGEST_PAUSE) if batch[0] in lane else _FIRST_PAUSE
-        del self._lanes[user_id]
-
     async def stop(self) -> None:
         """Stop the lanes; commands still queued there get no answer."""
-        for task in self._lane_tasks:
-            task.cancel()
-        await asyncio.gather(*self._lane_tasks, return_exceptions=True)
-
-
-def _take(lane: deque[_Waiting]) -> list[_Waiting]:
-    """Take the next batch out of a lane: at least one command, and no more tasks and text than fit into memory."""
-    batch: list[_Waiting] = []
-    tasks: set[int | None] = set()
-    text = 0
-    while lane and len(batch) < _BATCH and len(tasks) < _HEAVY_TASKS and text < _BATCH_TEXT:
-        waiting = lane.popleft()
-        batch.append(waiting)
-        tasks |= {waiting.request.task_id} - {None}
-        text += waiting.size
-    return batch
-
-
-def _fail(waiting: _Waiting, error: Exception) -> None:
-    if not waiting.result.done():
-        waiting.result.set_exception(error)
+        await self._lanes.stop()
 
 
 class CommandQueues:

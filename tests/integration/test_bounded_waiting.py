@@ -171,16 +171,16 @@ async def test_a_command_waits_ten_seconds_for_a_held_stream(
     async with owner.transaction():
         await owner.execute(HOLD)
         held = asyncio.create_task(run(queues, CREATE))
-        await eventually_async(lambda: lanes.get("alice"))
-        has_waited(lanes["alice"][0], 5)
+        await eventually_async(lambda: lanes.of("alice"))
+        has_waited((lanes.of("alice") or [])[0], 5)
         tried = appends.begun
-        await eventually_async(lambda: appends.begun > tried + 2 and lanes["alice"])
+        await eventually_async(lambda: appends.begun > tried + 2 and lanes.of("alice"))
         assert not held.done()
-        has_waited(lanes["alice"][0], 10)
+        has_waited((lanes.of("alice") or [])[0], 10)
         with pytest.raises(UnavailableError, match="held"):
             await within(5, held)
         later = asyncio.create_task(run(queues, CREATE))
-        await eventually_async(lambda: lanes.get("alice"))
+        await eventually_async(lambda: lanes.of("alice"))
         assert not later.done()
     assert isinstance(await within(5, later), Task)
     assert await positions(owner, "alice") == [1, 2]

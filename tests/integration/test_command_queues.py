@@ -43,7 +43,7 @@ def request(user: str) -> CommandRequest:
 
 def in_a_lane(queue: CommandQueues, commands: int) -> bool:
     """Return whether this many commands wait for alice's stream."""
-    return len(queue.of("alice")._lanes.get("alice", ())) == commands
+    return len(queue.of("alice")._lanes.of("alice") or ()) == commands
 
 
 async def test_a_held_stream_lets_others_pass_and_is_served_after_its_release(
