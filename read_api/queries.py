@@ -94,14 +94,17 @@ ListError: TypeAlias = HistoryError | UnreadableEventError | TooLongError
 
 
 class Head(NamedTuple):
-    """The position of a user's last event, and its hash prefix: together they identify one history."""
+    """The position of a user's last event and the revision there: together they identify one history and its rows.
+
+    The revision is the event's hash prefix and, after a repair of the user's rows, the time of the last one.
+    """
 
     position: int = 0
-    mark: str = ""
+    revision: str = ""
 
     def __str__(self) -> str:
         """Return the head as part of an ETag."""
-        return f"{self.position}-{self.mark}"
+        return f"{self.position}-{self.revision}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

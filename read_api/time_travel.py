@@ -32,12 +32,12 @@ class Moment(NamedTuple):
     """A position of a stream, its event's hash prefix, and the last erasure's position: they determine every answer."""
 
     position: int
-    mark: str
+    hash_prefix: str
     erased: int
 
     def __str__(self) -> str:
         """Return the moment as part of an ETag."""
-        return f"{self.position}.{self.mark}.{self.erased}"
+        return f"{self.position}.{self.hash_prefix}.{self.erased}"
 
 
 async def moment(database: Database, user_id: str, as_of: int | datetime) -> Moment:
@@ -51,7 +51,7 @@ async def moment(database: Database, user_id: str, as_of: int | datetime) -> Mom
     (row,) = await database.fetch(MOMENT, user_id, *asked)
     if row["future"]:
         raise FutureError
-    return Moment(position=row["position"], mark=row["mark"] or "", erased=row["erased"])
+    return Moment(position=row["position"], hash_prefix=row["mark"] or "", erased=row["erased"])
 
 
 async def list_tasks_as_of(database: Fetching, user_id: str, query: TaskQuery, position: int) -> TaskPage:

@@ -35,7 +35,7 @@ def moment(task: dict[str, Any]) -> datetime:
     return datetime.fromisoformat(task["updated_at"])
 
 
-class Service(RuleBasedStateMachine):
+class ServiceBesideModel(RuleBasedStateMachine):
     """Each rule calls the service, updates the model, and compares the answers."""
 
     def __init__(self, http: httpx.Client) -> None:
@@ -172,7 +172,7 @@ class Service(RuleBasedStateMachine):
 def test_the_service_and_a_plain_model_never_differ(shared_service: RunningService) -> None:
     http = shared_service.client()
     run_state_machine_as_test(
-        lambda: Service(http),  # type: ignore[arg-type] # whatever makes a machine will do
+        lambda: ServiceBesideModel(http),  # type: ignore[arg-type] # whatever makes a machine will do
         settings=settings(
             max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
         ),
