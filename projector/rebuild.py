@@ -16,8 +16,7 @@ import structlog
 from event_log.long_texts import left_out, parts, with_data
 from event_log.read import NoStreamError
 from projector.catch_up import RefusedError, write_rows
-from projector.replay import Replay, differences, whole_rows
-from projector.statements import (
+from projector.rebuild_statements import (
     AWAKEN,
     CLAIM_REBUILD,
     ENROL_ALL,
@@ -29,6 +28,7 @@ from projector.statements import (
     REPLAYED,
     ROWS_OF_USERS,
 )
+from projector.replay import Replay, differences, whole_rows
 from runtime.database import Database, chunks
 
 log = structlog.get_logger()

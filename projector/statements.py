@@ -1,4 +1,4 @@
-"""Every statement of the projector, each written in one place.
+"""The statements of projection, each written in one place; those of rebuilds are in rebuild_statements.py.
 
 Postgres caches plans, and may have made one while the tables were small. So every table has a condition on the
 parameters (`= ANY ($1)`), or stands in a subquery for each row: then no plan can read a whole table or index.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from event_log.long_texts import DATA, SHORT_BYTES
+from event_log.long_texts import SHORT_BYTES
 from read_model.formats import ROW_FORMAT
 from read_model.rows import COLUMNS, TASK_COLUMNS
 
@@ -167,89 +167,9 @@ CLEAR_UNPROJECTED: Final = """
     FROM locked WHERE s.user_id = ANY ($1::text[]) AND s.user_id || '' = locked.user_id
 """
 
-ENROL_ALL: Final = """
-    -- Create a checkpoint at position 0 for users who lost theirs, or have rows but no stream: user $1, or all for
-    -- null.
-    INSERT INTO tasklog.checkpoints (user_id, position, rebuild, mended_at)
-    SELECT user_id, 0, true, clock_timestamp() FROM (
-        SELECT s.user_id FROM tasklog.streams s WHERE ($1::text IS NULL OR s.user_id = $1)
-        UNION SELECT t.user_id FROM tasklog.tasks t WHERE ($1::text IS NULL OR t.user_id = $1)
-    ) AS users
-    WHERE NOT EXISTS (SELECT FROM tasklog.checkpoints c WHERE c.user_id = users.user_id)
-    ORDER BY user_id -- as ENROL, so that the two never wait for each other
-    ON CONFLICT (user_id) DO NOTHING
-"""
-
-MARK_REBUILD: Final = """
-    -- Mark the next $3 users from $2 on, or only user $1, for a rebuild; return how many, and the last one.
-    WITH next AS (
-        SELECT user_id FROM tasklog.checkpoints WHERE user_id >= $2 AND ($1::text IS NULL OR user_id = $1)
-        ORDER BY user_id LIMIT $3 FOR UPDATE
-    ), marked AS (
-        UPDATE tasklog.checkpoints c SET rebuild = true FROM next WHERE c.user_id = next.user_id
-    ) SELECT count(*), max(user_id) FROM next
-"""
-
-AWAKEN: Final = """
-    -- Mark streams that are ahead of their checkpoint as unprojected: users from $2 to $3, or only user $1. A separate
-    -- transaction: an erasure locks the head first and then the checkpoint, so nobody may hold a checkpoint while
-    -- waiting for a head. Heads are locked in the same order as by an append.
-    WITH ahead AS (
-        SELECT s.user_id FROM tasklog.streams s JOIN tasklog.checkpoints c USING (user_id)
-        WHERE s.user_id >= $2 AND s.user_id <= $3 AND ($1::text IS NULL OR s.user_id = $1)
-          AND s.unprojected_since IS NULL AND s.head > c.position
-        ORDER BY s.user_id FOR UPDATE OF s
-    )
-    UPDATE tasklog.streams s SET unprojected_since = clock_timestamp()
-    FROM ahead WHERE s.user_id = ahead.user_id AND s.unprojected_since IS NULL
-"""
-
-LEFT_TO_REBUILD: Final = """
-    -- How many users are marked, and how many events they have.
-    SELECT count(*) AS users, coalesce(sum(position), 0)::bigint AS events FROM tasklog.checkpoints WHERE rebuild
-"""
-
-CLAIM_REBUILD: Final = f"""
-    -- $1 users marked for a rebuild, locked as in CLAIM, and whether their rows are in this version's format.
-    SELECT c.user_id, c.position, {IN_FORMAT} AS in_format FROM tasklog.checkpoints c WHERE c.rebuild
-    ORDER BY c.user_id LIMIT $1 FOR UPDATE SKIP LOCKED
-"""
-
-REPLAYED: Final = f"""
-    -- All events of users $1 up to their checkpoints $2, in order; long data are left out.
-    SELECT e.user_id, e.position, e.task_id, e.version, e.type, e.schema_version, e.recorded_at, {DATA}
-    FROM unnest($1::text[], $2::bigint[]) AS claimed (user_id, position)
-    CROSS JOIN LATERAL (
-        SELECT * FROM tasklog.events e
-        WHERE e.user_id = claimed.user_id AND e.position <= claimed.position ORDER BY e.position
-    ) AS e
-"""
-
 ROWS_WHERE: Final = f"""
     -- Rows in the form of `read_model.rows.Row`, and how many bytes were left out of them.
     SELECT {", ".join(map(_if_short, COLUMNS))}, {_LEFT_OUT} FROM tasklog.tasks t WHERE """
-
-ROWS_OF_USERS: Final = ROWS_WHERE + "user_id = ANY ($1::text[])"
-
-REBUILT: Final = f"""
-    -- Record the rebuild of users $1: at positions $3 it failed because of $4 (null: it did not), and rows of users $2
-    -- were corrected. A checkpoint ahead of its stream is moved back, and parked users are tried again.
-    UPDATE tasklog.checkpoints c
-    SET rebuild = false, attempts = 0, parked_until = NULL, error = NULL,
-        fault_position = done.fault_position, fault_reason = done.fault_reason,
-        position = done.position, mended_at = done.mended_at,
-        row_format = CASE WHEN done.fault_reason IS NULL
-                          THEN tasklog.format_at('{ROW_FORMAT}', done.position, done.mended_at) ELSE c.row_format END
-    FROM (
-        SELECT user_id, done.fault_position, done.fault_reason,
-               least(c.position, coalesce((SELECT s.head FROM tasklog.streams s WHERE s.user_id = c.user_id), 0))
-               AS position,
-               CASE WHEN user_id = ANY ($2::text[]) THEN clock_timestamp() ELSE c.mended_at END AS mended_at
-        FROM unnest($1::text[], $3::bigint[], $4::text[]) AS done (user_id, fault_position, fault_reason)
-        JOIN tasklog.checkpoints c USING (user_id) WHERE c.user_id = ANY ($1::text[])
-    ) AS done
-    WHERE c.user_id = done.user_id AND c.user_id = ANY ($1::text[])
-"""
 
 WAKE_FORGOTTEN: Final = """
     -- Of the next $2 streams from user $1 on, mark those that are ahead of their checkpoint, or have lost it, but are
@@ -270,30 +190,6 @@ WAKE_FORGOTTEN: Final = """
         FROM forgotten WHERE s.user_id = forgotten.user_id RETURNING s.user_id
     ) SELECT (SELECT max(user_id) FROM next) AS last, (SELECT count(*) FROM next) AS looked_at,
              (SELECT count(*) FROM marked) AS marked
-"""
-
-MARK_OTHER_FORMATS: Final = f"""
-    -- Mark the users from $1 to $2 whose rows are in another format for a rebuild, unless their events cannot be
-    -- replayed. Mark nobody if another version has migrated the database since.
-    WITH other AS (
-        SELECT c.user_id FROM tasklog.checkpoints c
-        WHERE tasklog.row_format() = '{ROW_FORMAT}' AND c.user_id >= $1 AND c.user_id <= $2
-          AND NOT c.rebuild AND c.fault_reason IS NULL AND NOT {IN_FORMAT}
-        ORDER BY c.user_id FOR UPDATE SKIP LOCKED
-    )
-    UPDATE tasklog.checkpoints c SET rebuild = true FROM other WHERE c.user_id = other.user_id
-"""
-
-GIVE_UP_REBUILD: Final = """
-    -- End the rebuild of user $1 because of $2, unless another process has completed it.
-    UPDATE tasklog.checkpoints SET rebuild = false, fault_position = position, fault_reason = $2
-    WHERE user_id = $1 AND rebuild RETURNING user_id, position
-"""
-
-FAULTS: Final = """
-    -- Users that the last rebuild could not replay, with position and reason: user $1, or all for null.
-    SELECT user_id, fault_position, fault_reason FROM tasklog.checkpoints
-    WHERE fault_reason IS NOT NULL AND ($1::text IS NULL OR user_id = $1) ORDER BY user_id
 """
 
 FORGET_KEYS: Final = """

@@ -16,7 +16,8 @@ from projector.catch_up import catch_up
 from projector.heartbeat import beat_forever
 from projector.jobs import Job, work_forever
 from projector.rebuild import Rebuilt, rebuild_batch
-from projector.statements import FORGET_KEYS, MARK_OTHER_FORMATS, WAKE_FORGOTTEN
+from projector.rebuild_statements import MARK_OTHER_FORMATS
+from projector.statements import FORGET_KEYS, WAKE_FORGOTTEN
 from projector.task_ids import mend_task_ids
 from runtime.database import OPERATORS_SECONDS, Database, UnavailableError, open_database
 from runtime.redis_client import cancelled, open_redis

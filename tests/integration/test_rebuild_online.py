@@ -20,7 +20,7 @@ from domain.events import TaskEdited
 from projector.catch_up import catch_up
 from projector.job_states import Meter
 from projector.rebuild import faults, left, rebuild, rebuild_batch, request_rebuild
-from projector.statements import LEFT_TO_REBUILD
+from projector.rebuild_statements import LEFT_TO_REBUILD
 from projector.worker import project_until, rebuild_when_idle
 from read_api.queries import TaskQuery
 from runtime.database import Database, UnavailableError

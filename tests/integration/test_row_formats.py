@@ -19,7 +19,7 @@ from command_api.known_states import KnownStates
 from domain.commands import Command, CompleteTask, CreateTask, DeleteTask, EditTask
 from projector.catch_up import catch_up
 from projector.rebuild import faults, left, rebuild
-from projector.statements import MARK_OTHER_FORMATS
+from projector.rebuild_statements import MARK_OTHER_FORMATS
 from projector.worker import look_after_streams, rebuild_when_idle
 from read_api.queries import heads
 from runtime.database import Database
