@@ -13,7 +13,8 @@ from domain.fields import FIELDS, FieldValue, given
 from event_log.append import Fetching
 from event_log.chain import GENESIS
 from event_log.codec import UnreadableEventError, decode
-from read_api.queries import MARK_DIGITS, Head, json_array
+from read_api.queries import Head, json_array
+from read_model.bookmark import HASH_PREFIX_DIGITS
 
 HISTORY: Final = "SELECT * FROM tasklog.history($1, $2, $3, $4, $5)"
 
@@ -74,7 +75,7 @@ async def history(database: Fetching, user_id: str, query: HistoryQuery) -> Hist
         "events": _entries(events, json_array(row["before"])),
         "next": following,
     }
-    head = Head(row["head"] or 0, (row["head_hash"] or "")[:MARK_DIGITS])
+    head = Head(row["head"] or 0, (row["head_hash"] or "")[:HASH_PREFIX_DIGITS])
     return HistoryPage(body=orjson.dumps(page), head=head, next=following)
 
 

@@ -44,9 +44,6 @@ TASK_BYTES: Final = 16 * 1024
 """A longer list or task, in bytes, is not read together with others, see read_api/long_lists.py."""
 HEADS: Final = "SELECT user_id, head, mark FROM tasklog.heads($1)"
 
-MARK_DIGITS: Final = 12
-"""The length of a hash prefix, in hex digits, as tasklog.mark returns it."""
-
 _WANTED: Final[Mapping[Status, bool | None]] = {"all": None, "pending": False, "completed": True}
 
 
