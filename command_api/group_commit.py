@@ -13,12 +13,12 @@ import asyncpg
 import structlog
 
 from command_api.handle import CommandRequest, LoadError, Outcome, handle
+from command_api.idempotency import Done
 from command_api.known_states import KnownStates
 from command_api.lanes import Kind, Lanes
 from command_api.taken import Taken
 from command_api.waiting import BATCH, BATCH_TEXT, Waiting
 from domain.decide import CommandError
-from domain.task import DeletedTask, NoTask, Task, TaskState
 from event_log.append import Refused
 from runtime.database import Database, UnavailableError
 from runtime.wakeup import Wake
@@ -80,8 +80,8 @@ class CommandQueue:
         self._keys: set[tuple[str, str]] = set()
         self._lanes = Lanes(self._carry_out)
 
-    async def execute(self, request: CommandRequest) -> TaskState:
-        """Carry a command out; return the task's state after it, which is committed.
+    async def execute(self, request: CommandRequest) -> Done:
+        """Carry a command out; return the task's state after it, which is committed, and the receipt.
 
         Raises:
             CommandError: the task's state does not allow it, or the request's own conditions do not hold.
@@ -177,7 +177,7 @@ class CommandQueue:
 
     def _settle(self, waiting: Waiting, outcome: Outcome) -> None:
         match outcome:
-            case NoTask() | Task() | DeletedTask():
+            case Done():
                 waiting.succeed(outcome)
             case CommandError():
                 waiting.fail(outcome)
@@ -227,7 +227,7 @@ class CommandQueues:
         """Return the queue of a user's commands."""
         return self._queues[hash(user_id) % len(self._queues)]
 
-    async def execute(self, request: CommandRequest) -> TaskState:
+    async def execute(self, request: CommandRequest) -> Done:
         """Carry a command out; see `CommandQueue.execute`."""
         return await self.of(request.user_id).execute(request)
 

@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
-from command_api.idempotency import repeated
+from command_api.idempotency import Answer, Done, repeated
 from command_api.known_states import KnownStates
 from domain.commands import Command
 from domain.decide import CommandError, decide
 from domain.events import Recorded, TaskEvent
 from domain.evolve import HistoryError, fold
 from domain.fields import Changes, Fields, field_values
-from domain.task import TaskState
-from event_log.append import Append, Fetching, IdempotencyKey, Refused, append
+from event_log.append import Append, Appended, Fetching, IdempotencyKey, Refused, append
 from event_log.codec import UnreadableEventError
 from event_log.read import NOTHING_KNOWN, Known, TaskKey, known_tasks
 
@@ -68,7 +67,7 @@ class Loaded:
     tasks: Mapping[TaskKey, Known]
     fresh: frozenset[TaskKey]
     heavy: frozenset[TaskKey]
-    answers: Mapping[tuple[str, str], TaskState | CommandError | Refused]
+    answers: Mapping[tuple[str, str], Answer]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,19 +83,19 @@ class Decision:
 class Repeated:
     """A request that was carried out before, with its outcome."""
 
-    outcome: TaskState | CommandError
+    outcome: Done | CommandError
 
 
 Plan: TypeAlias = Decision | Repeated | CommandError | Refused
-Outcome: TypeAlias = TaskState | CommandError | Refused
+Outcome: TypeAlias = Done | CommandError | Refused
 
 
 async def handle(
     database: Fetching, known: KnownStates, requests: Sequence[CommandRequest], *, light: int | None = None
 ) -> list[Outcome]:
-    """Try each of `requests` once, in order; return the task after it, its error, or why it must be tried again.
+    """Try each of `requests` once, in order; return what is done, its error, or why it must be tried again.
 
-    A returned task is committed. Commands on a task with more than `light` bytes of data are not tried.
+    What is done is committed. Commands on a task with more than `light` bytes of data are not tried.
 
     Raises:
         LoadError, asyncpg.PostgresError: none of `requests` was carried out.
@@ -171,7 +170,7 @@ def _foreseen(task: Known, task_id: int, decided: Decision) -> Known:
         Recorded(event=event, task_id=task_id, position=0, version=version, recorded_at=_NO_TIME)
         for version, event in enumerate(decided.events, start=decided.expected_version + 1)
     )
-    return Known(fold(task.state, recorded), None)
+    return Known(fold(task.state, recorded))
 
 
 def _decide(request: CommandRequest, task: Known, loaded: Loaded) -> Plan:
@@ -206,7 +205,7 @@ def _append(request: CommandRequest, task: Known, events: tuple[TaskEvent, ...])
 def settle(
     requests: Sequence[CommandRequest],
     plans: Sequence[Plan],
-    results: Sequence[tuple[Recorded, ...] | Refused],
+    results: Sequence[Appended | Refused],
     loaded: Loaded,
 ) -> tuple[list[Outcome], dict[TaskKey, Known]]:
     """Return each request's outcome, and the proved states of their tasks.
@@ -222,11 +221,11 @@ def settle(
     for request, decided in zip(requests, plans, strict=True):
         key = (request.user_id, request.task_id or 0)
         result = next(appended) if isinstance(decided, Decision) and decided.append else None
-        if isinstance(result, tuple):
+        if isinstance(result, Appended):
             task = _after(tasks.get(key, NOTHING_KNOWN), result)
             if request.task_id is not None:
                 tasks[key] = proved[key] = task
-            outcomes.append(task.state)
+            outcomes.append(Done(task.state, result.receipt))
             continue
         if isinstance(result, Refused):
             refused[key] = result
@@ -234,8 +233,11 @@ def settle(
     return outcomes, proved
 
 
-def _after(task: Known, events: tuple[Recorded, ...]) -> Known:
-    return Known(fold(task.state, events), events[-1].event_id) if events else task
+def _after(task: Known, appended: Appended) -> Known:
+    events = appended.events
+    if not events:
+        return task._replace(head=appended.receipt)
+    return Known(fold(task.state, events), events[-1].event_id, appended.receipt)
 
 
 def _without_append(
@@ -257,4 +259,7 @@ def _without_append(
         return refused
     if not is_proved:
         return Refused.CONFLICT
-    return decided if isinstance(decided, CommandError) else tasks[request.user_id, request.task_id or 0].state
+    if isinstance(decided, CommandError):
+        return decided
+    task = tasks[request.user_id, request.task_id or 0]
+    return Done(task.state, task.head)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import fields
 from hashlib import sha256
-from typing import assert_never
+from typing import NamedTuple, TypeAlias, assert_never
 
 from domain.commands import Command, CompleteTask, CreateTask, DeleteTask, EditTask, ReopenTask, ToggleTask
 from domain.decide import CommandError
@@ -13,6 +13,17 @@ from domain.fields import UNSET
 from domain.task import TaskState
 from event_log.append import Fetching, IdempotencyKey, Refused
 from event_log.read import known_tasks, remembered
+from event_log.receipt import Receipt
+
+
+class Done(NamedTuple):
+    """A command that was carried out: the task's state after it, and its receipt, if the ledger still has that place."""
+
+    state: TaskState
+    receipt: Receipt | None
+
+
+Answer: TypeAlias = Done | CommandError | Refused
 
 
 class KeyReusedError(CommandError):
@@ -51,10 +62,11 @@ def _value(value: object) -> str:
 
 async def repeated(
     database: Fetching, asked: Iterable[tuple[str, IdempotencyKey]], light: int | None = None
-) -> dict[tuple[str, str], TaskState | CommandError | Refused]:
+) -> dict[tuple[str, str], Answer]:
     """Return the answers to those requests (user id, key) that were carried out before, by user and key.
 
-    An answer is the task as it was after the command, or HEAVY if that has more than `light` bytes of data.
+    An answer is the task as it was after the command, with the receipt of the first time, or HEAVY if the task has more
+    than `light` bytes of data.
     """
     fingerprints = {(user_id, key.key): key.fingerprint for user_id, key in asked}
     if not fingerprints:
@@ -63,7 +75,7 @@ async def repeated(
     same = {key: command for key, command in found.items() if command.fingerprint == fingerprints[key]}
     versions = [((user_id, command.task_id), command.version) for (user_id, _), command in same.items()]
     tasks = await known_tasks(database, versions, light) if versions else []
-    answers: dict[tuple[str, str], TaskState | CommandError | Refused] = {key: KeyReusedError() for key in found}
-    for key, task in zip(same, tasks, strict=True):
-        answers[key] = Refused.HEAVY if task is None else task.state
+    answers: dict[tuple[str, str], Answer] = {key: KeyReusedError() for key in found}
+    for (key, command), task in zip(same.items(), tasks, strict=True):
+        answers[key] = Refused.HEAVY if task is None else Done(task.state, command.receipt)
     return answers

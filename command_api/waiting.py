@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from command_api.handle import CommandRequest
-from domain.task import TaskState
+from command_api.idempotency import Done
 
 BATCH: Final = 200
 """The most commands in one batch."""
@@ -25,16 +25,16 @@ class Waiting:
     """
 
     request: CommandRequest
-    result: asyncio.Future[TaskState]
+    result: asyncio.Future[Done]
     deadline: float
     size: int
     attempts: int = 0
     passed_over: bool = False
 
-    def succeed(self, state: TaskState) -> None:
+    def succeed(self, done: Done) -> None:
         """Give the result, unless nobody waits for it any more."""
         if not self.result.done():
-            self.result.set_result(state)
+            self.result.set_result(done)
 
     def fail(self, error: Exception) -> None:
         """Give an error as the result, unless nobody waits for it any more."""

@@ -8,17 +8,18 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 from uuid import UUID
 
 from domain.events import Recorded, TaskEvent
 from event_log.codec import canonical_json, encode
+from event_log.receipt import Receipt
 
 _NONCE: Final = 16
 _RANDOM: Final = _NONCE + 10
 """Random bytes per event. A batch reads all its random bytes at once, because each read is a system call."""
 
-APPEND: Final = "SELECT * FROM tasklog.append_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+APPEND: Final = "SELECT * FROM tasklog.append_commands($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
 
 
 class Fetching(Protocol):
@@ -56,6 +57,13 @@ class Append:
     last_event_id: UUID | None = None
 
 
+class Appended(NamedTuple):
+    """The recorded events of one command, and its receipt: of the last event, or without events of the head."""
+
+    events: tuple[Recorded, ...]
+    receipt: Receipt
+
+
 class Refused(Enum):
     """Why nothing was appended for a command."""
 
@@ -69,10 +77,8 @@ class Refused(Enum):
     """The task is too large to share a batch with other users' commands: the command was not tried."""
 
 
-async def append(
-    database: Fetching, appends: Sequence[Append], *, wait: bool = False
-) -> list[tuple[Recorded, ...] | Refused]:
-    """Append in one round trip; return, for each of `appends` in order, its recorded events or why it was refused.
+async def append(database: Fetching, appends: Sequence[Append], *, wait: bool = False) -> list[Appended | Refused]:
+    """Append in one round trip; return, for each of `appends` in order, what was appended or why it was refused.
 
     Recorded events are committed. Without `wait`, an append to a stream that another transaction has locked is refused
     as BUSY, so no user waits for another.
@@ -84,11 +90,14 @@ async def append(
         ids[row[0]].append(row[5])  # by the index of the command
     refused: dict[int, Refused] = {}
     recorded: list[list[Recorded]] = [[] for _ in appends]
+    receipts: dict[int, Receipt] = {}
     for row in await database.fetch(APPEND, *(list(column) for column in zip(*rows, strict=True)), wait):
         n, events = row["command"], recorded[row["command"]]
         if row["outcome"] != "appended":
             refused[n] = Refused(row["outcome"])
-        elif row["position"] is not None:
+            continue
+        receipts[n] = Receipt(row["position"], row["hash"].hex())
+        if appends[n].events:
             events.append(
                 Recorded(
                     event=appends[n].events[len(events)],
@@ -99,7 +108,7 @@ async def append(
                     event_id=ids[n][len(events)],
                 )
             )
-    return [refused.get(n) or tuple(events) for n, events in enumerate(recorded)]
+    return [refused.get(n) or Appended(tuple(events), receipts[n]) for n, events in enumerate(recorded)]
 
 
 def _rows(n: int, command: Append, random: io.BytesIO) -> list[tuple[Any, ...]]:

@@ -12,11 +12,13 @@
 --
 -- All heads are locked before any check. The checks are a later statement, so they see what others committed while this
 -- one waited for a lock. Then the commands are numbered and linked one after another, and written at once.
-CREATE OR REPLACE FUNCTION tasklog.append_events(
+--
+-- Each appended element is returned with its position and hash; an element without a type with those of the head.
+CREATE OR REPLACE FUNCTION tasklog.append_commands(
     commands integer[], users text[], tasks bigint[], versions integer[], known uuid[], event_ids uuid[],
     types text[], schema_versions smallint[], data text[], metadata text[], keys text[], fingerprints bytea[],
     wait boolean
-) RETURNS TABLE (command integer, outcome text, task_id bigint, "position" bigint, recorded_at timestamptz)
+) RETURNS TABLE (command integer, outcome text, task_id bigint, "position" bigint, recorded_at timestamptz, hash bytea)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 -- All statements look rows up by an index, whatever the parameters: to plan them for each call would double its cost.
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
@@ -123,18 +125,19 @@ BEGIN
             hashes[n] := tasklog.link(hashes[n], owner, heads[n], task_id, event.version, event.event_id, event.type,
                                       event.schema_version, times[n], tasklog.content_digest(event.metadata, event.data));
             appended[n] := times[n];
-            positions[event.n] := heads[n];
-            links[event.n] := hashes[n];
             moments[event.n] := times[n];
             changed := task_id || changed;
             changed_to := event.version || changed_to;
         END IF;
+        positions[event.n] := heads[n];
+        links[event.n] := hashes[n];
         IF event.key IS NOT NULL THEN
-            INSERT INTO tasklog.idempotency_keys AS k (user_id, key, fingerprint, task_id, version, recorded_at)
-            VALUES (owner, event.key, event.fingerprint, task_id, event.version - (event.type IS NULL)::integer, times[n])
+            INSERT INTO tasklog.idempotency_keys AS k (user_id, key, fingerprint, task_id, version, recorded_at, position)
+            VALUES (owner, event.key, event.fingerprint, task_id, event.version - (event.type IS NULL)::integer, times[n],
+                    heads[n])
             ON CONFLICT ON CONSTRAINT idempotency_keys_pkey DO UPDATE SET
                 fingerprint = excluded.fingerprint, task_id = excluded.task_id, version = excluded.version,
-                recorded_at = excluded.recorded_at;
+                recorded_at = excluded.recorded_at, position = excluded.position;
         END IF;
     END LOOP;
 
@@ -144,7 +147,7 @@ BEGIN
            e.metadata::json, e.recorded_at, e.hash
     FROM unnest(users, positions, tasks, versions, event_ids, types, schema_versions, data, metadata, moments, links)
         AS e (user_id, position, task_id, version, event_id, type, schema_version, data, metadata, recorded_at, hash)
-    WHERE e.position IS NOT NULL;
+    WHERE e.recorded_at IS NOT NULL;
     -- A locked row stays where it is, so it is found by its place.
     UPDATE tasklog.streams s
     SET head = moved.head, hash = moved.hash, recorded_at = moved.appended,
@@ -157,11 +160,12 @@ BEGIN
         WHERE moved.row IS NULL AND moved.appended IS NOT NULL;
     END IF;
     RETURN QUERY
-    SELECT * FROM unnest(commands, outcomes, tasks, positions, moments) AS e (command, outcome, task_id, "position", at)
+    SELECT * FROM unnest(commands, outcomes, tasks, positions, moments, links)
+        AS e (command, outcome, task_id, "position", at, hash)
     WHERE e.outcome IS NOT NULL;
 END $$;
 
--- The same without `known`, for services of 1.0. To be dropped a release later.
+-- The same without `known`, hashes, and positions without an event, for services of 1.0. To be dropped a release later.
 CREATE OR REPLACE FUNCTION tasklog.append(
     commands integer[], users text[], tasks bigint[], versions integer[], event_ids uuid[],
     types text[], schema_versions smallint[], data text[], metadata text[], keys text[], fingerprints bytea[],
@@ -169,7 +173,9 @@ CREATE OR REPLACE FUNCTION tasklog.append(
 ) RETURNS TABLE (command integer, outcome text, task_id bigint, "position" bigint, recorded_at timestamptz)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    RETURN QUERY SELECT * FROM tasklog.append_events(
+    RETURN QUERY
+    SELECT a.command, a.outcome, a.task_id, CASE WHEN a.recorded_at IS NOT NULL THEN a.position END, a.recorded_at
+    FROM tasklog.append_commands(
         commands, users, tasks, versions, array_fill(NULL::uuid, ARRAY[cardinality(commands)]), event_ids,
-        types, schema_versions, data, metadata, keys, fingerprints, wait);
+        types, schema_versions, data, metadata, keys, fingerprints, wait) AS a;
 END $$;

@@ -37,7 +37,23 @@ LANGUAGE sql STABLE AS $$
         WHERE k.user_id = owner AND k.key = wanted AND k.recorded_at > now() - interval '24 hours')
 $$;
 
--- What is stored about commands, by their users' idempotency keys; see command_api/idempotency.py.
+-- What is stored about commands, by their users' idempotency keys; see command_api/idempotency.py. `position` and `hash`
+-- are of the head after the command, or of the command's last event where the key is from before there was a position.
+CREATE OR REPLACE FUNCTION tasklog.carried_out(users text[], keys text[])
+RETURNS TABLE (user_id text, key text, fingerprint bytea, task_id bigint, version integer, "position" bigint, hash bytea)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT k.user_id, k.key, k.fingerprint, k.task_id, k.version, e.position, e.hash
+    FROM unnest(users, keys) AS asked (user_id, key) JOIN tasklog.idempotency_keys k USING (user_id, key)
+    LEFT JOIN LATERAL (
+        SELECT e.position, e.hash FROM tasklog.events e
+        WHERE e.user_id = k.user_id AND e.position = coalesce(k.position, (
+            SELECT v.position FROM tasklog.events v
+            WHERE v.user_id = k.user_id AND v.task_id = k.task_id AND v.version = k.version))
+    ) AS e ON true
+    WHERE k.recorded_at > now() - interval '24 hours'
+$$;
+
+-- The same without position and hash, for services of 1.0. To be dropped a release later.
 CREATE OR REPLACE FUNCTION tasklog.remembered(users text[], keys text[])
 RETURNS TABLE (user_id text, key text, fingerprint bytea, task_id bigint, version integer)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -2,13 +2,13 @@
 
 -- The few events that give the state of some tasks, now or at a version. For each task these are: its first event, the
 -- last event that set each field, and its last event, in order; see event_log/read.py. Each has an index, so a long
--- history costs no more than a short one.
+-- history costs no more than a short one. `head` and `hash` are of the user's stream now, in each row.
 --
 -- `light` limits the bytes of data that a task's events may have. For a task with more, and for all later tasks of that
 -- user, only the index `n` is returned. Null sets no limit.
-CREATE OR REPLACE FUNCTION tasklog.last_events(users text[], tasks bigint[], versions integer[], light integer)
+CREATE OR REPLACE FUNCTION tasklog.latest_events(users text[], tasks bigint[], versions integer[], light integer)
 RETURNS TABLE (n integer, task_id bigint, "position" bigint, version integer, event_id uuid, type text,
-               schema_version smallint, data text, recorded_at timestamptz)
+               schema_version smallint, data text, recorded_at timestamptz, head bigint, hash bytea)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -35,8 +35,8 @@ BEGIN
         ELSE
             RETURN QUERY
             SELECT asked.n::integer, e.task_id, e.position, e.version, e.event_id, e.type, e.schema_version,
-                   e.data::text, e.recorded_at
-            FROM tasklog.events e
+                   e.data::text, e.recorded_at, s.head, s.hash
+            FROM tasklog.events e JOIN tasklog.streams s USING (user_id)
             WHERE e.user_id = asked.user_id AND e.position = ANY (positions) ORDER BY e.position;
         END IF;
     END LOOP;

@@ -13,10 +13,11 @@ from domain.evolve import fold_last
 from domain.task import NoTask, TaskState
 from event_log.append import Fetching
 from event_log.codec import STREAM_ERASED, decode
+from event_log.receipt import Receipt
 
-LAST_EVENTS: Final = "SELECT * FROM tasklog.last_events($1, $2, $3, $4)"
+LATEST_EVENTS: Final = "SELECT * FROM tasklog.latest_events($1, $2, $3, $4)"
 
-REMEMBERED: Final = "SELECT * FROM tasklog.remembered($1, $2)"
+CARRIED_OUT: Final = "SELECT * FROM tasklog.carried_out($1, $2)"
 
 TaskKey = tuple[str, int]
 """A user's id and a task's id."""
@@ -41,17 +42,18 @@ def recorded(row: Mapping[str, Any]) -> Recorded | None:
 
 
 class Known(NamedTuple):
-    """A task's state, with the id of the event that led to it.
+    """A task's state, with the id of the event that led to it, and the head of the user's stream when it was read.
 
     The version does not identify the state: after a fail-over that lost commits, another event can get the same
     version.
     """
 
     state: TaskState
-    event_id: UUID | None
+    event_id: UUID | None = None
+    head: Receipt | None = None
 
 
-NOTHING_KNOWN: Final = Known(NoTask(), None)
+NOTHING_KNOWN: Final = Known(NoTask())
 
 
 async def known_tasks(
@@ -66,35 +68,44 @@ async def known_tasks(
     """
     users, tasks = [user_id for (user_id, _), _ in asked], [task_id for (_, task_id), _ in asked]
     histories: list[list[Recorded]] = [[] for _ in asked]
+    heads: dict[int, Receipt] = {}
     heavy: set[int] = set()
-    for row in await database.fetch(LAST_EVENTS, users, tasks, [version for _, version in asked], light):
+    for row in await database.fetch(LATEST_EVENTS, users, tasks, [version for _, version in asked], light):
         n = row["n"] - 1
         if row["task_id"] is None:
             heavy.add(n)
         elif event := recorded(row):
             histories[n].append(event._replace(event_id=row["event_id"]))
-    return [None if n in heavy else _known(history) for n, history in enumerate(histories)]
+            heads[n] = Receipt(row["head"], row["hash"].hex())
+    return [None if n in heavy else _known(history, heads.get(n)) for n, history in enumerate(histories)]
 
 
-def _known(history: Sequence[Recorded]) -> Known:
-    return Known(fold_last(history), history[-1].event_id) if history else NOTHING_KNOWN
+def _known(history: Sequence[Recorded], head: Receipt | None) -> Known:
+    return Known(fold_last(history), history[-1].event_id, head) if history else NOTHING_KNOWN
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Remembered:
-    """A command carried out under an idempotency key: a digest of its request, its task, and the version after it."""
+    """A command carried out under an idempotency key: a digest of its request, its task, and the version after it.
+
+    `receipt` is None if the ledger has lost the event at that position.
+    """
 
     fingerprint: bytes
     task_id: int
     version: int
+    receipt: Receipt | None
 
 
 async def remembered(database: Fetching, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Remembered]:
     """Return the commands of the last 24 hours with these keys, by (user id, idempotency key)."""
-    rows = await database.fetch(REMEMBERED, [user_id for user_id, _ in keys], [key for _, key in keys])
+    rows = await database.fetch(CARRIED_OUT, [user_id for user_id, _ in keys], [key for _, key in keys])
     return {
         (row["user_id"], row["key"]): Remembered(
-            fingerprint=row["fingerprint"], task_id=row["task_id"], version=row["version"]
+            fingerprint=row["fingerprint"],
+            task_id=row["task_id"],
+            version=row["version"],
+            receipt=None if row["hash"] is None else Receipt(row["position"], row["hash"].hex()),
         )
         for row in rows
     }

@@ -73,6 +73,8 @@ idempotency_keys = sa.Table(
     sa.Column("task_id", sa.BigInteger, nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("recorded_at", sa.TIMESTAMP(timezone=True), nullable=False),
+    # The user's position after the command.
+    sa.Column("position", sa.BigInteger),
     sa.PrimaryKeyConstraint("user_id", "key", name="idempotency_keys_pkey"),
     sa.Index("idempotency_keys_by_age", "recorded_at"),
 )

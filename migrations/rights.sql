@@ -13,10 +13,11 @@ GRANT USAGE ON SCHEMA tasklog TO tasklog_writer, tasklog_projector, tasklog_read
 GRANT EXECUTE ON FUNCTION
     tasklog.append(integer[], text[], bigint[], integer[], uuid[], text[], smallint[], text[], text[], text[], bytea[],
                    boolean),
-    tasklog.append_events(integer[], text[], bigint[], integer[], uuid[], uuid[], text[], smallint[], text[], text[],
-                          text[], bytea[], boolean),
+    tasklog.append_commands(integer[], text[], bigint[], integer[], uuid[], uuid[], text[], smallint[], text[], text[],
+                            text[], bytea[], boolean),
     tasklog.task_events(text[], bigint[], integer[]),
-    tasklog.last_events(text[], bigint[], integer[], integer),
+    tasklog.latest_events(text[], bigint[], integer[], integer),
+    tasklog.carried_out(text[], text[]),
     tasklog.remembered(text[], text[])
 TO tasklog_writer;
 

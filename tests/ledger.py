@@ -36,7 +36,7 @@ async def appended(database: Fetching, *appends: Append) -> list[tuple[Recorded,
     """Append, and fail if anything is refused."""
     outcomes = await append(database, appends, wait=True)
     assert not [outcome for outcome in outcomes if isinstance(outcome, Refused)]
-    return [outcome for outcome in outcomes if not isinstance(outcome, Refused)]
+    return [outcome.events for outcome in outcomes if not isinstance(outcome, Refused)]
 
 
 async def created(database: Fetching, user: str, title: str = "Milk") -> int:

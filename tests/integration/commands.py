@@ -7,6 +7,7 @@ from typing import Any
 
 from command_api.group_commit import CommandQueues
 from command_api.handle import CommandRequest, handle
+from command_api.idempotency import Done
 from command_api.known_states import KnownStates
 from domain.commands import Command, CreateTask
 from domain.task import Task, TaskState
@@ -18,7 +19,8 @@ CREATE = CreateTask(title="Milk")
 
 
 async def run(queue: CommandQueues, command: Command, task: int | None = None, user: str = "alice") -> TaskState:
-    return await queue.execute(CommandRequest(user_id=user, task_id=task, command=command, request_id="test"))
+    request = CommandRequest(user_id=user, task_id=task, command=command, request_id="test")
+    return (await queue.execute(request)).state
 
 
 async def together(*commands: Any) -> list[Any]:
@@ -28,9 +30,10 @@ async def together(*commands: Any) -> list[Any]:
 async def happen(model: Model, writer: Database, known: KnownStates, command: Command, number: int) -> None:
     """Carry a command out, on the ledger and on the model; `number` selects one of the tasks so far."""
     if isinstance(command, CreateTask):
-        (task,) = await handle(writer, known, [_request(model.user, None, command)])
-        assert isinstance(task, Task)
-        model.created(task.id, command.title, command.description)
+        (done,) = await handle(writer, known, [_request(model.user, None, command)])
+        assert isinstance(done, Done)
+        assert isinstance(done.state, Task)
+        model.created(done.state.id, command.title, command.description)
     elif model.ids:
         task_id = model.ids[number % len(model.ids)]
         await handle(writer, known, [_request(model.user, task_id, command)])

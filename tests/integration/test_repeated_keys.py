@@ -13,7 +13,7 @@ import pytest
 
 from command_api.group_commit import command_queues
 from command_api.handle import CommandRequest
-from command_api.idempotency import KeyReusedError, key_with_digest
+from command_api.idempotency import Done, KeyReusedError, key_with_digest
 from domain.commands import Command, EditTask, ToggleTask
 from domain.task import Task
 from event_log.append import APPEND
@@ -66,9 +66,9 @@ async def test_what_was_decided_beside_a_repeated_command_is_decided_anew(
         paused.go.set()
         keyed, toggled, of_bob = await together(*answering)
     same = isinstance(elsewhere, ToggleTask)
-    assert isinstance(keyed, Task if same else KeyReusedError)
-    assert isinstance(of_bob, Task)
-    assert (toggled.version, toggled.completed) == (3, not same)
+    assert isinstance(keyed, Done if same else KeyReusedError)
+    assert isinstance(of_bob.state, Task)
+    assert (toggled.state.version, toggled.state.completed) == (3, not same)
     types = await owner.fetch("SELECT type FROM tasklog.events WHERE user_id = 'alice' ORDER BY position")
     expected = ["task.completed", "task.reopened"] if same else ["task.edited", "task.completed"]
     assert [row["type"] for row in types] == ["task.created", *expected]

@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 
 from command_api.handle import CommandRequest, handle
+from command_api.idempotency import Done
 from command_api.known_states import KnownStates
 from domain.commands import CreateTask, ToggleTask
 from domain.task import Task
@@ -39,7 +40,7 @@ READ_BY_PROJECTOR = {("SELECT", table) for table in ("events", "streams", "tasks
 OLD_KEYS = {(verb, "idempotency_keys") for verb in ("SELECT", "DELETE", "LOCK")}
 ALLOWED = {"writer": set(), "projector": OWN_TABLES | READ_BY_PROJECTOR | OLD_KEYS, "reader": set()}
 FUNCTIONS = {
-    "writer": {"append", "append_events", "last_events", "remembered", "task_events"},
+    "writer": {"append", "append_commands", "carried_out", "latest_events", "remembered", "task_events"},
     "projector": {
         "most_bytes",
         "row_format",
@@ -86,11 +87,13 @@ FORBIDDEN = [
 
 async def test_the_writing_role_can_append_and_load(writer: Database) -> None:
     known = KnownStates()
-    (task,) = await handle(writer, known, [_request(None, CreateTask(title="Milk"))])
-    assert isinstance(task, Task)
-    (toggled,) = await handle(writer, KnownStates(), [_request(task.id, ToggleTask())])
-    assert isinstance(toggled, Task)
-    assert toggled.completed
+    (made,) = await handle(writer, known, [_request(None, CreateTask(title="Milk"))])
+    assert isinstance(made, Done)
+    assert isinstance(made.state, Task)
+    (toggled,) = await handle(writer, KnownStates(), [_request(made.state.id, ToggleTask())])
+    assert isinstance(toggled, Done)
+    assert isinstance(toggled.state, Task)
+    assert toggled.state.completed
 
 
 async def test_the_projecting_and_the_reading_role_can_do_their_work(
