@@ -43,8 +43,9 @@ class Ledger:
         for outcome in await append(self.writer, commands, wait=True):
             if isinstance(outcome, Refused):
                 raise SystemExit(f"An append of the benchmark was refused: {outcome}")
-            ids.append(outcome[-1].task_id)
-            self.known[commands[len(ids) - 1].user_id, outcome[-1].task_id] = outcome[-1].version
+            last = outcome.events[-1]
+            ids.append(last.task_id)
+            self.known[commands[len(ids) - 1].user_id, last.task_id] = last.version
         return ids
 
     async def wake(self) -> None:

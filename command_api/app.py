@@ -9,6 +9,7 @@ from command_api.group_commit import ConflictError, InFlightError, command_queue
 from command_api.handle import StaleError
 from command_api.idempotency import KeyReusedError
 from command_api.routes import CommandState, router
+from edge.problem_kinds import Kind
 from edge.problems import problem
 from edge.rate_limit import rate_limiter
 from edge.service import service
@@ -44,16 +45,18 @@ def create_app(settings: Settings) -> FastAPI:
     return service(settings, router.routes, lifespan, _HANDLERS)
 
 
-def _answering(status: int, detail: str) -> Handler:
+def _answering(kind: Kind, detail: str) -> Handler:
     async def answer(_request: Request, _error: Exception) -> Response:
-        return problem(status, detail)
+        return problem(kind, detail)
 
     return answer
 
 
 _HANDLERS: Final[Handlers] = {
-    ConflictError: _answering(409, "The task is being changed by many at once, try again"),
-    InFlightError: _answering(409, "A request with this Idempotency-Key is being carried out"),
-    StaleError: _answering(412, "The task was changed since: it is not at the version that If-Match names"),
-    KeyReusedError: _answering(422, "This Idempotency-Key was used for another request before"),
+    ConflictError: _answering(Kind.CONTENDED_TASK, "The task is being changed by many at once, try again"),
+    InFlightError: _answering(Kind.REQUEST_IN_PROGRESS, "A request with this Idempotency-Key is being carried out"),
+    StaleError: _answering(
+        Kind.TASK_CHANGED, "The task was changed since: it is not at the version that If-Match names"
+    ),
+    KeyReusedError: _answering(Kind.KEY_REUSED, "This Idempotency-Key was used for another request before"),
 }

@@ -259,7 +259,8 @@ def _without_append(
         return refused
     if not is_proved:
         return Refused.CONFLICT
-    if isinstance(decided, CommandError):
-        return decided
-    task = tasks[request.user_id, request.task_id or 0]
+    return decided if isinstance(decided, CommandError) else _unchanged(tasks[request.user_id, request.task_id or 0])
+
+
+def _unchanged(task: Known) -> Done:
     return Done(task.state, task.head)

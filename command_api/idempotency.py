@@ -17,7 +17,7 @@ from event_log.receipt import Receipt
 
 
 class Done(NamedTuple):
-    """A command that was carried out: the task's state after it, and its receipt, if the ledger still has that place."""
+    """A command that was carried out: the task's state after it, and its receipt, unless the ledger lost that place."""
 
     state: TaskState
     receipt: Receipt | None

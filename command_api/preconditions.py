@@ -7,6 +7,7 @@ from typing import Final
 
 from starlette.requests import Request
 
+from edge.problem_kinds import Kind
 from edge.problems import ProblemError
 from edge.requests import header_values
 
@@ -32,7 +33,7 @@ def if_match(request: Request) -> frozenset[int] | None:
     if text == "*":
         return None
     if not _ETAGS.fullmatch(text):
-        raise ProblemError(422, 'If-Match: must be * or entity tags, such as "3"')
+        raise ProblemError(Kind.INVALID_REQUEST, 'If-Match: must be * or entity tags, such as "3"')
     tags = [tag for weak, tag in _ETAG.findall(text) if not weak]
     return frozenset(int(match[1]) for match in map(_VERSION.fullmatch, tags) if match)
 
@@ -47,5 +48,7 @@ def idempotency_key(request: Request) -> str | None:
     if not values:
         return None
     if len(values) > 1 or not (match := _KEY.fullmatch(values[0].decode("latin-1"))):
-        raise ProblemError(422, "Idempotency-Key: must be one key of 1 to 255 visible ASCII characters")
+        raise ProblemError(
+            Kind.INVALID_REQUEST, "Idempotency-Key: must be one key of 1 to 255 visible ASCII characters"
+        )
     return match[1]

@@ -14,7 +14,7 @@ from command_api.idempotency import key_with_digest
 from command_api.preconditions import idempotency_key, if_match
 from command_api.schemas import TOGGLE, CompletionBody, CreateTaskBody, EditTaskBody, TaskDeleted
 from domain.commands import DeleteTask
-from domain.task import Task, TaskState
+from domain.task import Task
 from edge.authorization import EdgeState, authorized_user, path_task_id
 from edge.bodies import json_body
 from edge.openapi import Task as TaskObject
@@ -25,6 +25,7 @@ from read_model.body import task_body, task_tag
 
 if TYPE_CHECKING:
     from command_api.group_commit import CommandQueues
+    from command_api.idempotency import Done
     from domain.commands import Command
     from edge.bodies import JsonBody
 
@@ -32,6 +33,13 @@ TASKS: Final = "/api/{user_id}/tasks"
 TASK: Final = "/api/{user_id}/tasks/{task_id}"
 _DELETED: Final = b'{"message":"Task deleted successfully"}'
 _TEXT: Final = {"required": True, "schema": {"type": "string"}}
+_RECEIPT: Final[dict[str, Any]] = {
+    "Tasklog-Position": {"description": "The user's position after the write", "schema": {"type": "integer"}},
+    "Tasklog-Hash": {
+        "description": "The hash at this position, which /history has as well",
+        "schema": {"type": "string"},
+    },
+}
 _ETAG: Final = {"ETag": {"description": "The task's version, and a digest of the answer", **_TEXT}}
 _LOCATION: Final = {"Location": {"description": "The path of the task", **_TEXT}}
 
@@ -61,24 +69,25 @@ def _answer(description: str, headers: dict[str, Any]) -> dict[str, Any]:
     summary="Create a task",
     status_code=201,
     response_class=Response,
-    responses={201: _answer("The new task", _ETAG | _LOCATION), **problems(401, 403, 409, 412, 413, 415, 422, 429)},
+    responses={
+        201: _answer("The new task", _ETAG | _LOCATION | _RECEIPT),
+        **problems(401, 403, 409, 412, 413, 415, 422, 429),
+    },
     openapi_extra=task_route(parameters=("user_id", "idempotency_key"), requestBody=_body(CreateTaskBody)),
 )
 async def create_task(request: Request) -> Response:
     """A pending task begins; its id and place come in the answer."""
     user_id = await authorized_user(request)
     body = await json_body(request, CreateTaskBody)
-    task = await _execute(request, user_id, None, body.command())
-    location = f"/api/{quote(user_id, safe='')}/tasks/{task.id}"
-    answer = task_body(user_id, task)
-    return json_response(answer, 201, {"Location": location, "ETag": task_tag(task.version, answer)})
+    done = await _carry_out(request, user_id, None, body.command())
+    return _task(user_id, done, 201)
 
 
 @router.put(
     TASK,
     summary="Edit a task",
     response_class=Response,
-    responses={200: _answer("The task", _ETAG), **problems(401, 403, 404, 409, 412, 413, 415, 422, 429)},
+    responses={200: _answer("The task", _ETAG | _RECEIPT), **problems(401, 403, 404, 409, 412, 413, 415, 422, 429)},
     openapi_extra=task_route(
         parameters=("user_id", "task_id", "if_match", "idempotency_key"), requestBody=_body(EditTaskBody)
     ),
@@ -88,14 +97,14 @@ async def edit_task(request: Request) -> Response:
     user_id = await authorized_user(request)
     task_id = path_task_id(request)
     body = await json_body(request, EditTaskBody)
-    return _task(user_id, await _execute(request, user_id, task_id, body.command()))
+    return _task(user_id, await _carry_out(request, user_id, task_id, body.command()))
 
 
 @router.patch(
     TASK + "/complete",
     summary="Complete, reopen or toggle a task",
     response_class=Response,
-    responses={200: _answer("The task", _ETAG), **problems(401, 403, 404, 409, 412, 413, 415, 422, 429)},
+    responses={200: _answer("The task", _ETAG | _RECEIPT), **problems(401, 403, 404, 409, 412, 413, 415, 422, 429)},
     openapi_extra=task_route(
         parameters=("user_id", "task_id", "if_match", "idempotency_key"),
         requestBody=_body(CompletionBody, optional=True),
@@ -106,7 +115,7 @@ async def complete_task(request: Request) -> Response:
     user_id = await authorized_user(request)
     task_id = path_task_id(request)
     body = await json_body(request, CompletionBody, absent=TOGGLE)
-    return _task(user_id, await _execute(request, user_id, task_id, body.command()))
+    return _task(user_id, await _carry_out(request, user_id, task_id, body.command()))
 
 
 @router.delete(
@@ -114,7 +123,7 @@ async def complete_task(request: Request) -> Response:
     summary="Delete a task",
     response_class=Response,
     responses={
-        200: {"model": TaskDeleted, "description": "It is deleted"},
+        200: {"model": TaskDeleted, "description": "It is deleted", "headers": _RECEIPT},
         **problems(401, 403, 404, 409, 412, 422, 429),
     },
     openapi_extra=task_route(parameters=("user_id", "task_id", "if_match", "idempotency_key")),
@@ -122,16 +131,16 @@ async def complete_task(request: Request) -> Response:
 async def delete_task(request: Request) -> Response:
     """The task is gone for good; its history stays. A second time it is not found. A body is not read."""
     user_id = await authorized_user(request)
-    await _carry_out(request, user_id, path_task_id(request), DeleteTask())
-    return json_response(_DELETED)
+    done = await _carry_out(request, user_id, path_task_id(request), DeleteTask())
+    return json_response(_DELETED, headers=_receipt(done))
 
 
 def _state(request: Request) -> CommandState:
     return cast("CommandState", request.scope["state"])
 
 
-async def _carry_out(request: Request, user_id: str, task_id: int | None, command: Command) -> TaskState:
-    """Return the task's state after the command, which was committed.
+async def _carry_out(request: Request, user_id: str, task_id: int | None, command: Command) -> Done:
+    """Return the task's state after the command, which was committed, and its receipt.
 
     Raises:
         ProblemError: a precondition is malformed; and what CommandQueue.execute raises.
@@ -149,13 +158,19 @@ async def _carry_out(request: Request, user_id: str, task_id: int | None, comman
     )
 
 
-async def _execute(request: Request, user_id: str, task_id: int | None, command: Command) -> Task:
-    """Return the task after a command that leaves one."""
-    outcome = await _carry_out(request, user_id, task_id, command)
-    assert isinstance(outcome, Task), "only a deletion leaves no task"
-    return outcome
-
-
-def _task(user_id: str, task: Task) -> Response:
+def _task(user_id: str, done: Done, status: int = 200) -> Response:
+    """Return the answer of a command that leaves a task."""
+    task = done.state
+    assert isinstance(task, Task), "only a deletion leaves no task"
     answer = task_body(user_id, task)
-    return json_response(answer, headers={"ETag": task_tag(task.version, answer)})
+    headers = {"ETag": task_tag(task.version, answer), **_receipt(done)}
+    if status == 201:  # noqa: PLR2004
+        headers["Location"] = f"/api/{quote(user_id, safe='')}/tasks/{task.id}"
+    return json_response(answer, status, headers)
+
+
+def _receipt(done: Done) -> dict[str, str]:
+    """Return the headers of a receipt."""
+    if done.receipt is None:
+        return {}
+    return {"Tasklog-Position": str(done.receipt.position), "Tasklog-Hash": done.receipt.hash}

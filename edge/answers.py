@@ -11,6 +11,7 @@ import structlog
 from starlette.responses import Response
 
 from domain.evolve import HistoryError
+from edge.problem_kinds import Kind
 from edge.problems import ProblemError
 from event_log.codec import UnreadableEventError
 from runtime.database import UnavailableError
@@ -109,7 +110,7 @@ class Answers:
 
 def _too_many() -> ProblemError:
     detail = "Too many long answers are on their way to you: read them, or use a smaller `limit`, and try again"
-    return ProblemError(503, detail, headers={"Retry-After": "1"})
+    return ProblemError(Kind.UNREAD_ANSWERS, detail, headers={"Retry-After": "1"})
 
 
 ANSWERS: Final = Answers()

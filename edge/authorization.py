@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypedDict, cast
 
+from edge.problem_kinds import Kind
 from edge.problems import ProblemError, invalid
 from edge.requests import header_values, record_of
 
@@ -42,7 +43,7 @@ async def authorized_user(request: Request) -> str:
     path_user_id: str = request.path_params["user_id"]
     if path_user_id != user_id:
         record.refused, record.path_user_id = "foreign path", ascii(path_user_id[:255])[1:-1]
-        raise ProblemError(403, "Access denied: Cannot access other user's resources")
+        raise ProblemError(Kind.FOREIGN_PATH, "Access denied: Cannot access other user's resources")
     return user_id
 
 
@@ -64,4 +65,4 @@ def task_not_found(request: Request) -> ProblemError:
     """Return the 404 for the task in the path; its `detail` cuts a long id after 40 characters."""
     text: str = request.path_params["task_id"]
     shown = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
-    return ProblemError(404, f"Task {shown} not found")
+    return ProblemError(Kind.TASK_NOT_FOUND, f"Task {shown} not found")

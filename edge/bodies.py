@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic_core import PydanticCustomError
 
 from domain.task import TITLE_LENGTH
+from edge.problem_kinds import Kind
 from edge.problems import FieldError, ProblemError
 from edge.requests import header_value
 
@@ -81,11 +82,14 @@ async def json_body(request: Request, model: type[Body], *, absent: Body | None 
     if absent is not None and body in (b"", b"null"):
         return absent
     if not _is_json(header_value(request, b"content-type")):
-        raise ProblemError(415, "The body must be JSON, sent as application/json")
+        raise ProblemError(Kind.UNSUPPORTED_BODY, "The body must be JSON, sent as application/json")
     if (header_value(request, b"content-encoding") or "identity") != "identity":
-        raise ProblemError(415, "The body must not be compressed", headers={"Accept-Encoding": "identity"})
+        raise ProblemError(
+            Kind.UNSUPPORTED_BODY, "The body must not be compressed", headers={"Accept-Encoding": "identity"}
+        )
     if (b"NaN" in body or b"Infinity" in body) and not _is_strict(body):
-        raise ProblemError(422, "The body is not valid JSON", errors=[FieldError("body", "is not valid JSON")])
+        not_json = [FieldError("body", "is not valid JSON")]
+        raise ProblemError(Kind.INVALID_REQUEST, "The body is not valid JSON", errors=not_json)
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
@@ -120,7 +124,7 @@ def _invalid_body(error: ValidationError) -> ProblemError:
     ]
     first = fields[0]
     subject = "The body " if first.field == "body" else f"{first.field}: "
-    return ProblemError(422, subject + first.message, errors=fields)
+    return ProblemError(Kind.INVALID_REQUEST, subject + first.message, errors=fields)
 
 
 def _field_error(details: ErrorDetails) -> FieldError:

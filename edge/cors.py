@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from starlette.middleware.cors import CORSMiddleware
 
+from edge.problem_kinds import Kind
 from edge.problems import problem
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _RESPONSE_HEADERS: Final = (
     "Link",
     "Location",
     "Retry-After",
+    "Tasklog-Hash",
     "Tasklog-Position",
     "X-Request-ID",
     "X-Total-Count",
@@ -99,7 +101,7 @@ class Cors(CORSMiddleware):
         else:
             self._log_refused(origin)
             detail = "This origin is not allowed: the service's CORS_ORIGINS does not name it"
-        return problem(400, detail, headers=allowed)
+        return problem(Kind.REFUSED_PREFLIGHT, detail, headers=allowed)
 
     def _log_refused(self, origin: str) -> None:
         """Log a refused origin, once per origin."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from functools import cache
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,8 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
 
-from edge.problems import MEDIA_TYPE, title
+from edge.problem_kinds import Kind
+from edge.problems import MEDIA_TYPE, FieldError, problem_members
 
 FILE: Final = Path(__file__).with_name("openapi.json")
 _SCHEMAS: Final = "#/components/schemas/{model}"
@@ -32,29 +34,31 @@ TASK_EXAMPLE: Final[dict[str, Any]] = {
 }
 
 _EXAMPLES: Final = {
-    400: "The cursor belongs to another list",
-    401: "Token has expired",
-    403: "Access denied: Cannot access other user's resources",
-    404: "Task 7 not found",
-    405: "This method is not allowed at this path",
-    409: "The task is being changed by many at once, try again",
-    412: "The task was changed since: it is not at the version that If-Match names",
-    413: "The body is larger than 1 MiB",
-    415: "The body must be JSON, sent as application/json",
-    422: "title: must be 1 to 200 characters",
-    429: "Too many requests, try again later",
-    500: "Internal server error",
-    503: "The service is not available at the moment, try again",
+    Kind.CONTRADICTORY_REQUEST: "The cursor belongs to another list",
+    Kind.EXPIRED_TOKEN: "Token has expired",
+    Kind.FOREIGN_PATH: "Access denied: Cannot access other user's resources",
+    Kind.TASK_NOT_FOUND: "Task 7 not found",
+    Kind.METHOD_NOT_ALLOWED: "This method is not allowed at this path",
+    Kind.CONTENDED_TASK: "The task is being changed by many at once, try again",
+    Kind.TASK_CHANGED: "The task was changed since: it is not at the version that If-Match names",
+    Kind.BODY_TOO_LARGE: "The body is larger than 1 MiB",
+    Kind.UNSUPPORTED_BODY: "The body must be JSON, sent as application/json",
+    Kind.INVALID_REQUEST: "title: must be 1 to 200 characters",
+    Kind.TOO_MANY_REQUESTS: "Too many requests, try again later",
+    Kind.INTERNAL_ERROR: "Internal server error",
+    Kind.UNAVAILABLE: "The service is not available at the moment, try again",
 }
+"""A problem of each status that an operation may answer with."""
+_NAMES: Final = {413: "Content Too Large", 422: "Unprocessable Content"}  # Python has older names than RFC 9110
 _RETRY_AFTER: Final = {
     "Retry-After": {"description": "Seconds to wait", "required": True, "schema": {"type": "integer", "minimum": 0}}
 }
 _HEADERS: Final[dict[int, dict[str, Any]]] = {
     401: {
         "WWW-Authenticate": {
-            "description": "The scheme that is asked for",
+            "description": "The scheme that is asked for and, of a token that is refused, why (RFC 6750)",
             "required": True,
-            "schema": {"type": "string", "const": "Bearer"},
+            "schema": {"type": "string", "pattern": "^Bearer"},
         }
     },
     405: {"Allow": {"description": "The methods of the path", "required": True, "schema": {"type": "string"}}},
@@ -87,7 +91,9 @@ class FieldProblem(BaseModel):
 class Problem(BaseModel):
     """An error (RFC 9457): `detail` is one sentence that can be shown as it is."""
 
-    type: str = Field(examples=["about:blank"])
+    type: str = Field(
+        description="Its kind: the path of a page that explains it", json_schema_extra={"enum": [k.type for k in Kind]}
+    )
     title: str
     status: int
     detail: str
@@ -107,7 +113,7 @@ class _WithoutDefaults(GenerateJsonSchema):
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the error answers of a route, for FastAPI's `responses`; 405, 500 and 503 are always possible."""
     return {
-        status: {"$ref": f"#/components/responses/Problem{status}", "description": title(status)}
+        status: {"$ref": f"#/components/responses/Problem{status}", "description": _name(status)}
         for status in sorted({*statuses, 405, 500, 503})
     }
 
@@ -142,7 +148,7 @@ def components(*bodies: type[BaseModel]) -> dict[str, Any]:
             ),
         },
         "schemas": schemas["$defs"],
-        "responses": {f"Problem{status}": _problem(status) for status in _EXAMPLES},
+        "responses": {f"Problem{kind.status}": _problem(kind, detail) for kind, detail in _EXAMPLES.items()},
     }
 
 
@@ -155,19 +161,17 @@ def _header(name: str, description: str, example: str) -> dict[str, Any]:
     return {"name": name, "in": "header", "description": description, "schema": schema, "example": example}
 
 
-def _problem(status: int) -> dict[str, Any]:
-    example: dict[str, Any] = {
-        "type": "about:blank",
-        "title": title(status),
-        "status": status,
-        "detail": _EXAMPLES[status],
-    }
-    if status == 422:  # noqa: PLR2004
-        example["errors"] = [{"field": "title", "message": "must be 1 to 200 characters"}]
+def _name(status: int) -> str:
+    return _NAMES.get(status) or HTTPStatus(status).phrase
+
+
+def _problem(kind: Kind, detail: str) -> dict[str, Any]:
+    errors = [FieldError("title", "must be 1 to 200 characters")] if kind is Kind.INVALID_REQUEST else []
+    example = problem_members(kind, detail, errors)
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
-        "description": title(status),
-        "headers": {**_HEADERS.get(status, {}), "X-Request-ID": {"schema": {"type": "string"}}},
+        "description": _name(kind.status),
+        "headers": {**_HEADERS.get(kind.status, {}), "X-Request-ID": {"schema": {"type": "string"}}},
         "content": {MEDIA_TYPE: {"schema": schema, "example": example}},
     }
 

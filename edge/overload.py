@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from edge.problem_kinds import Kind
 from edge.problems import ProblemError
 
 if TYPE_CHECKING:
@@ -54,4 +55,5 @@ class Load:
 
 def too_much() -> ProblemError:
     """Return the refusal of a request that is too much."""
-    return ProblemError(503, "The service has too much to do at the moment, try again", headers={"Retry-After": "1"})
+    detail = "The service has too much to do at the moment, try again"
+    return ProblemError(Kind.OVERLOADED, detail, headers={"Retry-After": "1"})

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
 from starlette.responses import Response
 
+from edge.problem_kinds import Kind
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MEDIA_TYPE: Final = "application/problem+json"
-
-_RENAMED: Final = {413: "Content Too Large", 422: "Unprocessable Content"}  # Python has older names than RFC 9110
 
 
 class FieldError(NamedTuple):
@@ -28,14 +27,14 @@ class ProblemError(Exception):
 
     def __init__(
         self,
-        status: int,
+        kind: Kind,
         detail: str,
         *,
         errors: Sequence[FieldError] = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(status, detail)
-        self.status = status
+        super().__init__(kind, detail)
+        self.kind = kind
         self.detail = detail
         self.errors = errors
         self.headers = headers
@@ -43,36 +42,31 @@ class ProblemError(Exception):
 
 def invalid(field: str, message: str) -> ProblemError:
     """Return a 422 about one field."""
-    return ProblemError(422, f"{field}: {message}", errors=[FieldError(field, message)])
+    return ProblemError(Kind.INVALID_REQUEST, f"{field}: {message}", errors=[FieldError(field, message)])
 
 
-def title(status: int) -> str:
-    """Return the name of a status."""
-    return _RENAMED.get(status) or HTTPStatus(status).phrase
+def problem_members(kind: Kind, detail: str, errors: Sequence[FieldError] = ()) -> dict[str, object]:
+    """Return the problem `{type, title, status, detail, errors?}`; clients show `detail` as it is.
+
+    It has no member named `message`, because clients take that for success.
+    """
+    members: dict[str, object] = {"type": kind.type, "title": kind.title, "status": kind.status, "detail": detail}
+    if errors:
+        members["errors"] = [error._asdict() for error in errors]
+    return members
 
 
 def problem(
-    status: int,
+    kind: Kind,
     detail: str,
     *,
     errors: Sequence[FieldError] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Return the answer `{type, title, status, detail, errors?}`; clients show `detail` as it is.
-
-    It has no member named `message`, because clients take that for success, and it is never cached.
-    """
-    members: dict[str, object] = {
-        "type": "about:blank",
-        "title": title(status),
-        "status": status,
-        "detail": detail,
-    }
-    if errors:
-        members["errors"] = [error._asdict() for error in errors]
+    """Return a problem as an answer, which is never cached."""
     return Response(
-        orjson.dumps(members),
-        status_code=status,
+        orjson.dumps(problem_members(kind, detail, errors)),
+        status_code=kind.status,
         media_type=MEDIA_TYPE,
         headers={"Cache-Control": "no-store", **(headers or {})},
     )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
+from edge.problem_kinds import Kind
 from edge.problems import ProblemError
 from runtime.redis_client import Outage, cancelled, open_redis
 from runtime.settings import Settings, SettingsError
@@ -69,7 +70,7 @@ class RateLimiter:
             window = self._begin(user_id, now)
         if window.reported + window.ours >= self._limit.amount:
             wait = {"Retry-After": str(max(1, ceil(window.ends - now)))}
-            raise ProblemError(429, "Too many requests, try again later", headers=wait)
+            raise ProblemError(Kind.TOO_MANY_REQUESTS, "Too many requests, try again later", headers=wait)
         window.ours += 1
         if window.ours >= self._part:
             self._due.add(user_id)

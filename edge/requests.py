@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from starlette.requests import ClientDisconnect, Request
 
+from edge.problem_kinds import Kind
 from edge.problems import ProblemError
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class ServiceRequest(Request):
 
 
 def _too_large() -> ProblemError:
-    return ProblemError(413, "The body is larger than 1 MiB")
+    return ProblemError(Kind.BODY_TOO_LARGE, "The body is larger than 1 MiB")
 
 
 def record_of(request: Request) -> RequestRecord:

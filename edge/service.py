@@ -21,6 +21,7 @@ from edge.cors import Cors
 from edge.errors import HANDLERS
 from edge.face import Face
 from edge.openapi import document, problems
+from edge.problem_pages import problem_pages
 from runtime.database import UnavailableError, databases_answer
 from runtime.version import VERSION
 
@@ -96,7 +97,7 @@ def service(
         title=NAME,
         version=VERSION,
         description="Tasks in which every change is an event.",
-        routes=[*routes, *_common.routes, *_documentation()],
+        routes=[*routes, *_common.routes, *_documentation(), *problem_pages()],
         lifespan=lifespan,
         openapi_url=None,
         docs_url=None,

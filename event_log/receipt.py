@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
-
-_PREFIX: Final = 12
-"""The hexadecimal digits of a hash that identify one history, together with a position."""
+from typing import NamedTuple
 
 
 class Receipt(NamedTuple):
@@ -13,7 +10,3 @@ class Receipt(NamedTuple):
 
     position: int
     hash: str
-
-    def token(self) -> str:
-        """Return the text that stands for this place in the user's changes; after a restore, no other place has it."""
-        return f"{self.position}-{self.hash[:_PREFIX]}"

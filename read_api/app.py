@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from asyncpg import ProgramLimitExceededError
 
+from edge.problem_kinds import Kind
 from edge.problems import problem
 from edge.rate_limit import rate_limiter
 from edge.service import service
@@ -41,4 +42,5 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 async def _too_long(_request: Request, _error: Exception) -> Response:
-    return problem(422, "The answer is too long for the database: ask for a page, with a smaller limit")
+    detail = "The answer is too long for the database: ask for a page, with a smaller limit"
+    return problem(Kind.ANSWER_TOO_LONG, detail)

@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
+from edge.problem_kinds import Kind
 from edge.problems import ProblemError, invalid
 from read_api.cursor import CursorError, Status, decode
 from read_api.queries import TaskQuery
@@ -78,7 +79,7 @@ def task_query(parameters: Mapping[str, str]) -> TaskQuery:
     limit = None if length is None else number("limit", length, 1, LIMIT)
     after = _cursor(parameters.get("cursor"))
     if after is not None and (after.status, after.sort) != (status, sort):
-        raise ProblemError(400, "The cursor belongs to a list with another status or sort")
+        raise ProblemError(Kind.CONTRADICTORY_REQUEST, "The cursor belongs to a list with another status or sort")
     past = as_of(parameters)
     if past is None:
         check_as_of(after, None)
@@ -112,7 +113,7 @@ def check_as_of(after: Cursor | None, position: int | None) -> None:
         ProblemError: the cursor is of another moment (400).
     """
     if after is not None and after.as_of != position:
-        raise ProblemError(400, "The cursor belongs to a list with another as_of")
+        raise ProblemError(Kind.CONTRADICTORY_REQUEST, "The cursor belongs to a list with another as_of")
 
 
 def one_of(name: str, value: str, values: tuple[str, ...]) -> str:

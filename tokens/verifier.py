@@ -153,8 +153,10 @@ def _bearer(authorization: Sequence[bytes]) -> bytes:
     if not authorization:
         raise Unauthorized("missing", "Authentication is required")
     scheme, _, token = authorization[0].partition(b" ")
-    if len(authorization) > 1 or scheme.lower() != b"bearer":
+    if len(authorization) > 1:
         raise Unauthorized("header", "Authentication needs one bearer token")
+    if scheme.lower() != b"bearer" or not token:
+        raise Unauthorized("scheme", "Authentication needs one bearer token")
     return token
 
 

@@ -10,6 +10,7 @@ import httptools
 import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from edge.problem_kinds import Kind
 from edge.problems import problem
 from edge.requests import SECURITY_HEADERS
 
@@ -68,7 +69,7 @@ class Protocol(HttpToolsProtocol):
         except httptools.HttpParserError:
             self.send_400_response("Invalid HTTP request received.")
         if self.header_bytes is not None and self.header_bytes > HEADER_BYTES and not self.transport.is_closing():
-            self._refuse(431, "The header of the request is too large")
+            self._refuse(Kind.HEADER_TOO_LARGE, "The header of the request is too large")
 
     def _feed(self, data: bytes) -> bytes:
         """Parse `data`, up to the head of a request that offers an upgrade; return the rest.
@@ -134,7 +135,7 @@ class Protocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
             self.flow.pause_reading()
             return
-        self._refuse(400, msg)
+        self._refuse(Kind.MALFORMED_REQUEST, msg)
 
     def check(self, now: float) -> None:
         """End the connection if its client is too slow; called about once a second."""
@@ -146,7 +147,7 @@ class Protocol(HttpToolsProtocol):
             self.transport.abort()
         elif self.owed_since is not None:
             if now - self.owed_since > REQUEST_SECONDS:
-                self._refuse(408, "The request was not sent in time")
+                self._refuse(Kind.REQUEST_TOO_SLOW, "The request was not sent in time")
         elif self.timeout_keep_alive_task is None and (self.cycle is None or self.cycle.response_complete):
             self.owed_since = now  # bytes came that began no request
 
@@ -161,14 +162,14 @@ class Protocol(HttpToolsProtocol):
         seconds = ANSWER_SECONDS + self.to_take / SLOWEST_BYTES_A_SECOND
         return unsent > 0 and (now - self.stuck_since > ANSWER_SECONDS or now - self.taking_since > seconds)
 
-    def _refuse(self, status: int, detail: str) -> None:
+    def _refuse(self, kind: Kind, detail: str) -> None:
         """Answer, if no answer has begun, and close."""
-        log.info("a connection is refused", status=status, client=self.client[0] if self.client else None)
+        log.info("a connection is refused", status=kind.status, client=self.client[0] if self.client else None)
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
-            answer = problem(status, detail)
+            answer = problem(kind, detail)
             headers = [*answer.raw_headers, *SECURITY_HEADERS, (b"connection", b"close")]
             lines = [b"%b: %b\r\n" % header for header in headers]
-            self.transport.write(b"".join([STATUS_LINE[status], *lines, b"\r\n", bytes(answer.body)]))
+            self.transport.write(b"".join([STATUS_LINE[kind.status], *lines, b"\r\n", bytes(answer.body)]))
         self.transport.close()
 
 

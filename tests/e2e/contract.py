@@ -14,6 +14,7 @@ from tests.servers import RunningService
 
 ORIGIN = "http://localhost:3000"
 FIELDS = {"id", "user_id", "title", "description", "completed", "created_at", "updated_at"}
+PROBLEM_TYPE = re.compile(r"/problems/[a-z]+(-[a-z]+)*")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 
@@ -34,6 +35,8 @@ def assert_problem(answer: httpx.Response, status: int, detail: str | None = Non
     assert isinstance(problem["detail"], str)
     assert problem["detail"]
     assert "message" not in problem
+    assert problem["status"] == status
+    assert PROBLEM_TYPE.fullmatch(problem["type"])
     if detail is not None:
         assert problem["detail"] == detail
 

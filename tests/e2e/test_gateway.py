@@ -15,6 +15,7 @@ import httpx
 import orjson
 import pytest
 
+from edge.problem_kinds import Kind
 from tests.e2e.all_in_one import RUN
 from tests.servers import RunningService, client_of, eventually, free_port, go_without, token
 
@@ -110,16 +111,17 @@ def post_chunks(url: str, user: str, chunks: bytes, *, origin: str = ORIGIN) -> 
     return httpx.Response(int(status.split()[1]), headers=headers, content=body)
 
 
-def assert_is_problem(answer: httpx.Response, status: int, title: str, detail: str) -> None:
+def assert_is_problem(answer: httpx.Response, status: int, kind: Kind, detail: str) -> None:
     assert answer.status_code == status, answer.text
-    assert orjson.loads(answer.content) == {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    expected = {"type": kind.type, "title": kind.title, "status": status, "detail": detail}
+    assert orjson.loads(answer.content) == expected
     assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
 
 
 @pytest.mark.parametrize("chunks", MALFORMED.values(), ids=MALFORMED.keys())
 def test_a_malformed_chunked_body_is_400_through_the_gateway(gateway: str, user: str, chunks: bytes) -> None:
     answer = post_chunks(gateway, user, chunks)
-    assert_is_problem(answer, 400, "Bad Request", "The chunks of the body are not as HTTP asks for them")
+    assert_is_problem(answer, 400, Kind.MALFORMED_REQUEST, "The chunks of the body are not as HTTP asks for them")
     assert "retry-after" not in answer.headers
     with client_of(gateway, user) as client:
         assert client.get(f"/api/{user}/tasks").json() == []
@@ -134,7 +136,7 @@ def test_a_good_chunked_body_goes_through_the_gateway(gateway: str, user: str) -
 def test_a_dead_service_is_503_whatever_the_body(gateway_to_nobody: str, user: str, chunks: bytes) -> None:
     answer = post_chunks(gateway_to_nobody, user, chunks)
     detail = "The service cannot answer now, try again in a moment"
-    assert_is_problem(answer, 503, "Service Unavailable", detail)
+    assert_is_problem(answer, 503, Kind.UNAVAILABLE, detail)
     assert answer.headers["retry-after"] == "1"
 
 

@@ -116,7 +116,7 @@ def status(service: RunningService, headers: list[tuple[bytes, bytes]], user: st
     with client_of(service.url) as client:
         answer = client.get(f"/api/{user}/tasks", headers=headers)
     if answer.status_code == 401:
-        assert answer.headers["www-authenticate"] == "Bearer"
+        assert answer.headers["www-authenticate"].startswith("Bearer")
         assert isinstance(answer.json()["detail"], str)
     return answer.status_code
 
@@ -134,8 +134,8 @@ def test_every_good_token_is_let_in_and_every_other_one_is_a_401(judging: Runnin
         for token in bad_tokens(algorithm):
             refused = answer(token)
             assert refused.status_code == 401, token[:200]
-            assert refused.headers["www-authenticate"] == "Bearer"
-            assert isinstance(refused.json()["detail"], str)
+            why = f'Bearer error="invalid_token", error_description="{refused.json()["detail"]}"'
+            assert refused.headers["www-authenticate"] == (why if token.strip() else "Bearer")
 
 
 @pytest.mark.parametrize("draft", table.CONFUSIONS, ids=lambda draft: table.ids(draft.header))

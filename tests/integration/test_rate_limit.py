@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from edge import rate_limit
+from edge.problem_kinds import Kind
 from edge.problems import ProblemError
 from edge.rate_limit import RateLimiter, rate_limiter
 from runtime.settings import Settings, SettingsError
@@ -44,7 +45,7 @@ async def test_a_user_has_as_many_requests_as_there_may_be_and_no_one_elses(limi
     assert allowed(limiters[0], "bob", 3) == 3
     with pytest.raises(ProblemError) as refused:
         limiters[0].count("alice")
-    assert refused.value.status == 429
+    assert refused.value.kind is Kind.TOO_MANY_REQUESTS
     assert 0 < int((refused.value.headers or {})["Retry-After"]) <= 60
 
 

@@ -14,7 +14,16 @@ from tests.unit.http_face import ORIGIN, face
 
 TASKS = "/api/u/tasks"
 METHODS = {"get", "post", "put", "delete", "patch", "options"}
-EXPOSED = {"etag", "link", "location", "retry-after", "tasklog-position", "x-request-id", "x-total-count"}
+EXPOSED = {
+    "etag",
+    "link",
+    "location",
+    "retry-after",
+    "tasklog-hash",
+    "tasklog-position",
+    "x-request-id",
+    "x-total-count",
+}
 
 
 async def nothing(_request: Request) -> Response:

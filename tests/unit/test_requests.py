@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from structlog.testing import capture_logs
 
+from edge.problem_kinds import Kind
 from edge.problems import ProblemError
 from edge.requests import BODY_LIMIT, record_of
 from runtime.database import UnavailableError
@@ -115,8 +116,8 @@ async def test_an_unexpected_error_is_a_500_that_says_nothing_and_one_traceback_
             answer = await client.get(TASKS, headers={"Origin": ORIGIN})
     assert answer.status_code == 500
     assert answer.json() == {
-        "type": "about:blank",
-        "title": "Internal Server Error",
+        "type": "/problems/internal-error",
+        "title": "The service made a mistake",
         "status": 500,
         "detail": "Internal server error",
     }
@@ -127,11 +128,16 @@ async def test_an_unexpected_error_is_a_500_that_says_nothing_and_one_traceback_
 @pytest.mark.parametrize(
     ("error", "status", "header"),
     [
-        (Unauthorized("expired", "Token has expired"), 401, ("www-authenticate", "Bearer")),
+        (Unauthorized("missing", "Authentication is required"), 401, ("www-authenticate", "Bearer")),
+        (
+            Unauthorized("expired", "Token has expired"),
+            401,
+            ("www-authenticate", 'Bearer error="invalid_token", error_description="Token has expired"'),
+        ),
         (KeysUnavailable(), 503, ("retry-after", "1")),
         (KeysUnavailable(retry_after=5), 503, ("retry-after", "5")),
         (UnavailableError(), 503, ("retry-after", "1")),
-        (ProblemError(429, "Slow down", headers={"Retry-After": "7"}), 429, ("retry-after", "7")),
+        (ProblemError(Kind.TOO_MANY_REQUESTS, "Slow down", headers={"Retry-After": "7"}), 429, ("retry-after", "7")),
     ],
 )
 async def test_errors_become_problems(error: Exception, status: int, header: tuple[str, str]) -> None:
