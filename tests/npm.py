@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.servers import go_without
+from tests.machine import go_without
 
 
 def node(what: str) -> str:

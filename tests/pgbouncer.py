@@ -13,7 +13,8 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from tasklog.embedded.child import RunAs, spawn
-from tests.servers import Database, eventually, free_port, go_without
+from tests.machine import free_port, go_without
+from tests.servers import Database, eventually
 
 _CONFIGURATION = """
 [databases]

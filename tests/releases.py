@@ -17,7 +17,8 @@ from typing import Final
 import httpx
 import pytest
 
-from tests.servers import SECRET, Database, eventually, free_port, go_without
+from tests.machine import free_port, go_without
+from tests.servers import SECRET, Database, eventually
 
 RELEASE_1_0: Final = "1d14715"
 _HERE: Final = Path(__file__).parents[1]

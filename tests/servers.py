@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import select
-import socket
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal, NoReturn, TypeVar, cast, overload
+from typing import Any, Literal, TypeVar, cast, overload
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -37,7 +36,6 @@ _ROLE_PASSWORD = "password-of-the-tests"
 _REDIS_DATABASES = 16
 _TEMPLATE = f"tasklog_template_{os.getpid()}"
 _numbers = count(1)
-_ports = count(os.getpid())
 _redis_in_use: set[int] = set()
 
 
@@ -152,6 +150,8 @@ def started_servers(directory: Path) -> Iterator[Servers]:
             postgres.start()
             postgres_url = postgres.url(database="postgres")
         redis_url = os.environ.get("TEST_REDIS_URL")
+        if redis_url and "PYTEST_XDIST_WORKER" in os.environ:
+            pytest.exit("Workers would empty each other's databases in TEST_REDIS_URL: leave out -n, or the URL.", 4)
         if not redis_url:
             valkey = Valkey(data_dir, sockets)
             stack.callback(valkey.stop, timeout=2)
@@ -250,56 +250,6 @@ async def eventually_async(predicate: Callable[[], Any], timeout: float = 30) ->
             if answer := await given if isinstance(given, Awaitable) else given:
                 return answer
             await asyncio.sleep(0.02)
-
-
-def processes_of(directory: str) -> dict[int, str]:
-    """Return the command lines of all other processes that mention a directory or work in it. Linux only."""
-    found = {}
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            environment = (process / "environ").read_bytes().decode(errors="replace")
-            where = str((process / "cwd").readlink())
-        except OSError:
-            continue
-        if directory in command + environment + where and process.name != str(os.getpid()):
-            found[int(process.name)] = command
-    return found
-
-
-def command_of(process: int) -> str:
-    """Return the command line of a process; empty if there is none. Linux only."""
-    with suppress(OSError):
-        return Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    return ""
-
-
-def children_of(parent: int) -> list[int]:
-    """Return the process ids of a process's children. Linux only."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            of = (process / "stat").read_text().rpartition(")")[2].split()[1]
-        except OSError:
-            continue
-        if int(of) == parent:
-            found.append(int(process.name))
-    return found
-
-
-def free_port() -> int:
-    """Return a free port, below the range from which the kernel assigns ports."""
-    while True:
-        port = 20_000 + next(_ports) % 10_000
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
-
-
-def go_without(what: str, reason: str) -> NoReturn:
-    """Skip a test that this machine cannot run; fail if `CI` is set, where everything must be installed."""
-    if os.environ.get("CI"):
-        pytest.fail(f"no {what}: {reason}")
-    pytest.skip(f"no {what}: {reason}")
 
 
 def run_async(coroutine: Coroutine[Any, Any, T]) -> T:

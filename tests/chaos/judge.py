@@ -22,7 +22,8 @@ from tests.chaos.memory import check_memory
 from tests.chaos.order import check_order
 from tests.chaos.storage import check_projection, check_streams
 from tests.chaos.world import HEALTHY_SECONDS, UnhealthyError, World
-from tests.servers import SECRET, processes_of
+from tests.machine import processes_of
+from tests.servers import SECRET
 
 _END_SECONDS: Final = 5.0
 _SHOWN: Final = 5

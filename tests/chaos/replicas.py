@@ -9,7 +9,8 @@ from typing import Any, Final
 import asyncpg
 
 from tasklog.embedded.postgres import Postgres
-from tests.servers import children_of, eventually, run_async
+from tests.machine import children_of
+from tests.servers import eventually, run_async
 
 _IS_SYNCHRONOUS: Final = "SELECT FROM pg_stat_replication WHERE state = 'streaming' AND sync_state = 'sync'"
 

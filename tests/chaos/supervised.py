@@ -13,7 +13,8 @@ import time
 
 from tests.chaos.load import Load
 from tests.chaos.world import START_SECONDS, UnhealthyError, World
-from tests.servers import SECRET, children_of, command_of
+from tests.machine import children_of, command_of
+from tests.servers import SECRET
 
 _STOP_SECONDS = 10
 

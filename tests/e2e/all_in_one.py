@@ -12,7 +12,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.servers import eventually, processes_of
+from tests.machine import processes_of
+from tests.servers import eventually
 
 RUN = Path(__file__).parents[2] / "run"
 START_SECONDS = 60

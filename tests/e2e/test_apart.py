@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from tasklog.supervision.service import Service
-from tests.servers import SECRET, Database, Servers, client_of, eventually, free_port
+from tests.machine import free_port
+from tests.servers import SECRET, Database, Servers, client_of, eventually
 
 UNPROJECTED = (
     "SELECT FROM tasklog.streams LEFT JOIN tasklog.checkpoints USING (user_id) WHERE head > coalesce(position, 0)"

@@ -17,7 +17,8 @@ import pytest
 
 from edge.problem_kinds import Kind
 from tests.e2e.all_in_one import RUN
-from tests.servers import RunningService, client_of, eventually, free_port, go_without, token
+from tests.machine import free_port, go_without
+from tests.servers import RunningService, client_of, eventually, token
 
 ORIGIN: Final = "https://app.example"
 HEADERS: Final = {

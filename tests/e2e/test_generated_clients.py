@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from tests import npm
-from tests.servers import RunningService, go_without, token
+from tests.machine import go_without
+from tests.servers import RunningService, token
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "tests" / "generated_clients"

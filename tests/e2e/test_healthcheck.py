@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 
-from tests.servers import Database, RunningService, free_port
+from tests.machine import free_port
+from tests.servers import Database, RunningService
 
 BEHIND = "UPDATE tasklog.streams SET unprojected_since = now() - interval '31 s' WHERE user_id = 'slow'"
 STREAM = """

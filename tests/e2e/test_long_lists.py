@@ -57,6 +57,7 @@ def slowest_request(service: RunningService, user: str, rounds: int) -> float:
     return slowest
 
 
+@pytest.mark.alone
 def test_long_lists_take_little_memory_and_hinder_nobody(service: RunningService) -> None:
     for user in ("heavy", "idle"):
         create_long_tasks(service.database, user, LONG)

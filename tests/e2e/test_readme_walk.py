@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 
 from tests.e2e.all_in_one import RUN, StartRun
-from tests.servers import go_without
+from tests.machine import go_without
 
 README = RUN.with_name("README.md").read_text()
 STEP = re.compile(r"^```sh\n(.*?)^```$(?:\n\n^```text\n(.*?)^```$)?", re.DOTALL | re.MULTILINE)

@@ -40,6 +40,7 @@ def test_nothing_is_printed_after_the_greeting_until_something_happens(start_run
     assert [line for line in after.splitlines() if "marker" not in line and "/health" not in line] == []
 
 
+@pytest.mark.alone
 def test_a_warm_start_takes_less_than_five_seconds(start_run: StartRun) -> None:
     """The best of a few starts counts, as the machine may be busy; the first one, which makes the data, does not."""
     took: list[float] = []

@@ -1,8 +1,11 @@
-"""A test's database as its owner and each service see it, and the command queues for it."""
+"""A test's database as its owner and each service see it, the command queues for it, and data directories."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -11,6 +14,8 @@ from command_api.group_commit import CommandQueues, command_queues
 from runtime.database import Database, open_database
 from runtime.settings import Settings
 from runtime.wakeup import Wake
+from tasklog.embedded import embedded_postgres
+from tests.integration.data_dirs import MakeDataDir
 from tests.servers import Database as Addresses
 
 
@@ -44,3 +49,29 @@ async def reader(settings: Settings) -> AsyncIterator[Database]:
 async def queue(writer: Database) -> AsyncIterator[CommandQueues]:
     async with command_queues(writer, Wake(None)) as running:
         yield running
+
+
+@pytest.fixture
+def short_home() -> Iterator[Path]:
+    """Yield a folder with a path so short that sockets fit into the data directories in it."""
+    with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as directory:
+        yield Path(directory)
+
+
+@pytest.fixture(scope="session")
+def data_dir_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a data directory with an empty database, made once, because copying it is much faster than a new one."""
+    directory = tmp_path_factory.mktemp("template") / "data"
+    with embedded_postgres(directory):
+        return directory
+
+
+@pytest.fixture
+def make_data_dir(short_home: Path, data_dir_template: Path) -> MakeDataDir:
+    """Return a function that makes a data directory at a path below `short_home`."""
+
+    def made(path: str) -> Path:
+        shutil.copytree(data_dir_template, short_home / path)
+        return short_home / path
+
+    return made
