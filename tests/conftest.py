@@ -18,6 +18,7 @@ from tests.servers import SECRET, Database, RunningService, Servers, running_ser
 for _name in Settings.model_fields:  # the developer's own settings must not affect the tests
     os.environ.pop(_name.upper(), None)
 
+pytest_plugins = ["tests.turns"]
 _users = count(1)
 
 # Every run uses the same examples, and may be slow on a busy machine; for others: `--hypothesis-profile default`.
@@ -30,6 +31,21 @@ effort.load_profile("tasklog")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `./run test --pgbouncer tests/integration`: the same tests through a pooler."""
     parser.addoption("--pgbouncer", action="store_true", help="let the services reach Postgres through PgBouncer")
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say which tests `--pgbouncer` leaves out: workers do not report how many they deselect."""
+    through = "pgbouncer: only tests that use the fixture `database`, as the others never reach the pooler"
+    return [through] if config.getoption("--pgbouncer") else []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With --pgbouncer, deselect the tests that do the same without it."""
+    if config.getoption("--pgbouncer"):
+        others = [item for item in items if "database" not in getattr(item, "fixturenames", ())]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in set(others)]
 
 
 @pytest.fixture(scope="session")

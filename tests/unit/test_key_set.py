@@ -47,7 +47,12 @@ UNUSABLE = [
 ]
 
 
-@pytest.mark.parametrize("jwk", UNUSABLE, ids=lambda jwk: ascii(sorted(jwk.items(), key=str))[:60])
+def same_in_each_run(jwk: dict[str, Any]) -> str:
+    """Return a test's name without the long members, which are random."""
+    return ascii(sorted((item for item in jwk.items() if len(str(item[1])) < 20), key=str))
+
+
+@pytest.mark.parametrize("jwk", UNUSABLE, ids=same_in_each_run)
 def test_a_key_that_is_no_public_signature_key_of_ours_is_left_out_and_spoils_no_other(jwk: dict[str, Any]) -> None:
     assert set(read_key_set(key_set_body(jwk, GOOD))) == {"good"}
     assert read_key_set(key_set_body(jwk)) == {}
