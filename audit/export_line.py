@@ -11,8 +11,7 @@ from uuid import UUID
 import orjson
 
 from domain.events import TaskCreated, TaskEdited
-from domain.fields import given
-from domain.task import TITLE_LENGTH
+from domain.fields import RULES, given
 from event_log.chain import Link
 from event_log.codec import STREAM_ERASED, UnreadableEventError, canonical_json, decode
 from event_log.story import LARGEST_TASK_ID
@@ -220,6 +219,6 @@ def _check_data(event: FileEvent) -> None:
         fields = given(decoded)
         if values is not None and not fields:
             raise _Unfit("is an edit that changes nothing")
-        title = fields.get("title", "x")
-        if title is None or not 0 < len(title) <= TITLE_LENGTH or title.isspace():
-            raise _Unfit(f"has a title that is not 1 to {TITLE_LENGTH} characters, or blank")
+        for name, value in fields.items():
+            if (fits := RULES.get(name)) is not None and not fits(value):
+                raise _Unfit(f"has a {name} that no command leads to")

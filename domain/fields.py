@@ -6,7 +6,7 @@ be named (its column, its JSON member, its request body), `tests/unit/test_field
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from enum import Enum
 from operator import attrgetter
@@ -22,6 +22,9 @@ class Unset(Enum):
 UNSET: Final = Unset.UNSET
 
 FieldValue: TypeAlias = str | None
+
+TITLE_LENGTH: Final = 200
+"""The longest title, in code points."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +48,14 @@ FIELDS: Final = tuple(field.name for field in fields(Fields))
 
 field_values: Final[Callable[[object], tuple[FieldValue | Unset, ...]]] = attrgetter(*FIELDS)
 """Return the values of all fields of a `Fields`, a `Changes` or a task, in their order."""
+
+
+def _is_title(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= TITLE_LENGTH and not value.isspace()
+
+
+RULES: Final[Mapping[str, Callable[[object], bool]]] = {"title": _is_title}
+"""What a field may hold beyond its type: whether a command can have led to a value."""
 
 
 def given(changes: Fields | Changes) -> dict[str, FieldValue]:

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
-TITLE_LENGTH = 200
-"""The longest title, in code points."""
-
 TITLE_KEY_LENGTH = 200
 """The longest key that titles are sorted by, in code points."""
 

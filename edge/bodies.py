@@ -8,7 +8,7 @@ import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_core import PydanticCustomError
 
-from domain.task import TITLE_LENGTH
+from domain.fields import TITLE_LENGTH
 from edge.problem_kinds import Kind
 from edge.problems import FieldError, ProblemError
 from edge.requests import header_value
@@ -26,12 +26,12 @@ _MESSAGES: Final = {
     "bool_type": "must be true or false",
     "string_too_short": _TITLE_RULE,
     "string_too_long": _TITLE_RULE,
-    "title_blank": "must not be only white space",
-    "text_nul": "must not contain the NUL character",
     "model_type": "must be a JSON object",
     "model_attributes_type": "must be a JSON object",
     "json_invalid": "is not valid JSON",
 }
+
+_RULE: Final = "rule"
 
 
 class JsonBody(BaseModel):
@@ -40,15 +40,20 @@ class JsonBody(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
 
+def broken_rule(message: str) -> PydanticCustomError:
+    """Return the error of a validator; `message` goes behind the field's name, in a sentence."""
+    return PydanticCustomError(_RULE, message)  # type: ignore[arg-type] # no template, but a whole text
+
+
 def _without_nul(text: str) -> str:
     if "\0" in text:
-        raise PydanticCustomError("text_nul", "must not contain NUL")
+        raise broken_rule("must not contain the NUL character")
     return text
 
 
 def _not_blank(title: str) -> str:
     if title.isspace():
-        raise PydanticCustomError("title_blank", "must not be blank")
+        raise broken_rule("must not be only white space")
     return title
 
 
@@ -130,4 +135,5 @@ def _invalid_body(error: ValidationError) -> ProblemError:
 def _field_error(details: ErrorDetails) -> FieldError:
     """Return the error of a field, whose name comes from our models, never from the input."""
     field = ".".join(str(part) for part in details["loc"]) or "body"
-    return FieldError(field, _MESSAGES.get(details["type"], "is not valid"))
+    message = details["msg"] if details["type"] == _RULE else _MESSAGES.get(details["type"], "is not valid")
+    return FieldError(field, message)

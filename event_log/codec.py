@@ -1,21 +1,21 @@
-"""Events in their stored form: stable wire names, schema versions, canonical JSON."""
+"""Events as they are stored: stable wire names, schema versions, canonical JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, Final, get_type_hints
+from typing import Any, Final, NamedTuple, get_type_hints
 
 import orjson
 
 from domain.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskReopened
-from domain.fields import FIELDS, UNSET, Fields
+from domain.fields import UNSET, Fields
 
 STREAM_ERASED: Final = "stream.erased"
-"""The type of an event of the whole stream: the text of all events up to `through` was erased. It changes no task."""
+"""An event of the whole stream: the text of the events up to `through` was erased. It changes no task."""
 
 ERASED_TITLE: Final = "[erased]"
-"""The title that a replay gives a task whose text was erased."""
+"""The title that a replay gives to a task whose text was erased."""
 
 _CLASSES: Final[Mapping[str, type[TaskEvent]]] = {
     "task.created": TaskCreated,
@@ -27,15 +27,50 @@ _CLASSES: Final[Mapping[str, type[TaskEvent]]] = {
 EVENT_TYPES: Final = (*_CLASSES, STREAM_ERASED)
 """The wire names of all events."""
 
-_SCHEMA_VERSIONS: Final = dict.fromkeys(_CLASSES, 1) | {"task.created": 2}
-_UPCASTERS: Final[Mapping[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]]] = {
-    # Version 1 had no description.
-    ("task.created", 1): lambda data: {"description": None} | data,
+_JOINED: Final[Mapping[str, Mapping[str, int]]] = {
+    "task.created": {"description": 2},
 }
-_NAMES: Final = {event_class: name for name, event_class in _CLASSES.items()}
-_FIELDS: Final = {event_class: tuple(field.name for field in fields(event_class)) for event_class in _NAMES}
+"""The schema version in which a field joined an event; the others were there from the first on."""
+
+_OF_1_0: Final = dict.fromkeys(_CLASSES, 1) | {"task.created": 2}
+"""The schema versions that release 1.0 writes. An event without a later field is still written so: 1.0 can read it."""
+
+_NEWEST: Final = {name: max((_OF_1_0[name], *_JOINED.get(name, {}).values())) for name in _CLASSES}
+_ALWAYS: Final = object()
+
+
+class _Member(NamedTuple):
+    """A field in the data of an event: since which schema version, and which value is left out as the default."""
+
+    field: str
+    since: int
+    left_out: object
+
+
+def _members(name: str) -> tuple[_Member, ...]:
+    """Return the members of an event's data. A field that joined after release 1.0 is left out where it is not set."""
+    found = []
+    for field in fields(_CLASSES[name]):
+        since = _JOINED.get(name, {}).get(field.name, 1)
+        left_out = field.default if since > _OF_1_0[name] or field.default is UNSET else _ALWAYS
+        found.append(_Member(field.name, since, left_out))
+    return tuple(found)
+
+
+_MEMBERS: Final = {event_class: (name, _OF_1_0[name], _members(name)) for name, event_class in _CLASSES.items()}
+_KNOWN: Final = {
+    (name, version): frozenset(member.field for member in members if member.since <= version)
+    for name, _, members in _MEMBERS.values()
+    for version in range(1, _NEWEST[name] + 1)
+}
+_REQUIRED: Final = {
+    (name, version): frozenset(
+        member.field for member in members if member.since <= version and member.left_out is _ALWAYS
+    )
+    for name, _, members in _MEMBERS.values()
+    for version in range(1, _NEWEST[name] + 1)
+}
 _TYPES: Final[Mapping[str, Any]] = get_type_hints(Fields)
-_REQUIRED: Final[Mapping[str, frozenset[str]]] = {"task.created": frozenset(FIELDS)}
 _WITHOUT_FIELDS: Final[Mapping[str, TaskEvent]] = {
     "task.completed": TaskCompleted(),
     "task.reopened": TaskReopened(),
@@ -53,32 +88,39 @@ class UnreadableEventError(Exception):
 
 
 def canonical_json(value: object) -> str:
-    """Return JSON with sorted keys and no white space: the text that is stored and hashed."""
+    """JSON with sorted keys and no white space: the text that is stored and hashed."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def is_known(name: str, schema_version: int) -> bool:
-    """Return whether this code knows events of this type and schema version."""
-    return 1 <= schema_version <= _SCHEMA_VERSIONS.get(name, name == STREAM_ERASED)
+    """Return whether this code knows such an event."""
+    return 1 <= schema_version <= _NEWEST.get(name, name == STREAM_ERASED)
 
 
 def encode(event: TaskEvent) -> tuple[str, int, str]:
-    """Return the event's wire name, schema version and data as canonical JSON, without unset fields."""
-    event_class = type(event)
-    name = _NAMES[event_class]
-    data = {field: value for field in _FIELDS[event_class] if (value := getattr(event, field)) is not UNSET}
-    return name, _SCHEMA_VERSIONS[name], canonical_json(data)
+    """Return the event's wire name, schema version and data as canonical JSON; fields that are unset are left out."""
+    name, schema_version, members = _MEMBERS[type(event)]
+    data = {}
+    for field, since, left_out in members:
+        if (value := getattr(event, field)) != left_out:
+            data[field] = value
+            if since > schema_version:
+                schema_version = since
+    return name, schema_version, canonical_json(data)
 
 
 def decode(name: str, schema_version: int, data: str | None) -> TaskEvent:
-    """Return the event that was stored as `name` with `data`; `data` is None after an erasure.
+    """Return the event that was stored as `name` with `data`, which is None once erased.
+
+    A field that joined later than the event's schema version has its default. If data ever change their shape, this is
+    where those of older versions are brought to the new one.
 
     Raises:
-        UnreadableEventError: the name or the schema version is unknown, or the data do not fit it.
+        UnreadableEventError: the name or the schema version is unknown, or the data do not fit.
     """
-    newest = _SCHEMA_VERSIONS.get(name, 0)
-    if not 1 <= schema_version <= newest:
-        message = f"no event {name!r} with schema version {schema_version} is known"
+    known = _KNOWN.get((name, schema_version))
+    if known is None:
+        message = f"no event {name!r} with schema version {schema_version} is known to this release"
         raise UnreadableEventError(message)
     if data is None:
         return _ERASED[name]
@@ -86,10 +128,8 @@ def decode(name: str, schema_version: int, data: str | None) -> TaskEvent:
         return _WITHOUT_FIELDS[name]
     try:
         values = orjson.loads(data)
-        for version in range(schema_version, newest):
-            values = _UPCASTERS[name, version](values)
         event = _CLASSES[name](**values)
-        fits = values.keys() >= _REQUIRED.get(name, frozenset()) and all(
+        fits = _REQUIRED[name, schema_version] <= values.keys() <= known and all(
             isinstance(value, _TYPES[field]) for field, value in values.items()
         )
     except (TypeError, ValueError):
