@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from command_api.field_types import DueDate
 from domain.commands import Command, CompleteTask, CreateTask, EditTask, ReopenTask, ToggleTask
 from edge.bodies import JsonBody, Text, Title
 
@@ -15,10 +16,11 @@ class CreateTaskBody(JsonBody):
 
     title: Title = Field(description="1 to 200 characters, not only white space, kept as sent")
     description: Text | None = Field(default=None, description="Of any length that the body's 1 MiB allows")
+    due_date: DueDate = None
 
     def command(self) -> Command:
         """Return the command that the body asks for."""
-        return CreateTask(title=self.title, description=self.description)
+        return CreateTask(title=self.title, description=self.description, due_date=self.due_date)
 
 
 class EditTaskBody(JsonBody):
@@ -28,6 +30,7 @@ class EditTaskBody(JsonBody):
 
     title: Title = Field(default="", description="1 to 200 characters, not only white space, kept as sent")
     description: Text | None = Field(default=None, description="null clears it")
+    due_date: DueDate = None
     completed: bool | None = Field(default=None, description="null is as good as absent")
 
     def command(self) -> Command:

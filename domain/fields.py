@@ -12,6 +12,8 @@ from enum import Enum
 from operator import attrgetter
 from typing import Final, TypeAlias
 
+from domain.due_date import is_due_date
+
 
 class Unset(Enum):
     """A field that a command or an event does not mention; `None` is a value."""
@@ -33,6 +35,7 @@ class Fields:
 
     title: str
     description: str | None = None
+    due_date: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +44,7 @@ class Changes:
 
     title: str | Unset = UNSET
     description: str | Unset | None = UNSET
+    due_date: str | Unset | None = UNSET
 
 
 FIELDS: Final = tuple(field.name for field in fields(Fields))
@@ -54,7 +58,7 @@ def _is_title(value: object) -> bool:
     return isinstance(value, str) and 0 < len(value) <= TITLE_LENGTH and not value.isspace()
 
 
-RULES: Final[Mapping[str, Callable[[object], bool]]] = {"title": _is_title}
+RULES: Final[Mapping[str, Callable[[object], bool]]] = {"title": _is_title, "due_date": is_due_date}
 """What a field may hold beyond its type: whether a command can have led to a value."""
 
 

@@ -28,6 +28,7 @@ class Task(NamedTuple):
     id: int
     title: str
     description: str | None
+    due_date: str | None
     completed: bool
     created_at: datetime
     updated_at: datetime

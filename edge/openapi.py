@@ -31,6 +31,7 @@ TASK_EXAMPLE: Final[dict[str, Any]] = {
     "completed": False,
     "created_at": "2026-02-07T12:00:00.123456Z",
     "updated_at": "2026-02-07T12:00:00.123456Z",
+    "due_date": "2026-02-14",
 }
 
 _EXAMPLES: Final = {
@@ -79,6 +80,7 @@ class Task(BaseModel):
     completed: bool
     created_at: datetime
     updated_at: datetime
+    due_date: str | None = Field(description="A date, a time, or a time in UTC with a Z: in the form in which it came")
 
 
 class FieldProblem(BaseModel):

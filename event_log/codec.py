@@ -28,7 +28,8 @@ EVENT_TYPES: Final = (*_CLASSES, STREAM_ERASED)
 """The wire names of all events."""
 
 _JOINED: Final[Mapping[str, Mapping[str, int]]] = {
-    "task.created": {"description": 2},
+    "task.created": {"description": 2, "due_date": 3},
+    "task.edited": {"due_date": 2},
 }
 """The schema version in which a field joined an event; the others were there from the first on."""
 

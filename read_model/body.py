@@ -12,7 +12,7 @@ _OPTIONS = orjson.OPT_UTC_Z
 
 
 def task_body(user_id: str, task: Task) -> bytes:
-    """Return the task's JSON object, UTF-8: the contract's seven fields; times are RFC 3339 in UTC with a Z."""
+    """Return the task's JSON object, UTF-8: the contract's seven members first; times are RFC 3339 in UTC with a Z."""
     return orjson.dumps(
         {
             "id": task.id,
@@ -22,6 +22,7 @@ def task_body(user_id: str, task: Task) -> bytes:
             "completed": task.completed,
             "created_at": task.created_at,
             "updated_at": task.updated_at,
+            "due_date": task.due_date,
         },
         option=_OPTIONS,
     )

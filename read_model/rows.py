@@ -14,6 +14,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     "id": "bigint",
     "title": "text",
     "description": "text",
+    "due_date": "text",
     "completed": "boolean",
     "created_at": "timestamptz",
     "updated_at": "timestamptz",

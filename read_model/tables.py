@@ -23,6 +23,7 @@ tasks = sa.Table(
     sa.Column("title_key", sa.Text(collation="C"), nullable=False),
     # The task's JSON in answers, see read_model.body.
     sa.Column("body", sa.Text, nullable=False),
+    sa.Column("due_date", sa.Text),
     sa.PrimaryKeyConstraint("user_id", "id", name="tasks_pkey"),
     *(sa.Index(sort.index, "user_id", *sort.columns) for sort in SORTS.values()),
     postgresql_with={"fillfactor": "80"},

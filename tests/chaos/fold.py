@@ -57,6 +57,7 @@ def apply(tasks: dict[int, TaskObject], event: Event) -> None:
             "completed": False,
             "created_at": at,
             "updated_at": at,
+            "due_date": event.data.get("due_date"),
             "version": 1,
             "created_position": event.position,
         }

@@ -28,6 +28,7 @@ tags = {int(task): '"1"' for task in os.environ["FUZZ_TASKS"].split(",")}
 numbers = count()
 
 schemathesis.openapi.format("task-cursor", CURSORS)
+schemathesis.openapi.format("due-date", st.dates().map(str) | st.datetimes().map(str) | st.just(""))
 
 
 @schemathesis.hook

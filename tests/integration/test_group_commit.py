@@ -166,6 +166,7 @@ async def test_a_new_task_answers_what_was_stored(queue: CommandQueues, owner: a
         id=row["task_id"],
         title="Milk",
         description="two litres",
+        due_date=None,
         completed=False,
         created_at=row["recorded_at"],
         updated_at=row["recorded_at"],

@@ -13,6 +13,13 @@ from event_log.codec import UnreadableEventError, canonical_json, decode, encode
 STORED: list[tuple[TaskEvent, str, int, str]] = [
     (TaskCreated(title="Milk", description=None), "task.created", 2, '{"description":null,"title":"Milk"}'),
     (TaskCreated(title="Ä😀", description='"\n'), "task.created", 2, '{"description":"\\"\\n","title":"Ä😀"}'),
+    (
+        TaskCreated(title="Milk", due_date="2026-02-07"),
+        "task.created",
+        3,
+        '{"description":null,"due_date":"2026-02-07","title":"Milk"}',
+    ),
+    (TaskEdited(title="Oat", due_date=None), "task.edited", 2, '{"due_date":null,"title":"Oat"}'),
     (TaskEdited(title="Oat"), "task.edited", 1, '{"title":"Oat"}'),
     (TaskEdited(description=None), "task.edited", 1, '{"description":null}'),
     (TaskEdited(title="Oat", description="one"), "task.edited", 1, '{"description":"one","title":"Oat"}'),
@@ -39,8 +46,13 @@ def test_a_created_task_of_schema_version_1_had_no_description() -> None:
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 events = st.one_of(
-    st.builds(TaskCreated, title=texts, description=st.none() | texts),
-    st.builds(TaskEdited, title=texts | st.just(UNSET), description=st.none() | texts | st.just(UNSET)),
+    st.builds(TaskCreated, title=texts, description=st.none() | texts, due_date=st.none() | texts),
+    st.builds(
+        TaskEdited,
+        title=texts | st.just(UNSET),
+        description=st.none() | texts | st.just(UNSET),
+        due_date=st.none() | texts | st.just(UNSET),
+    ),
     st.sampled_from([TaskCompleted(), TaskReopened(), TaskDeleted()]),
 )
 
@@ -52,7 +64,7 @@ def test_every_event_comes_back_as_it_was(event: TaskEvent) -> None:
 
 @pytest.mark.parametrize(
     ("name", "schema_version"),
-    [("task.renamed", 1), ("TaskCreated", 1), ("", 1), ("task.created", 3), ("task.created", 0), ("task.edited", 2)],
+    [("task.renamed", 1), ("TaskCreated", 1), ("", 1), ("task.created", 4), ("task.created", 0), ("task.edited", 3)],
 )
 def test_an_event_of_another_time_is_unreadable_and_not_guessed_at(name: str, schema_version: int) -> None:
     with pytest.raises(UnreadableEventError):
@@ -65,6 +77,7 @@ def test_an_event_of_another_time_is_unreadable_and_not_guessed_at(name: str, sc
         ("task.created", "{}"),
         ("task.created", '{"title":"Milk"}'),
         ("task.created", '{"title":"Milk","description":null,"priority":1}'),
+        ("task.created", '{"title":"Milk","description":null,"due_date":"2026-02-07"}'),
         ("task.created", '{"title":5,"description":null}'),
         ("task.created", '{"title":null,"description":null}'),
         ("task.created", '{"title":"Milk","description":["one"]}'),

@@ -91,6 +91,7 @@ def test_a_task_remembers_when_and_where_it_began_and_when_it_changed() -> None:
         id=7,
         title="Oat milk",
         description=None,
+        due_date=None,
         completed=True,
         created_at=START + timedelta(seconds=1),
         updated_at=START + timedelta(seconds=4),
