@@ -45,7 +45,10 @@ class CommandRequest:
         """How many characters of text the command carries."""
         if not isinstance(self.command, Fields | Changes):
             return 0
-        return sum([len(value) for value in field_values(self.command) if isinstance(value, str)])
+        values = field_values(self.command)
+        return sum([len(value) for value in values if isinstance(value, str)]) + sum(
+            [len(text) for value in values if isinstance(value, tuple) for text in value]
+        )
 
 
 class StaleError(CommandError):

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from command_api.handle import CommandRequest
 from command_api.idempotency import key_with_digest
 from command_api.preconditions import idempotency_key, if_match
-from command_api.schemas import TOGGLE, CompletionBody, CreateTaskBody, EditTaskBody, TaskDeleted
+from command_api.schemas import TOGGLE, UNCHANGED, CompletionBody, CreateTaskBody, EditTaskBody, TaskDeleted
 from domain.commands import DeleteTask
 from domain.task import Task
 from edge.authorization import EdgeState, authorized_user, path_task_id
@@ -97,6 +97,24 @@ async def edit_task(request: Request) -> Response:
     user_id = await authorized_user(request)
     task_id = path_task_id(request)
     body = await json_body(request, EditTaskBody)
+    return _task(user_id, await _carry_out(request, user_id, task_id, body.command()))
+
+
+@router.patch(
+    TASK,
+    summary="Edit a task, as PUT does",
+    response_class=Response,
+    responses={200: _answer("The task", _ETAG | _RECEIPT), **problems(401, 403, 404, 409, 412, 413, 415, 422, 429)},
+    openapi_extra=task_route(
+        parameters=("user_id", "task_id", "if_match", "idempotency_key"),
+        requestBody=_body(EditTaskBody, optional=True),
+    ),
+)
+async def patch_task(request: Request) -> Response:
+    """Absent fields are kept, so an empty body changes nothing."""
+    user_id = await authorized_user(request)
+    task_id = path_task_id(request)
+    body = await json_body(request, EditTaskBody, absent=UNCHANGED)
     return _task(user_id, await _carry_out(request, user_id, task_id, body.command()))
 
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 from pydantic import BaseModel, ConfigDict, Field
 
-from command_api.field_types import DueDate
+from command_api.field_types import Category, DueDate, Priority, Tags
 from domain.commands import Command, CompleteTask, CreateTask, EditTask, ReopenTask, ToggleTask
+from domain.fields import FIELDS
+from domain.labels import MEDIUM
 from edge.bodies import JsonBody, Text, Title
+
+_WORDS: Final = dict.fromkeys(("completed", "done"), True) | dict.fromkeys(
+    ("pending", "todo", "active", "incomplete", "in_progress"), False
+)
+"""What `status` says of a task: whether it is completed."""
 
 
 class CreateTaskBody(JsonBody):
@@ -16,11 +25,21 @@ class CreateTaskBody(JsonBody):
 
     title: Title = Field(description="1 to 200 characters, not only white space, kept as sent")
     description: Text | None = Field(default=None, description="Of any length that the body's 1 MiB allows")
+    priority: Priority = MEDIUM
     due_date: DueDate = None
+    tags: Tags = ()
+    category: Category = None
 
     def command(self) -> Command:
         """Return the command that the body asks for."""
-        return CreateTask(title=self.title, description=self.description, due_date=self.due_date)
+        return CreateTask(
+            title=self.title,
+            description=self.description,
+            due_date=self.due_date,
+            priority=self.priority or MEDIUM,
+            tags=self.tags,
+            category=self.category,
+        )
 
 
 class EditTaskBody(JsonBody):
@@ -30,15 +49,35 @@ class EditTaskBody(JsonBody):
 
     title: Title = Field(default="", description="1 to 200 characters, not only white space, kept as sent")
     description: Text | None = Field(default=None, description="null clears it")
+    priority: Priority = MEDIUM
     due_date: DueDate = None
+    tags: Tags = ()
+    category: Category = None
     completed: bool | None = Field(default=None, description="null is as good as absent")
+    is_completed: bool | None = Field(default=None, description="Read where completed is absent")
+    status: str | None = Field(
+        default=None,
+        description="Read where both are absent: completed or done, and pending, todo, active, incomplete or "
+        "in_progress; any other word is ignored",
+    )
 
     def command(self) -> Command:
         """Return the command that the body asks for, with what it does not mention unset."""
-        given = self.model_dump(exclude_unset=True)
-        if self.completed is None:
-            given.pop("completed", None)
-        return EditTask(**given)
+        given: dict[str, Any] = {name: getattr(self, name) for name in FIELDS if name in self.model_fields_set}
+        wanted = self._wanted()
+        return EditTask(**given) if wanted is None else EditTask(**given, completed=wanted)
+
+    def _wanted(self) -> bool | None:
+        """Return whether the task is to be completed, None where the body does not say."""
+        if self.completed is not None:
+            return self.completed
+        if self.is_completed is not None:
+            return self.is_completed
+        return None if self.status is None else _WORDS.get(self.status.casefold())
+
+
+UNCHANGED = EditTaskBody()
+"""What an empty body of PATCH asks for."""
 
 
 class CompletionBody(JsonBody):

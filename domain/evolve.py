@@ -64,7 +64,9 @@ def _begin(recorded: Recorded) -> Task:
         message = f"task {recorded.task_id} begins with {type(event).__name__}"
         raise HistoryError(message)
     at = recorded.recorded_at
-    return Task._make((recorded.task_id, *field_values(event), False, at, at, recorded.position, recorded.version))
+    return Task._make(
+        (recorded.task_id, *field_values(event), False, None, at, at, recorded.position, recorded.version)
+    )
 
 
 def _change(task: Task, recorded: Recorded) -> Task | DeletedTask:
@@ -72,11 +74,22 @@ def _change(task: Task, recorded: Recorded) -> Task | DeletedTask:
     match recorded.event:
         case TaskEdited():
             fields = after(field_values(task), field_values(recorded.event))
-            return Task._make((task.id, *fields, task.completed, task.created_at, at, task.created_position, version))
+            return Task._make(
+                (
+                    task.id,
+                    *fields,
+                    task.completed,
+                    task.completed_at,
+                    task.created_at,
+                    at,
+                    task.created_position,
+                    version,
+                )
+            )
         case TaskCompleted():
-            return task._replace(completed=True, updated_at=at, version=version)
+            return task._replace(completed=True, completed_at=at, updated_at=at, version=version)
         case TaskReopened():
-            return task._replace(completed=False, updated_at=at, version=version)
+            return task._replace(completed=False, completed_at=None, updated_at=at, version=version)
         case TaskDeleted():
             return DeletedTask(version=version)
         case TaskCreated():

@@ -13,6 +13,7 @@ from operator import attrgetter
 from typing import Final, TypeAlias
 
 from domain.due_date import is_due_date
+from domain.labels import MEDIUM, is_category, is_priority, is_tags
 
 
 class Unset(Enum):
@@ -23,7 +24,7 @@ class Unset(Enum):
 
 UNSET: Final = Unset.UNSET
 
-FieldValue: TypeAlias = str | None
+FieldValue: TypeAlias = str | tuple[str, ...] | None
 
 TITLE_LENGTH: Final = 200
 """The longest title, in code points."""
@@ -36,6 +37,9 @@ class Fields:
     title: str
     description: str | None = None
     due_date: str | None = None
+    priority: str = MEDIUM
+    tags: tuple[str, ...] = ()
+    category: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +49,9 @@ class Changes:
     title: str | Unset = UNSET
     description: str | Unset | None = UNSET
     due_date: str | Unset | None = UNSET
+    priority: str | Unset = UNSET
+    tags: tuple[str, ...] | Unset = UNSET
+    category: str | Unset | None = UNSET
 
 
 FIELDS: Final = tuple(field.name for field in fields(Fields))
@@ -58,7 +65,13 @@ def _is_title(value: object) -> bool:
     return isinstance(value, str) and 0 < len(value) <= TITLE_LENGTH and not value.isspace()
 
 
-RULES: Final[Mapping[str, Callable[[object], bool]]] = {"title": _is_title, "due_date": is_due_date}
+RULES: Final[Mapping[str, Callable[[object], bool]]] = {
+    "title": _is_title,
+    "due_date": is_due_date,
+    "priority": is_priority,
+    "tags": is_tags,
+    "category": is_category,
+}
 """What a field may hold beyond its type: whether a command can have led to a value."""
 
 

@@ -29,7 +29,11 @@ class Task(NamedTuple):
     title: str
     description: str | None
     due_date: str | None
+    priority: str
+    tags: tuple[str, ...]
+    category: str | None
     completed: bool
+    completed_at: datetime | None
     created_at: datetime
     updated_at: datetime
     created_position: int

@@ -42,10 +42,11 @@ class JsonBody(BaseModel):
 
 def broken_rule(message: str) -> PydanticCustomError:
     """Return the error of a validator; `message` goes behind the field's name, in a sentence."""
-    return PydanticCustomError(_RULE, message)  # type: ignore[arg-type] # no template, but a whole text
+    return PydanticCustomError(_RULE, "{message}", {"message": message})
 
 
-def _without_nul(text: str) -> str:
+def without_nul(text: str) -> str:
+    """Return the text, unless Postgres cannot hold it."""
     if "\0" in text:
         raise broken_rule("must not contain the NUL character")
     return text
@@ -62,13 +63,13 @@ _SPACE: Final = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u2
 _TEXT_PATTERN: Final = r"^[^\x00]*$"
 _TITLE_PATTERN: Final = rf"^[^\x00]*[^\x00{_SPACE}][^\x00]*$"
 
-Text = Annotated[str, AfterValidator(_without_nul), Field(json_schema_extra={"pattern": _TEXT_PATTERN})]
+Text = Annotated[str, AfterValidator(without_nul), Field(json_schema_extra={"pattern": _TEXT_PATTERN})]
 """Text that Postgres can hold; pydantic's JSON parser refuses lone surrogates itself."""
 
 Title = Annotated[
     str,
     StringConstraints(min_length=1, max_length=TITLE_LENGTH),
-    AfterValidator(_without_nul),
+    AfterValidator(without_nul),
     AfterValidator(_not_blank),
     Field(json_schema_extra={"pattern": _TITLE_PATTERN}),
 ]

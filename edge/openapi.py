@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
@@ -31,7 +31,13 @@ TASK_EXAMPLE: Final[dict[str, Any]] = {
     "completed": False,
     "created_at": "2026-02-07T12:00:00.123456Z",
     "updated_at": "2026-02-07T12:00:00.123456Z",
+    "priority": "high",
     "due_date": "2026-02-14",
+    "tags": ["home", "food"],
+    "category": "Errands",
+    "completed_at": None,
+    "is_completed": False,
+    "status": "pending",
 }
 
 _EXAMPLES: Final = {
@@ -80,7 +86,13 @@ class Task(BaseModel):
     completed: bool
     created_at: datetime
     updated_at: datetime
+    priority: str = Field(description="As it was sent; medium where none was given", min_length=1, max_length=50)
     due_date: str | None = Field(description="A date, a time, or a time in UTC with a Z: in the form in which it came")
+    tags: list[str] = Field(description="Without repeats", max_length=50)
+    category: str | None
+    completed_at: datetime | None = Field(description="null while it is pending")
+    is_completed: bool = Field(description="The same as completed")
+    status: Literal["pending", "completed"] = Field(description="The same as completed, in a word")
 
 
 class FieldProblem(BaseModel):

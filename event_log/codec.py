@@ -1,10 +1,10 @@
-"""Events as they are stored: stable wire names, schema versions, canonical JSON."""
+"""Events in their stored form: stable wire names, schema versions, canonical JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, Final, NamedTuple, get_type_hints
+from typing import Any, Final, NamedTuple, get_origin, get_type_hints
 
 import orjson
 
@@ -12,10 +12,10 @@ from domain.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, T
 from domain.fields import UNSET, Fields
 
 STREAM_ERASED: Final = "stream.erased"
-"""An event of the whole stream: the text of the events up to `through` was erased. It changes no task."""
+"""The type of an event of the whole stream: the text of all events up to `through` was erased. It changes no task."""
 
 ERASED_TITLE: Final = "[erased]"
-"""The title that a replay gives to a task whose text was erased."""
+"""The title that a replay gives a task whose text was erased."""
 
 _CLASSES: Final[Mapping[str, type[TaskEvent]]] = {
     "task.created": TaskCreated,
@@ -28,8 +28,8 @@ EVENT_TYPES: Final = (*_CLASSES, STREAM_ERASED)
 """The wire names of all events."""
 
 _JOINED: Final[Mapping[str, Mapping[str, int]]] = {
-    "task.created": {"description": 2, "due_date": 3},
-    "task.edited": {"due_date": 2},
+    "task.created": {"description": 2, "due_date": 3, "priority": 3, "tags": 3, "category": 3},
+    "task.edited": {"due_date": 2, "priority": 2, "tags": 2, "category": 2},
 }
 """The schema version in which a field joined an event; the others were there from the first on."""
 
@@ -71,7 +71,9 @@ _REQUIRED: Final = {
     for name, _, members in _MEMBERS.values()
     for version in range(1, _NEWEST[name] + 1)
 }
-_TYPES: Final[Mapping[str, Any]] = get_type_hints(Fields)
+_HINTS: Final[Mapping[str, Any]] = get_type_hints(Fields)
+_LISTS: Final = frozenset(field for field, kind in _HINTS.items() if get_origin(kind) is tuple)
+_TYPES: Final = {field: tuple if field in _LISTS else kind for field, kind in _HINTS.items()}
 _WITHOUT_FIELDS: Final[Mapping[str, TaskEvent]] = {
     "task.completed": TaskCompleted(),
     "task.reopened": TaskReopened(),
@@ -89,35 +91,34 @@ class UnreadableEventError(Exception):
 
 
 def canonical_json(value: object) -> str:
-    """JSON with sorted keys and no white space: the text that is stored and hashed."""
+    """Return JSON with sorted keys and no white space: the text that is stored and hashed."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def is_known(name: str, schema_version: int) -> bool:
-    """Return whether this code knows such an event."""
+    """Return whether this code knows events of this type and schema version."""
     return 1 <= schema_version <= _NEWEST.get(name, name == STREAM_ERASED)
 
 
 def encode(event: TaskEvent) -> tuple[str, int, str]:
-    """Return the event's wire name, schema version and data as canonical JSON; fields that are unset are left out."""
+    """Return the event's wire name, schema version and data as canonical JSON, without unset fields."""
     name, schema_version, members = _MEMBERS[type(event)]
     data = {}
     for field, since, left_out in members:
         if (value := getattr(event, field)) != left_out:
             data[field] = value
-            if since > schema_version:
-                schema_version = since
+            schema_version = max(schema_version, since)
     return name, schema_version, canonical_json(data)
 
 
 def decode(name: str, schema_version: int, data: str | None) -> TaskEvent:
-    """Return the event that was stored as `name` with `data`, which is None once erased.
+    """Return the event that was stored as `name` with `data`; `data` is None after an erasure.
 
     A field that joined later than the event's schema version has its default. If data ever change their shape, this is
     where those of older versions are brought to the new one.
 
     Raises:
-        UnreadableEventError: the name or the schema version is unknown, or the data do not fit.
+        UnreadableEventError: the name or the schema version is unknown, or the data do not fit it.
     """
     known = _KNOWN.get((name, schema_version))
     if known is None:
@@ -129,13 +130,26 @@ def decode(name: str, schema_version: int, data: str | None) -> TaskEvent:
         return _WITHOUT_FIELDS[name]
     try:
         values = orjson.loads(data)
+        for field in _LISTS & values.keys():
+            values[field] = _strings(values[field])
         event = _CLASSES[name](**values)
         fits = _REQUIRED[name, schema_version] <= values.keys() <= known and all(
             isinstance(value, _TYPES[field]) for field, value in values.items()
         )
-    except (TypeError, ValueError):
+    except (AttributeError, TypeError, ValueError):
         fits = False
     if not fits:
         message = f"the data of an event {name!r} do not match schema version {schema_version}"
         raise UnreadableEventError(message)
     return event
+
+
+def _strings(value: object) -> tuple[str, ...]:
+    """Return the strings of a JSON array.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError
+    return tuple(value)

@@ -25,6 +25,10 @@ class Setter:
     index: str
 
 
+def _plural(field: str) -> str:
+    return f"{field[:-1]}ies" if field.endswith("y") else f"{field.rstrip('s')}s"
+
+
 def _edited(field: str) -> Setter:
     """Return the setter of a field that edits change.
 
@@ -33,7 +37,7 @@ def _edited(field: str) -> Setter:
     """
     member = field.replace("_", r"\_")
     sets = f"""type = 'task.edited' AND data::text LIKE '%"{member}":%'"""
-    return Setter(field=field, sets=sets, shows_before=sets, index=f"events_{field.rstrip('s')}s")
+    return Setter(field=field, sets=sets, shows_before=sets, index=f"events_{_plural(field)}")
 
 
 SETTERS: Final = (

@@ -78,7 +78,8 @@ _LEFT_OUT: Final = f"CASE WHEN octet_length(t.body) > {SHORT_BYTES} THEN 2 * oct
 def _column(name: str) -> str:
     """Return a column of a row `t`; a time outside Python's calendar becomes the nearest time within it."""
     if COLUMNS[name] == "timestamptz":
-        return f"greatest('0002-01-01Z', least(t.{name}, '9998-12-31Z')) AS {name}"
+        nearest = f"greatest('0002-01-01Z', least(t.{name}, '9998-12-31Z'))"
+        return f"CASE WHEN t.{name} IS NOT NULL THEN {nearest} END AS {name}"
     return f"t.{name}"
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, assert_never
 import orjson
 
 from domain.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskReopened
-from domain.fields import FIELDS, FieldValue, given
+from domain.fields import FIELDS, Fields, FieldValue, given
 from event_log.append import Fetching
 from event_log.chain import GENESIS
 from event_log.codec import UnreadableEventError, decode
@@ -25,6 +25,10 @@ Known: TypeAlias = Mapping[str, FieldValue | bool]
 """The fields of a task, as far as they are known; empty before the task is created."""
 
 _GONE: Final[Known] = dict.fromkeys(HISTORY_FIELDS)
+_SILENT: Final[Known] = {
+    name: value for name, value in given(Fields(title="")).items() if name not in {"title", "description"}
+}
+"""The defaults of fields: a creation and a deletion tell of such a field only where the task has another value."""
 
 
 class Change(NamedTuple):
@@ -81,7 +85,18 @@ async def history(database: Fetching, user_id: str, query: HistoryQuery) -> Hist
 
 def changes(event: TaskEvent, before: Known) -> list[Change]:
     """Return what `event` changes in a task whose fields were `before`."""
-    return [Change(field, before.get(field), after) for field, after in _sets(event).items()]
+    found = [Change(field, before.get(field), after) for field, after in _sets(event).items()]
+    match event:
+        case TaskCreated():
+            return [change for change in found if change.field not in _SILENT or change.after != _SILENT[change.field]]
+        case TaskDeleted():
+            return [
+                change
+                for change in found
+                if change.field not in _SILENT or change.before not in {None, _SILENT[change.field]}
+            ]
+        case _:
+            return found
 
 
 def _sets(event: TaskEvent) -> Known:

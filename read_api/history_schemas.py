@@ -50,8 +50,8 @@ class FieldChange(BaseModel):
     """A field that the event set, and its value before and after."""
 
     field: str = Described(json_schema_extra={"enum": list(HISTORY_FIELDS)})
-    before: str | bool | None = Described(alias="from")
-    to: str | bool | None
+    before: str | bool | list[str] | None = Described(alias="from")
+    to: str | bool | list[str] | None
 
 
 class HistoryEvent(BaseModel):

@@ -22,7 +22,13 @@ def task_body(user_id: str, task: Task) -> bytes:
             "completed": task.completed,
             "created_at": task.created_at,
             "updated_at": task.updated_at,
+            "priority": task.priority,
             "due_date": task.due_date,
+            "tags": task.tags,
+            "category": task.category,
+            "completed_at": task.completed_at,
+            "is_completed": task.completed,
+            "status": "completed" if task.completed else "pending",
         },
         option=_OPTIONS,
     )

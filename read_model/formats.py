@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Final
 
+from domain.labels import MEDIUM
 from domain.task import Task
 from read_model.body import task_body
 from read_model.rows import COLUMNS, row_of
@@ -20,8 +21,9 @@ _AT: Final = datetime(2026, 1, 2, 3, 4, 5, 6, UTC)
 
 def _samples() -> list[Task]:
     """Return a task with all fields set, and one with as few as possible."""
-    full = {"title": "Straße ﬁ Ǆ", "description": "2 ½", "completed": True, "version": 3}
-    least = {"title": "t", "completed": False, "version": 1}
+    full = {"title": "Straße ﬁ Ǆ", "description": "2 ½", "completed": True, "completed_at": _AT, "version": 3}
+    full |= {"due_date": "2026-01-02", "priority": "P1", "tags": ("a", "ß"), "category": "C"}
+    least = {"title": "t", "priority": MEDIUM, "tags": (), "completed": False, "version": 1}
     always = {"id": 1, "created_at": _AT, "updated_at": _AT + timedelta(hours=1), "created_position": 2}
     return [Task._make((always | given).get(name) for name in Task._fields) for given in (full, least)]
 

@@ -6,8 +6,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
+import orjson
+
+from domain.labels import MEDIUM, MEDIUM_RANK, rank
 from domain.task import Task, title_key
 from read_model.body import task_body
+from read_model.keys import PLAIN_FACETS, due_key, facets, overdue_key, search_text
 
 COLUMNS: Final[Mapping[str, str]] = {
     "user_id": "text",
@@ -15,18 +19,33 @@ COLUMNS: Final[Mapping[str, str]] = {
     "title": "text",
     "description": "text",
     "due_date": "text",
+    "priority": "text",
+    "tags": "text",
+    "category": "text",
     "completed": "boolean",
+    "completed_at": "timestamptz",
     "created_at": "timestamptz",
     "updated_at": "timestamptz",
     "created_position": "bigint",
     "version": "integer",
     "title_key": "text",
     "body": "text",
+    "due_key": "bigint",
+    "overdue_key": "bigint",
+    "priority_rank": "smallint",
+    "facets": "text",
+    "search_text": "text",
 }
-"""The columns of `tasks` with their SQL types, in the table's order: the user, a task's own values, what they give."""
+"""The columns of `tasks` with their SQL types: the user, a task's own values, what they give.
+
+Null stands for the priority of a task for which none was given, for its rank, for no tags, and for the facets of both.
+"""
 
 TASK_COLUMNS: Final = ("user_id", *Task._fields)
 """The columns that a task is made of again."""
+
+_PRIORITY: Final = Task._fields.index("priority")
+_DEFAULTS: Final[Mapping[str, Any]] = {"priority": MEDIUM, "tags": ()}
 
 Row: TypeAlias = tuple[Any, ...]
 """A row of `tasks`, in the order of its columns."""
@@ -34,7 +53,21 @@ Row: TypeAlias = tuple[Any, ...]
 
 def row_of(user_id: str, task: Task) -> Row:
     """Return the row of a user's task."""
-    return (user_id, *task, title_key(task.title), task_body(user_id, task).decode())
+    priority = None if task.priority == MEDIUM else task.priority
+    tags = orjson.dumps(task.tags).decode() if task.tags else None
+    own = (*task[:_PRIORITY], priority, tags, *task[_PRIORITY + 2 :])
+    return (user_id, *own, title_key(task.title), task_body(user_id, task).decode(), *_keys(task), search_text(task))
+
+
+def _keys(task: Task) -> tuple[int | None, int | None, int | None, str | None]:
+    """Return a task's due and overdue keys, rank and facets, as the columns take them."""
+    its_rank, lines = rank(task.priority), facets(task)
+    return (
+        due_key(task),
+        overdue_key(task),
+        None if its_rank == MEDIUM_RANK else its_rank,
+        None if lines == PLAIN_FACETS else lines,
+    )
 
 
 def task_of(row: Mapping[str, Any]) -> Task:
@@ -43,6 +76,10 @@ def task_of(row: Mapping[str, Any]) -> Task:
 
 
 def _value(name: str, stored: Any) -> Any:
+    if stored is None:
+        return _DEFAULTS.get(name)
+    if name == "tags":
+        return tuple(orjson.loads(stored))
     if name.endswith("_at") and isinstance(stored, str):
         return datetime.fromisoformat(stored).astimezone(UTC)
     return stored

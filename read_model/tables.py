@@ -23,7 +23,18 @@ tasks = sa.Table(
     sa.Column("title_key", sa.Text(collation="C"), nullable=False),
     # The task's JSON in answers, see read_model.body.
     sa.Column("body", sa.Text, nullable=False),
+    # Null in rows that a service of release 1.0 wrote. Tags are a JSON array; what null stands for otherwise, and what
+    # the keys are, see read_model.rows and read_model.keys.
     sa.Column("due_date", sa.Text),
+    sa.Column("priority", sa.Text),
+    sa.Column("tags", sa.Text),
+    sa.Column("category", sa.Text),
+    sa.Column("completed_at", sa.TIMESTAMP(timezone=True)),
+    sa.Column("due_key", sa.BigInteger),
+    sa.Column("overdue_key", sa.BigInteger),
+    sa.Column("priority_rank", sa.SmallInteger),
+    sa.Column("facets", sa.Text),
+    sa.Column("search_text", sa.Text),
     sa.PrimaryKeyConstraint("user_id", "id", name="tasks_pkey"),
     *(sa.Index(sort.index, "user_id", *sort.columns) for sort in SORTS.values()),
     postgresql_with={"fillfactor": "80"},

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import Any, Literal, TypeAlias
+from dataclasses import fields
+from enum import Enum
+from typing import Any, Final, Literal, TypeAlias
 
 from domain.commands import Command, CompleteTask, DeleteTask, EditTask, ReopenTask, ToggleTask
 
@@ -13,32 +15,38 @@ Sort: TypeAlias = Literal["created", "title"]
 LISTS: list[tuple[Status, Sort]] = [(a, b) for a in ("all", "pending", "completed") for b in ("created", "title")]
 
 
+DEFAULTS: Final[dict[str, Any]] = {"priority": "medium", "due_date": None, "tags": [], "category": None}
+"""What a task has for the fields that it was not given."""
+
+
 class Model:
-    """A user's tasks by id (title, description and completed), and all ids ever given, oldest first."""
+    """A user's tasks by id, as answers show them but for ids and times, and all ids ever given, oldest first."""
 
     def __init__(self, user: str) -> None:
         self.user = user
         self.tasks: dict[int, dict[str, Any]] = {}
         self.ids: list[int] = []
 
-    def created(self, task_id: int, title: str, description: str | None) -> None:
+    def created(self, task_id: int, title: str, description: str | None, **others: Any) -> None:
         self.ids.append(task_id)
-        self.tasks[task_id] = {"title": title, "description": description, "completed": False}
+        given = {"title": title, "description": description} | DEFAULTS | _shown(others)
+        self.tasks[task_id] = given | completion(completed=False)
 
     def apply(self, task_id: int, command: Command) -> None:
         task = self.tasks.get(task_id)
         if task is None:
             return
         match command:
-            case EditTask(title=title, description=description, completed=completed):
-                given = {"title": title, "description": description, "completed": completed}
-                task |= {name: value for name, value in given.items() if value is None or isinstance(value, str | bool)}
+            case EditTask():
+                given = {field.name: getattr(command, field.name) for field in fields(command)}
+                task |= _shown({name: value for name, value in given.items() if not isinstance(value, Enum)})
+                task |= completion(completed=task["completed"])
             case CompleteTask():
-                task["completed"] = True
+                task |= completion(completed=True)
             case ReopenTask():
-                task["completed"] = False
+                task |= completion(completed=False)
             case ToggleTask():
-                task["completed"] = not task["completed"]
+                task |= completion(completed=not task["completed"])
             case DeleteTask():
                 del self.tasks[task_id]
 
@@ -48,3 +56,13 @@ class Model:
         if sort == "created":
             return ids[::-1]
         return sorted(ids, key=lambda i: (unicodedata.normalize("NFKC", self.tasks[i]["title"]).casefold()[:200], i))
+
+
+def completion(*, completed: bool) -> dict[str, Any]:
+    """Return the three members that say whether a task is completed."""
+    return {"completed": completed, "is_completed": completed, "status": "completed" if completed else "pending"}
+
+
+def _shown(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values of fields as JSON has them."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}

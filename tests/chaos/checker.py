@@ -17,6 +17,7 @@ from tests.chaos.ledger import Stored
 PLANTED: Final = "planted."
 """The beginning of request ids of events that a scenario added, not a client."""
 
+_FIELDS: Final = ("title", "description", "priority", "due_date", "tags", "category")
 _TOGGLES: Final = ("task.completed", "task.reopened")
 _EVENTS_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "create": ("task.created",),
@@ -128,7 +129,7 @@ def _fits(operation: Operation, events: Sequence[Event]) -> bool:
         not others
         and event.type in _EVENTS_OF[operation.kind]
         and operation.task_id in {None, event.task_id}
-        and all(event.data.get(name) == body.get(name) for name in ("title", "description"))
+        and all(event.data.get(name) == body.get(name) for name in _FIELDS)
         and body.get("completed") in {None, event.type == "task.completed"}
     )
 

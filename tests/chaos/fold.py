@@ -57,7 +57,13 @@ def apply(tasks: dict[int, TaskObject], event: Event) -> None:
             "completed": False,
             "created_at": at,
             "updated_at": at,
+            "priority": event.data.get("priority", "medium"),
             "due_date": event.data.get("due_date"),
+            "tags": event.data.get("tags", []),
+            "category": event.data.get("category"),
+            "completed_at": None,
+            "is_completed": False,
+            "status": "pending",
             "version": 1,
             "created_position": event.position,
         }
@@ -66,7 +72,9 @@ def apply(tasks: dict[int, TaskObject], event: Event) -> None:
         raise IllegalEventError(f"{event.type} does not follow with version {event.version}")
     change: TaskObject = {"version": event.version, "updated_at": at}
     if event.type in {"task.completed", "task.reopened"}:
-        change["completed"] = event.type == "task.completed"
+        completed = event.type == "task.completed"
+        change |= {"completed": completed, "is_completed": completed, "completed_at": at if completed else None}
+        change["status"] = "completed" if completed else "pending"
         if change["completed"] is task["completed"]:
             raise IllegalEventError(f"{event.type} of a task that was so already: a toggle was lost")
     elif event.type == "task.edited":

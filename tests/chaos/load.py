@@ -28,6 +28,11 @@ _CHOICES: Final[dict[Kind, int]] = {
     "list": 22,
     "get": 12,
 }
+_FIELDS: Final = (
+    {"priority": "High", "due_date": "2026-03-01", "tags": ["home", "Straße"], "category": "Work"},
+    {"due_date": "2026-03-01T14:30:00Z", "tags": ["home"]},
+    {"category": "Errands"},
+)
 _QUERIES: Final = ("", "", "", "?status=pending", "?status=completed", "?sort=title", "?limit=3", "?sort=title&limit=4")
 _METHODS: Final = {"create": "POST", "edit": "PUT", "set": "PATCH", "toggle": "PATCH", "delete": "DELETE"}
 _TRIES: Final = 6
@@ -174,6 +179,8 @@ def _choose(user: User, rng: random.Random) -> Operation:
         operation.body = {"title": f"{rng.choice(('Milk', 'äpfel', 'Ärger', 'zebra'))} {operation.marker}"}
     if kind == "create" and rng.random() < 0.5:
         operation.body = {**(operation.body or {}), "description": f"of {operation.marker}"}
+    if kind in {"create", "edit"} and rng.random() < 0.5:
+        operation.body = {**(operation.body or {}), **rng.choice(_FIELDS)}
     if kind == "set":
         operation.body = {"completed": rng.random() < 0.5}
     _add_conditions(user, operation, rng)

@@ -15,6 +15,13 @@ MILK = {
     "completed": True,
     "created_at": "2026-01-01T00:00:01Z",
     "updated_at": "2026-01-01T00:00:04Z",
+    "priority": "medium",
+    "due_date": None,
+    "tags": [],
+    "category": None,
+    "completed_at": "2026-01-01T00:00:02Z",
+    "is_completed": True,
+    "status": "completed",
 }
 
 

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from domain.commands import Command, CompleteTask, DeleteTask, EditTask, ReopenTask, ToggleTask
-from domain.fields import UNSET
 from tests.ledger import TITLES
 from tests.model import LISTS, Model, Sort, Status
 from tests.servers import RunningService, token
@@ -26,6 +25,16 @@ _runs = count(1)
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 titles = st.sampled_from(TITLES) | texts.filter(str.strip)
+fields = st.fixed_dictionaries(
+    {},
+    optional={
+        "priority": st.sampled_from(["low", "HIGH", "Some day"]),
+        "due_date": st.sampled_from([None, "2026-03-01", "2026-03-01T14:30:00Z"]),
+        "tags": st.sampled_from([[], ["home"], ["Straße", "a b"]]),
+        "category": st.sampled_from([None, "Work"]),
+    },
+)
+"""Fields besides title and description, in the form in which they are kept."""
 who = st.integers(0, 2)
 which = st.integers(0, 5)
 
@@ -74,6 +83,8 @@ class ServiceBesideModel(RuleBasedStateMachine):
         assert after["created_at"] == before["created_at"]
         same = all(before[name] == value for name, value in model.tasks[task_id].items())
         assert after == before if same else moment(after) >= moment(before)
+        was_completed = before["completed_at"] or after["updated_at"]
+        assert after["completed_at"] == (was_completed if after["completed"] else None)
         self.answers[task_id] = after
 
     def assert_missing(self, answer: httpx.Response, task_id: int) -> None:
@@ -82,20 +93,20 @@ class ServiceBesideModel(RuleBasedStateMachine):
     def expected(self, model: Model, status: Status, sort: Sort) -> list[dict[str, Any]]:
         return [self.answers[task_id] for task_id in model.listed(status, sort)]
 
-    @rule(number=who, title=titles, description=st.none() | texts)
-    def create(self, number: int, title: str, description: str | None) -> None:
+    @rule(number=who, title=titles, description=st.none() | texts, others=fields)
+    def create(self, number: int, title: str, description: str | None, others: dict[str, Any]) -> None:
         model = self.models[number]
-        answer = self.call("POST", model.user, json={"title": title, "description": description})
+        answer = self.call("POST", model.user, json={"title": title, "description": description} | others)
         assert answer.status_code == 201
         task = answer.json()
-        model.created(task["id"], title, description)
+        model.created(task["id"], title, description, **others)
         assert task["id"] not in self.answers
         assert {name: task[name] for name in model.tasks[task["id"]]} == model.tasks[task["id"]]
         self.answers[task["id"]] = task
 
     @rule(number=who, title=titles)
     def create_again(self, number: int, title: str) -> None:
-        self.create(number, title, None)
+        self.create(number, title, None, {})
 
     @rule(
         number=who,
@@ -103,12 +114,13 @@ class ServiceBesideModel(RuleBasedStateMachine):
         body=st.fixed_dictionaries(
             {}, optional={"title": titles, "description": st.none() | texts, "completed": st.booleans()}
         ),
+        others=fields,
+        method=st.sampled_from(["PUT", "PATCH"]),
     )
-    def edit(self, number: int, task: int, body: dict[str, Any]) -> None:
+    def edit(self, number: int, task: int, body: dict[str, Any], others: dict[str, Any], method: str) -> None:
         model, task_id = self.picked(number, task)
-        answer = self.call("PUT", model.user, f"/{task_id}", json=body)
-        given = {name: body.get(name, UNSET) for name in ("title", "description", "completed")}
-        self.changed(answer, model, task_id, EditTask(**given))
+        answer = self.call(method, model.user, f"/{task_id}", json=body | others)
+        self.changed(answer, model, task_id, EditTask(**body, **others))
 
     @rule(number=who, task=which)
     def toggle(self, number: int, task: int) -> None:

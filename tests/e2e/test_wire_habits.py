@@ -36,9 +36,22 @@ def test_json_is_announced_on_every_request_even_without_a_body(browser: httpx.C
 
 def test_the_whole_task_is_echoed_to_change_one_field(browser: httpx.Client, tasks: str) -> None:
     task = created(browser, tasks)
-    echoed = task | {"title": "b", "priority": "high", "due_date": None, "category": "home", "tags": []}
-    changed = browser.put(f"{tasks}/{task['id']}", json=echoed).json()
+    changed = browser.put(f"{tasks}/{task['id']}", json=task | {"title": "b", "recurrence": "daily"}).json()
     assert changed == task | {"title": "b", "updated_at": changed["updated_at"]}
+
+
+def test_a_form_sends_every_field_and_empty_texts_for_those_without_a_value(browser: httpx.Client, tasks: str) -> None:
+    form = {"title": "a", "description": "", "priority": "High", "dueDate": "", "tags": "", "category": ""}
+    task = browser.post(tasks, json=form).json()
+    assert (task["priority"], task["due_date"], task["tags"], task["category"]) == ("High", None, [], None)
+    filled = {"due_date": "2026-03-01T14:30", "tags": "home, work", "category": "Errands", "is_completed": True}
+    changed = browser.put(f"{tasks}/{task['id']}", json=form | filled).json()
+    assert changed == browser.get(tasks).json()[0]
+    assert (changed["due_date"], changed["tags"], changed["status"]) == (
+        "2026-03-01T14:30",
+        ["home", "work"],
+        "completed",
+    )
 
 
 def test_the_list_is_fetched_right_after_each_write_and_replaces_the_screen(browser: httpx.Client, tasks: str) -> None:

@@ -25,15 +25,19 @@ NOBODYS = 2**53 - 1
 async def whole_tasks(model: Model, owner: asyncpg.Connection) -> dict[int, dict[str, Any]]:
     """Return the model's tasks as answers show them; their times are the ledger's."""
     rows = await owner.fetch(
-        "SELECT task_id, min(recorded_at), max(recorded_at) FROM tasklog.events WHERE user_id = $1 GROUP BY 1",
+        """
+        SELECT task_id, min(recorded_at), max(recorded_at), max(recorded_at) FILTER (WHERE type = 'task.completed')
+        FROM tasklog.events WHERE user_id = $1 GROUP BY 1
+        """,
         model.user,
     )
-    return {
-        row[0]: {"id": row[0], "user_id": model.user, "created_at": _utc(row[1]), "updated_at": _utc(row[2])}
-        | model.tasks[row[0]]
-        for row in rows
-        if row[0] in model.tasks
-    }
+    found = {}
+    for task_id, created, updated, completed in rows:
+        if task_id in model.tasks:
+            times: dict[str, str | None] = {"created_at": _utc(created), "updated_at": _utc(updated)}
+            times["completed_at"] = _utc(completed) if model.tasks[task_id]["completed"] else None
+            found[task_id] = {"id": task_id, "user_id": model.user} | times | model.tasks[task_id]
+    return found
 
 
 def _utc(at: datetime) -> str:

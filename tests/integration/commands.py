@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import fields
 from typing import Any
+
+from hypothesis import strategies as st
 
 from command_api.group_commit import CommandQueues
 from command_api.handle import CommandRequest, handle
@@ -16,6 +19,14 @@ from tests.ledger import within
 from tests.model import Model
 
 CREATE = CreateTask(title="Milk")
+
+FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "priority": st.sampled_from(["medium", "low", "HIGH", "P1", "Some day"]),
+    "due_date": st.sampled_from([None, "2026-03-01", "2026-03-01T14:30", "2026-03-01T09:30:00Z"]),
+    "tags": st.sampled_from([(), ("home",), ("Straße", "a b")]),
+    "category": st.sampled_from([None, "Work"]),
+}
+"""Values of the fields besides title and description, as they are kept."""
 
 
 async def run(queue: CommandQueues, command: Command, task: int | None = None, user: str = "alice") -> TaskState:
@@ -33,7 +44,7 @@ async def happen(model: Model, writer: Database, known: KnownStates, command: Co
         (done,) = await handle(writer, known, [_request(model.user, None, command)])
         assert isinstance(done, Done)
         assert isinstance(done.state, Task)
-        model.created(done.state.id, command.title, command.description)
+        model.created(done.state.id, **{field.name: getattr(command, field.name) for field in fields(command)})
     elif model.ids:
         task_id = model.ids[number % len(model.ids)]
         await handle(writer, known, [_request(model.user, task_id, command)])

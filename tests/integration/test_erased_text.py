@@ -22,6 +22,7 @@ from tests.servers import RunningService, Servers, eventually, eventually_async
 
 TEXT = "Zyxomma"
 """Only the person who is erased writes this."""
+FIELDS = ("priority", "tags", "category")
 STATISTICS = "SELECT stavalues1::text, stavalues2::text, stavalues3::text, stavalues4::text FROM pg_statistic"
 
 
@@ -34,12 +35,12 @@ async def test_a_persons_text_is_gone_from_postgres_redis_and_logs_and_the_perso
     first, second = (
         erin.post(
             "/api/erin/tasks",
-            json={"title": f"{TEXT} {n}", "description": TEXT * 500},
+            json={"title": f"{TEXT} {n}", "description": TEXT * 500} | dict.fromkeys(FIELDS, f"{TEXT} {n}"),
             headers={"Idempotency-Key": f"key-{TEXT}-{n}"},
         ).json()
         for n in range(2)
     )
-    erin.put(f"/api/erin/tasks/{first['id']}", json={"title": f"More {TEXT}"})
+    erin.put(f"/api/erin/tasks/{first['id']}", json={"title": f"More {TEXT}", "tags": [TEXT], "priority": TEXT})
     erin.delete(f"/api/erin/tasks/{second['id']}")
     await eventually_async(
         lambda: owner.fetchval("SELECT title LIKE 'More%' FROM tasklog.tasks WHERE user_id = 'erin'")

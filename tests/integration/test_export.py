@@ -71,7 +71,7 @@ async def file(writer: Database, projector: Database, owner: asyncpg.Connection,
     for n in range(5):
         await Life(f"user-{n}", seed=n).go_on(writer, 30)
     task = await created(writer, "Älice, b", TEXT)
-    edited = TaskEdited(title=TEXT * 2, description=TEXT)
+    edited = TaskEdited(title=TEXT * 2, description=TEXT, due_date="2026-03-01", priority=TEXT[:50], tags=("a", "ß"))
     await appended(writer, of("Älice, b", edited, TaskCompleted(), task=task, expected=1))
     await owner.execute("SELECT tasklog.erase('user-3', 'a', 'r')")
     await created(writer, "user-3")

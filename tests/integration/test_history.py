@@ -23,16 +23,19 @@ from domain.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, T
 from event_log.codec import EVENT_TYPES
 from read_api.history import Change, HistoryQuery, changes, history
 from runtime.database import Database
-from tests.integration.commands import happen
+from tests.integration.commands import FIELDS, happen
 from tests.ledger import TITLES, appended, created, of
-from tests.model import Model
+from tests.model import DEFAULTS, Model
 
-FIELDS = ("title", "description", "completed")
+ALWAYS = {"title", "description", "completed"}
+ALL = ("title", "description", "due_date", "priority", "tags", "category", "completed")
 _users = count(1)
 titles = st.sampled_from([*TITLES, '"title":', '","description":"'])
 commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(CreateTask, title=titles, description=st.none() | titles),
+    st.builds(CreateTask, title=titles, **FIELDS),
     st.builds(EditTask, title=titles),
+    *(st.builds(EditTask, **{name: values}) for name, values in FIELDS.items()),
     st.builds(EditTask, description=st.none() | titles, completed=st.booleans()),
     st.sampled_from([ToggleTask(), DeleteTask()]),
 )
@@ -73,18 +76,23 @@ async def stored_changes(owner: asyncpg.Connection, user: str) -> dict[int, list
     for row in await owner.fetch("SELECT * FROM tasklog.events WHERE user_id = $1 ORDER BY position", user):
         stored: dict[str, Any] = json.loads(row["data"])
         sets = {
-            "task.created": stored | {"completed": False},
+            "task.created": DEFAULTS | stored | {"completed": False},
             "task.edited": stored,
             "task.completed": {"completed": True},
             "task.reopened": {"completed": False},
-            "task.deleted": dict.fromkeys(FIELDS),
+            "task.deleted": dict.fromkeys(ALL),
         }[row["type"]]
-        task = tasks.setdefault(row["task_id"], dict.fromkeys(FIELDS))
-        found[row["position"]] = [
-            {"field": field, "from": task[field], "to": sets[field]} for field in FIELDS if field in sets
-        ]
+        task = tasks.setdefault(row["task_id"], dict.fromkeys(ALL))
+        changed = [{"field": field, "from": task[field], "to": sets[field]} for field in ALL if field in sets]
+        side = {"task.created": "to", "task.deleted": "from"}.get(row["type"])
+        found[row["position"]] = [one for one in changed if side is None or tells(one["field"], one[side])]
         task |= sets
     return found
+
+
+def tells(field: str, value: object) -> bool:
+    """Return whether a creation or a deletion tells of a field: of a later one only where it has a value."""
+    return field in ALWAYS or value != DEFAULTS[field]
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -141,6 +149,23 @@ def test_a_change_is_what_the_event_sets_and_what_was_before() -> None:
         (TaskCompleted(), {"completed": False}, [("completed", False, True)]),
         (TaskReopened(), before, [("completed", True, False)]),
         (TaskDeleted(), before, [("title", "a", None), ("description", "b", None), ("completed", True, None)]),
+        (
+            TaskCreated(title="t", due_date="2026-03-01", tags=("a",)),
+            {},
+            [
+                ("title", None, "t"),
+                ("description", None, None),
+                ("due_date", None, "2026-03-01"),
+                ("tags", None, ("a",)),
+                ("completed", None, False),
+            ],
+        ),
+        (TaskEdited(priority="P1", category=None), before, [("priority", None, "P1"), ("category", None, None)]),
+        (
+            TaskDeleted(),
+            before | {"priority": "medium", "tags": ("a",), "category": None},
+            [("title", "a", None), ("description", "b", None), ("tags", ("a",), None), ("completed", True, None)],
+        ),
     ]
     for event, known, expected in cases:
         assert changes(event, known) == [Change(*change) for change in expected]
@@ -226,7 +251,8 @@ async def test_rare_types_are_found_in_a_long_stream_in_bounded_steps(writer: Da
         assert page["next"] is None
         (entry,) = page["events"]
         assert entry["changes"] == [
-            {"field": field, "from": was, "to": None} for field, was in zip(FIELDS, ("first", None, False), strict=True)
+            {"field": field, "from": was, "to": None}
+            for field, was in zip(("title", "description", "completed"), ("first", None, False), strict=True)
         ]
         after = random.Random(7).randrange(12_000)
         page = await page_of(reader, "alice", task_id=of_task, after=after, limit=1000)

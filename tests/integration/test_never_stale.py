@@ -25,6 +25,7 @@ from read_api.queries import TaskQuery, get_tasks
 from runtime.database import Database
 from runtime.settings import Settings
 from tests.integration.answers import answers, assert_right, live
+from tests.integration.commands import FIELDS
 from tests.ledger import TITLES, appended, created, list_tasks, of, opened
 from tests.model import LISTS, Model, Sort, Status
 
@@ -35,7 +36,9 @@ titles = st.sampled_from(TITLES) | st.text(
 )
 commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(CreateTask, title=titles, description=st.none() | titles),
+    st.builds(CreateTask, title=titles, **FIELDS),
     st.builds(EditTask, title=titles),
+    *(st.builds(EditTask, **{name: values}) for name, values in FIELDS.items()),
     st.builds(EditTask, description=st.none() | titles, completed=st.booleans()),
     st.sampled_from([CompleteTask(), ReopenTask(), ToggleTask(), ToggleTask(), DeleteTask()]),
 )

@@ -36,6 +36,7 @@ HISTORY: list[tuple[Command, int]] = [
     (CreateTask(title="gone"), 0),
     (DeleteTask(), 3),
     (EditTask(title="a"), 2),
+    (CreateTask(title="Due", due_date="2026-03-01", priority="HIGH", tags=("home", "Straße"), category="Work"), 0),
 ]
 TAIL: list[tuple[Command, int]] = [(EditTask(description="new"), 0), (CreateTask(title="b"), 0)]
 OTHERS = (

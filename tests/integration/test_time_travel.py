@@ -29,16 +29,17 @@ from read_api.long_lists import task_at
 from read_api.queries import TaskQuery
 from read_api.time_travel import FutureError, list_tasks_as_of, moment
 from runtime.database import Database
-from tests.integration.commands import happen
+from tests.integration.commands import FIELDS, happen
 from tests.ledger import TITLES, appended, created, list_tasks, of
 from tests.model import LISTS, Model
 
 _users = count(1)
 titles = st.sampled_from(TITLES)
 commands: st.SearchStrategy[Command] = st.one_of(
-    st.builds(CreateTask, title=titles, description=st.none() | titles),
+    st.builds(CreateTask, title=titles, description=st.none() | titles, **FIELDS),
     st.builds(EditTask, title=titles, completed=st.booleans()),
     st.builds(EditTask, description=st.none() | titles),
+    *(st.builds(EditTask, **{name: values}) for name, values in FIELDS.items()),
     st.sampled_from([CompleteTask(), ReopenTask(), ToggleTask(), DeleteTask()]),
 )
 histories = st.lists(st.tuples(commands, st.integers(0, 5)), max_size=20)
@@ -59,7 +60,8 @@ def _all(model: Model) -> tuple[list[str], list[int], list[int]]:
 
 
 def shown(body: bytes) -> list[dict[str, Any]]:
-    return [{name: task[name] for name in ("id", "title", "description", "completed")} for task in json.loads(body)]
+    times = {"user_id", "created_at", "updated_at", "completed_at"}
+    return [{name: value for name, value in task.items() if name not in times} for task in json.loads(body)]
 
 
 def expected(model: Model, status: Any, sort: Any) -> list[dict[str, Any]]:

@@ -19,6 +19,19 @@ STORED: list[tuple[TaskEvent, str, int, str]] = [
         3,
         '{"description":null,"due_date":"2026-02-07","title":"Milk"}',
     ),
+    (
+        TaskCreated(title="Milk", priority="HIGH", tags=("home", "b c"), category="Errands"),
+        "task.created",
+        3,
+        '{"category":"Errands","description":null,"priority":"HIGH","tags":["home","b c"],"title":"Milk"}',
+    ),
+    (TaskCreated(title="Milk", priority="medium"), "task.created", 2, '{"description":null,"title":"Milk"}'),
+    (
+        TaskEdited(priority="medium", tags=(), category=None),
+        "task.edited",
+        2,
+        '{"category":null,"priority":"medium","tags":[]}',
+    ),
     (TaskEdited(title="Oat", due_date=None), "task.edited", 2, '{"due_date":null,"title":"Oat"}'),
     (TaskEdited(title="Oat"), "task.edited", 1, '{"title":"Oat"}'),
     (TaskEdited(description=None), "task.edited", 1, '{"description":null}'),
@@ -52,6 +65,8 @@ events = st.one_of(
         title=texts | st.just(UNSET),
         description=st.none() | texts | st.just(UNSET),
         due_date=st.none() | texts | st.just(UNSET),
+        priority=texts | st.just(UNSET),
+        tags=st.lists(texts).map(tuple) | st.just(UNSET),
     ),
     st.sampled_from([TaskCompleted(), TaskReopened(), TaskDeleted()]),
 )
@@ -78,6 +93,7 @@ def test_an_event_of_another_time_is_unreadable_and_not_guessed_at(name: str, sc
         ("task.created", '{"title":"Milk"}'),
         ("task.created", '{"title":"Milk","description":null,"priority":1}'),
         ("task.created", '{"title":"Milk","description":null,"due_date":"2026-02-07"}'),
+        ("task.created", '{"title":"Milk","description":null,"tags":[]}'),
         ("task.created", '{"title":5,"description":null}'),
         ("task.created", '{"title":null,"description":null}'),
         ("task.created", '{"title":"Milk","description":["one"]}'),
@@ -95,6 +111,14 @@ def test_data_that_do_not_fit_are_unreadable(name: str, data: str) -> None:
     """A value of a wrong type must be refused here: it would break the projector later, and with it every user."""
     with pytest.raises(UnreadableEventError):
         decode(name, 2 if name == "task.created" else 1, data)
+
+
+@pytest.mark.parametrize(
+    "data", ['{"tags":"home"}', '{"tags":["home",1]}', '{"tags":null}', '{"priority":null}', '{"category":["x"]}']
+)
+def test_labels_of_other_kinds_are_unreadable(data: str) -> None:
+    with pytest.raises(UnreadableEventError):
+        decode("task.edited", 2, data)
 
 
 def test_an_error_about_data_does_not_repeat_them() -> None:

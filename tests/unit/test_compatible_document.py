@@ -23,10 +23,11 @@ TIGHTENING = {"minLength", "minimum", "maxLength", "maximum", "pattern", "enum",
 
 
 EXPECTED = {
-    f"get /api/{{user_id}}/{path} 200 events item changes item field may have another value now"
+    f"get /api/{{user_id}}/{path} 200 events item changes item {new}"
     for path in ("history", "tasks/{task_id}/history")
+    for new in ("field may have another value now", "from may be a array now", "to may be a array now")
 }
-"""A history tells of each field that a task has, so also of one that has joined."""
+"""A history tells of each field that a task has, so also of those that have joined: tags are an array."""
 
 
 def resolved(document: Json, value: Json) -> Json:

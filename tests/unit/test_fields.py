@@ -19,8 +19,8 @@ from read_model.rows import COLUMNS, TASK_COLUMNS
 from read_model.tables import tasks
 
 START = datetime(2026, 2, 7, tzinfo=UTC)
-STATE = (False, START, START, 3, 5)
-"""Values besides the fields: completed, created at, updated at, first position, version."""
+STATE = (False, None, START, START, 3, 5)
+"""Values besides the fields: completed, completed at, created at, updated at, first position, version."""
 
 
 def test_changes_are_of_the_same_fields_with_the_same_types() -> None:

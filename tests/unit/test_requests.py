@@ -168,7 +168,7 @@ async def test_a_refused_token_is_a_warning_with_why_and_from_where() -> None:
     ("method", "path", "allow"),
     [
         ("DELETE", "/api/u/tasks", "GET, HEAD, POST"),
-        ("PATCH", "/api/u/tasks/1", "DELETE, GET, HEAD, PUT"),
+        ("POST", "/api/u/tasks/1", "DELETE, GET, HEAD, PATCH, PUT"),
         ("POST", "/api/u/tasks/1/complete/", "PATCH"),
         ("POST", "/health", "GET, HEAD"),
         ("OPTIONS", "/", "GET, HEAD"),

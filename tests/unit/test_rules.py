@@ -6,6 +6,7 @@ import pytest
 
 from domain.due_date import due_date, is_date, microseconds, moment_of
 from domain.fields import FIELDS, RULES
+from domain.labels import priority_key, rank, tags_of
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def test_a_due_date_is_kept_in_its_form_and_with_a_zone_in_utc(given: str, kept:
         "2026-03-01T14:30+99:00",
         "0000-01-01",
         "0001-01-01T00:00+14:00",
-        "９999-01-01",
+        "\N{FULLWIDTH DIGIT NINE}999-01-01",
     ],
 )
 def test_what_is_no_date_or_time_is_refused(text: str) -> None:
@@ -85,3 +86,52 @@ def test_a_time_without_a_zone_is_utc_and_a_date_its_first_moment(text: str, mom
 
 def test_a_day_is_told_from_a_time() -> None:
     assert (is_date("2026-03-01"), is_date("2026-03-01T14:30")) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("priority", "its_rank"),
+    [
+        *(("LOW", 1), ("p3", 1), ("Medium", 2), ("P2", 2), ("high", 3), ("P1", 3), (" Urgent ", 4), ("critical", 4)),
+        *(("none", 0), ("normal", 0), ("", 0), ("p4", 0)),
+    ],
+)
+def test_priorities_are_ranked_by_meaning(priority: str, its_rank: int) -> None:
+    assert rank(priority) == its_rank
+
+
+def test_words_of_one_rank_are_found_alike_and_others_by_their_text() -> None:
+    assert priority_key("P1") == priority_key("high") != priority_key("urgent")
+    assert priority_key("Some  Day") == "some day"
+
+
+def test_tags_are_trimmed_without_repeats_and_the_first_spelling_stays() -> None:
+    assert tags_of([" Home", "home ", "", "  ", "Straße", "STRASSE", "b  c"]) == ("Home", "Straße", "b  c")
+
+
+@pytest.mark.parametrize("tags", [["x" * 51], [str(n) for n in range(51)]])
+def test_tags_are_at_most_50_of_50_characters(tags: list[str]) -> None:
+    assert len(tags_of([tag[:50] for tag in tags][:50])) == min(len(tags), 50)
+    with pytest.raises(ValueError):  # noqa: PT011 - likewise
+        tags_of(tags)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "fits"),
+    [
+        ("priority", "x" * 50, True),
+        ("priority", "x" * 51, False),
+        ("priority", "", False),
+        ("priority", None, False),
+        ("category", None, True),
+        ("category", "Work", True),
+        ("category", "", False),
+        ("tags", (), True),
+        ("tags", ("a", "b"), True),
+        ("tags", ("a", "A"), False),
+        ("tags", (" a",), False),
+        ("tags", ("x" * 51,), False),
+        ("tags", None, False),
+    ],
+)
+def test_a_kept_label_is_short_and_tags_are_as_they_are_kept(field: str, value: object, fits: bool) -> None:
+    assert RULES[field](value) is fits

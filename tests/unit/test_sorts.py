@@ -39,6 +39,10 @@ def test_what_is_said_of_each_field_is_written_out_for_every_one_and_the_complet
     assert statements(file).splitlines() == [
         """title type = 'task.edited' AND data::text LIKE '%"title":%'""",
         """description type = 'task.edited' AND data::text LIKE '%"description":%'""",
+        r"""due_date type = 'task.edited' AND data::text LIKE '%"due\_date":%'""",
+        """priority type = 'task.edited' AND data::text LIKE '%"priority":%'""",
+        """tags type = 'task.edited' AND data::text LIKE '%"tags":%'""",
+        """category type = 'task.edited' AND data::text LIKE '%"category":%'""",
         "completed type IN ('task.completed', 'task.reopened')",
     ]
 
