@@ -164,18 +164,3 @@ BEGIN
         AS e (command, outcome, task_id, "position", at, hash)
     WHERE e.outcome IS NOT NULL;
 END $$;
-
--- The same without `known`, hashes, and positions without an event, for services of 1.0. To be dropped a release later.
-CREATE OR REPLACE FUNCTION tasklog.append(
-    commands integer[], users text[], tasks bigint[], versions integer[], event_ids uuid[],
-    types text[], schema_versions smallint[], data text[], metadata text[], keys text[], fingerprints bytea[],
-    wait boolean
-) RETURNS TABLE (command integer, outcome text, task_id bigint, "position" bigint, recorded_at timestamptz)
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    RETURN QUERY
-    SELECT a.command, a.outcome, a.task_id, CASE WHEN a.recorded_at IS NOT NULL THEN a.position END, a.recorded_at
-    FROM tasklog.append_commands(
-        commands, users, tasks, versions, array_fill(NULL::uuid, ARRAY[cardinality(commands)]), event_ids,
-        types, schema_versions, data, metadata, keys, fingerprints, wait) AS a;
-END $$;

@@ -53,15 +53,6 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     WHERE k.recorded_at > now() - interval '24 hours'
 $$;
 
--- The same without position and hash, for services of 1.0. To be dropped a release later.
-CREATE OR REPLACE FUNCTION tasklog.remembered(users text[], keys text[])
-RETURNS TABLE (user_id text, key text, fingerprint bytea, task_id bigint, version integer)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT k.user_id, k.key, k.fingerprint, k.task_id, k.version
-    FROM unnest(users, keys) AS asked (user_id, key) JOIN tasklog.idempotency_keys k USING (user_id, key)
-    WHERE k.recorded_at > now() - interval '24 hours'
-$$;
-
 -- The tasks and versions of idempotency keys whose event is not in the ledger; of one user, or of all for null.
 CREATE OR REPLACE FUNCTION tasklog.keys_without_event(owner text)
 RETURNS TABLE (user_id text, task_id bigint, version integer)
@@ -136,21 +127,6 @@ BEGIN
         INSERT INTO tasklog.streams SELECT stream.*;
     END IF;
 END $$;
-
--- The events of some tasks after a given version of each, in order, for services of 1.0. To be dropped a release later.
-CREATE OR REPLACE FUNCTION tasklog.task_events(users text[], tasks bigint[], versions integer[])
-RETURNS TABLE (user_id text, task_id bigint, "position" bigint, version integer, type text,
-               schema_version smallint, data text, recorded_at timestamptz)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT e.user_id, e.task_id, e.position, e.version, e.type, e.schema_version, e.data::text, e.recorded_at
-    FROM unnest(users, tasks, versions) WITH ORDINALITY AS known (user_id, task_id, version, n)
-    CROSS JOIN LATERAL (
-        SELECT * FROM tasklog.events e
-        WHERE e.user_id = known.user_id AND e.task_id = known.task_id AND e.version > known.version
-        ORDER BY e.version
-    ) AS e
-    ORDER BY known.n, e.version
-$$;
 
 -- A user's events after a position, in order; reads fold them over the rows.
 CREATE OR REPLACE FUNCTION tasklog.tail(owner text, after bigint)

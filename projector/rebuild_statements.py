@@ -90,11 +90,13 @@ REBUILT: Final = f"""
 
 MARK_OTHER_FORMATS: Final = f"""
     -- Mark the users from $1 to $2 whose rows are in another format for a rebuild, unless their events cannot be
-    -- replayed. Mark nobody if another version has migrated the database since.
+    -- replayed; also those that a rebuild of 1.0 could not replay because it did not know a schema version, see CLAIM.
+    -- Mark nobody if another version has migrated the database since.
     WITH other AS (
         SELECT c.user_id FROM tasklog.checkpoints c
         WHERE tasklog.row_format() = '{ROW_FORMAT}' AND c.user_id >= $1 AND c.user_id <= $2
-          AND NOT c.rebuild AND c.fault_reason IS NULL AND NOT {IN_FORMAT}
+          AND NOT c.rebuild
+          AND CASE WHEN c.fault_reason IS NULL THEN NOT {IN_FORMAT} ELSE c.fault_reason LIKE '% is known' END
         ORDER BY c.user_id FOR UPDATE SKIP LOCKED
     )
     UPDATE tasklog.checkpoints c SET rebuild = true FROM other WHERE c.user_id = other.user_id

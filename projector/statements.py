@@ -17,14 +17,15 @@ IN_FORMAT: Final = f"tasklog.is_in_format(c.row_format, '{ROW_FORMAT}', c.positi
 
 CLAIM: Final = """
     -- $1 users with unprojected events, longest waiting first, locked for this transaction. Users that another
-    -- projector works on, and parked users, are skipped.
+    -- projector works on, and parked users, are skipped, but not those that a projector of 1.0 parked because it did
+    -- not know a schema version: its words end with "is known", those of this version do not.
     SELECT c.user_id, c.position
     FROM (
         SELECT s.user_id FROM tasklog.streams s WHERE s.unprojected_since IS NOT NULL ORDER BY s.unprojected_since
     ) AS s
     CROSS JOIN LATERAL (
         SELECT c.user_id, c.position FROM tasklog.checkpoints c
-        WHERE c.user_id = s.user_id AND (c.parked_until IS NULL OR c.parked_until <= now())
+        WHERE c.user_id = s.user_id AND (c.parked_until IS NULL OR c.parked_until <= now() OR c.error LIKE '% is known')
         FOR UPDATE SKIP LOCKED
     ) AS c
     LIMIT $1

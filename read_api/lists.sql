@@ -107,18 +107,6 @@ BEGIN
     RETURN NEXT;
 END $$;
 
--- The same without a limit, for services of 1.0, which know two sorts: for 'created' a page begins after the position
--- `after_id`. To be dropped a release later.
-CREATE OR REPLACE FUNCTION tasklog.list_tasks(
-    owner text, wanted boolean, sort text, after_key text, after_id bigint, page_size integer
-) RETURNS TABLE (head bigint, mark text, body text, page json, touched json, tail json, total bigint)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    RETURN QUERY SELECT l.head, l.mark, l.body, l.page, l.touched, l.tail, l.total
-    FROM tasklog.short_list(owner, wanted, sort, CASE sort WHEN 'title' THEN after_key ELSE after_id::text END,
-                            after_id, page_size, NULL, NULL) l;
-END $$;
-
 -- The plan of a long list: the head, the tasks that unprojected events change, and, in order, the id, version, size in
 -- bytes and sort key of the others. A page has one more of these than requested; `total` counts all. If the rows are not
 -- in `format`, nothing counts as projected.

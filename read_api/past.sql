@@ -150,28 +150,3 @@ BEGIN
     SELECT tasklog.mark(e.hash) INTO mark FROM tasklog.events e WHERE e.user_id = owner AND e.position = high - 1;
     RETURN NEXT;
 END $$;
-
--- The events of a user, or of one task, after one position and up to another, in order.
-CREATE OR REPLACE FUNCTION tasklog.events_between(
-    owner text, of_task bigint, after bigint, until bigint, at_most integer
-) RETURNS TABLE (task_id bigint, "position" bigint, version integer, type text, schema_version smallint,
-                 data text, recorded_at timestamptz)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_column
-DECLARE
-    first integer;
-    last integer;
-BEGIN
-    IF of_task IS NULL THEN
-        RETURN QUERY SELECT e.task_id, e.position, e.version, e.type, e.schema_version, e.data::text, e.recorded_at
-        FROM tasklog.events e WHERE e.user_id = owner AND e.position > after AND e.position <= until
-        ORDER BY e.position LIMIT at_most;
-    ELSE
-        first := tasklog.version_at(owner, of_task, after);
-        last := tasklog.version_at(owner, of_task, until);
-        RETURN QUERY SELECT e.task_id, e.position, e.version, e.type, e.schema_version, e.data::text, e.recorded_at
-        FROM tasklog.events e
-        WHERE e.user_id = owner AND e.task_id = of_task AND e.version > first AND e.version <= last
-        ORDER BY e.version LIMIT at_most;
-    END IF;
-END $$;

@@ -22,7 +22,7 @@ from tests.servers import SECRET, Database, eventually
 
 RELEASE_1_0: Final = "1d14715"
 _HERE: Final = Path(__file__).parents[1]
-_SECONDS: Final = 60
+_SECONDS: Final = 120
 
 
 def unpacked(commit: str, directory: Path) -> Path:
@@ -45,6 +45,8 @@ class Release:
     database: Database
     redis_url: str
     log: Path
+    knows_fields: bool
+    """Whether it knows the fields that joined after release 1.0."""
     write_url: str = ""
     read_url: str = ""
     _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -115,7 +117,9 @@ def releases(database: Database, redis_url: str, directory: Path) -> Iterator[tu
         made = []
         for name, code in (("old", old_code), ("new", _HERE)):
             log = directory / f"{name}.log"
-            release = Release(code=code, database=database, redis_url=redis_url, log=log)
+            release = Release(
+                code=code, database=database, redis_url=redis_url, log=log, knows_fields=code is not old_code
+            )
             stack.callback(release.stop)
             made.append(release)
         yield made[0], made[1]

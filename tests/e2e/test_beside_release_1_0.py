@@ -1,6 +1,9 @@
 """Release 1.0 and this code side by side on one database: before, during and after its migration.
 
-Clients use both in turn: a write on one, its read on the other. No answer may be wrong or a 500.
+Clients use both in turn: a write on one, its read on the other. No answer may be wrong or a 500. Clients of this code
+write fields that 1.0 does not know: its answers go without them, and its writes keep them.
+
+Seen to fail: with events and rows passed on to 1.0 as they are, and with users left parked whom 1.0 had parked.
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ def both(servers: Servers, redis_url: str, tmp_path: Path) -> Iterator[tuple[Rel
         servers.execute(f"DROP DATABASE {database.name} WITH (FORCE)")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_release_1_0_and_this_one_serve_the_same_users_while_the_database_is_migrated(
     both: tuple[Release, Release],
 ) -> None:
