@@ -5,6 +5,9 @@ from __future__ import annotations
 import http.client
 import socket
 from contextlib import suppress
+from typing import Final
+
+_SECONDS: Final = 10
 
 
 class HealthProbe:
@@ -19,7 +22,7 @@ class HealthProbe:
     def waits_on(self) -> socket.socket:
         """Send the request if needed, and return the socket that becomes readable with the answer."""
         if self._connection is None:
-            self._connection = http.client.HTTPConnection(*self._address, timeout=10)
+            self._connection = http.client.HTTPConnection(*self._address, timeout=_SECONDS)
             self._connection.request("GET", "/health")
         return self._connection.sock
 
@@ -27,9 +30,20 @@ class HealthProbe:
         """Read the answer. After a bad one, or a broken connection, `waits_on` asks again."""
         with suppress(OSError, http.client.HTTPException):
             if self._connection is not None and self._connection.getresponse().status == http.HTTPStatus.OK:
+                self._wait_for_log_line()
                 return True
         self.close()
         return False
+
+    def _wait_for_log_line(self) -> None:
+        """Wait until the gateway has logged this request.
+
+        It writes the line at the end of the loop's turn that sent the answer. Closing a second connection takes it a
+        later turn.
+        """
+        with socket.create_connection(self._address, _SECONDS) as second:
+            second.shutdown(socket.SHUT_WR)
+            second.recv(1)
 
     def close(self) -> None:
         """Close the connection, if there is one."""
