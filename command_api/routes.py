@@ -34,9 +34,12 @@ TASK: Final = "/api/{user_id}/tasks/{task_id}"
 _DELETED: Final = b'{"message":"Task deleted successfully"}'
 _TEXT: Final = {"required": True, "schema": {"type": "string"}}
 _RECEIPT: Final[dict[str, Any]] = {
-    "Tasklog-Position": {"description": "The user's position after the write", "schema": {"type": "integer"}},
+    "Tasklog-Position": {
+        "description": "The last position of the user's history after the write",
+        "schema": {"type": "integer"},
+    },
     "Tasklog-Hash": {
-        "description": "The hash at this position, which /history has as well",
+        "description": "The hash of the event at this position, as in /history",
         "schema": {"type": "string"},
     },
 }
@@ -76,7 +79,7 @@ def _answer(description: str, headers: dict[str, Any]) -> dict[str, Any]:
     openapi_extra=task_route(parameters=("user_id", "idempotency_key"), requestBody=_body(CreateTaskBody)),
 )
 async def create_task(request: Request) -> Response:
-    """A pending task begins; its id and place come in the answer."""
+    """Add a task that is not completed. `Location` names its path."""
     user_id = await authorized_user(request)
     body = await json_body(request, CreateTaskBody)
     done = await _carry_out(request, user_id, None, body.command())
@@ -93,7 +96,7 @@ async def create_task(request: Request) -> Response:
     ),
 )
 async def edit_task(request: Request) -> Response:
-    """Absent fields are kept, a null description clears it; what changes nothing leaves no trace in the history."""
+    """Change the fields that are given, and keep the others. A request that changes nothing adds no event."""
     user_id = await authorized_user(request)
     task_id = path_task_id(request)
     body = await json_body(request, EditTaskBody)
@@ -129,7 +132,7 @@ async def patch_task(request: Request) -> Response:
     ),
 )
 async def complete_task(request: Request) -> Response:
-    """Without a body or with an empty one the task is toggled; `completed` sets it."""
+    """Toggle the task, if there is no body or an empty one; otherwise set it to `completed`."""
     user_id = await authorized_user(request)
     task_id = path_task_id(request)
     body = await json_body(request, CompletionBody, absent=TOGGLE)
@@ -141,13 +144,13 @@ async def complete_task(request: Request) -> Response:
     summary="Delete a task",
     response_class=Response,
     responses={
-        200: {"model": TaskDeleted, "description": "It is deleted", "headers": _RECEIPT},
+        200: {"model": TaskDeleted, "description": "The task is deleted", "headers": _RECEIPT},
         **problems(401, 403, 404, 409, 412, 422, 429),
     },
     openapi_extra=task_route(parameters=("user_id", "task_id", "if_match", "idempotency_key")),
 )
 async def delete_task(request: Request) -> Response:
-    """The task is gone for good; its history stays. A second time it is not found. A body is not read."""
+    """Delete the task; its history stays. A second deletion gets a 404. A body is ignored."""
     user_id = await authorized_user(request)
     done = await _carry_out(request, user_id, path_task_id(request), DeleteTask())
     return json_response(_DELETED, headers=_receipt(done))

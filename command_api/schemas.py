@@ -24,7 +24,7 @@ class CreateTaskBody(JsonBody):
     model_config = ConfigDict(json_schema_extra={"example": {"title": "Buy groceries", "description": "Milk, eggs"}})
 
     title: Title = Field(description="1 to 200 characters, not only white space, kept as sent")
-    description: Text | None = Field(default=None, description="Of any length that the body's 1 MiB allows")
+    description: Text | None = Field(default=None, description="As long as the limit of 1 MiB for the body allows")
     priority: Priority = MEDIUM
     due_date: DueDate = None
     tags: Tags = ()
@@ -43,7 +43,7 @@ class CreateTaskBody(JsonBody):
 
 
 class EditTaskBody(JsonBody):
-    """The fields to change; one that is absent is kept."""
+    """The fields to change; absent fields are kept."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"title": "Buy groceries today", "completed": True}})
 
@@ -53,7 +53,7 @@ class EditTaskBody(JsonBody):
     due_date: DueDate = None
     tags: Tags = ()
     category: Category = None
-    completed: bool | None = Field(default=None, description="null is as good as absent")
+    completed: bool | None = Field(default=None, description="null is the same as absent")
     is_completed: bool | None = Field(default=None, description="Read where completed is absent")
     status: str | None = Field(
         default=None,

@@ -96,7 +96,7 @@ class Task(BaseModel):
 
 
 class FieldProblem(BaseModel):
-    """What is wrong with one field; never what was sent."""
+    """What is wrong with one field; it never repeats what was sent."""
 
     field: str
     message: str
@@ -106,13 +106,14 @@ class Problem(BaseModel):
     """An error (RFC 9457): `detail` is one sentence that can be shown as it is."""
 
     type: str = Field(
-        description="Its kind: the path of a page that explains it", json_schema_extra={"enum": [k.type for k in Kind]}
+        description="The kind of problem: the path of a page that explains it",
+        json_schema_extra={"enum": [k.type for k in Kind]},
     )
     title: str
     status: int
     detail: str
     errors: list[FieldProblem] = Field(
-        default=[], description="Of a 422: the fields that do not fit; left out where it is about none"
+        default=[], description="Of a 422: the fields that are wrong; absent if it is about no field"
     )
 
 
@@ -154,10 +155,12 @@ def components(*bodies: type[BaseModel]) -> dict[str, Any]:
         "parameters": {
             "user_id": _parameter("user_id", "The token's user", {"type": "string", "minLength": 1, "maxLength": 255}),
             "task_id": _parameter("task_id", "The task", {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}),
-            "if_match": _header("If-Match", "Carry it out only if the task has this ETag; else 412", '"3"'),
+            "if_match": _header(
+                "If-Match", "Carry out the request only if the task has this ETag; otherwise answer 412", '"3"'
+            ),
             "idempotency_key": _header(
                 "Idempotency-Key",
-                "Carry it out once: for 24 hours the same request with this key has the same answer, another one 422",
+                "A name for this request, kept for 24 hours: the same request gets the same answer, another one a 422",
                 "8e03978e-40d5-43dd-bc93-6894a57f9324",
             ),
         },

@@ -115,7 +115,7 @@ _common: Final = APIRouter(route_class=ReadyRoute, tags=["service"])
 
 
 class ServiceInfo(BaseModel):
-    """What answers here, and where to go on: two paths."""
+    """What answers here, and the paths of its documentation and of /health."""
 
     name: str = Field(examples=[NAME])
     version: str = Field(examples=[VERSION])
@@ -135,16 +135,21 @@ def _described(model: type[BaseModel], description: str) -> dict[int | str, dict
 
 
 @_common.get(
-    "/", summary="What this is", response_class=Response, responses=_described(ServiceInfo, "Name and version")
+    "/", summary="Name the service", response_class=Response, responses=_described(ServiceInfo, "Name and version")
 )
 async def root(_request: Request) -> Response:
-    """The service's name and version and where to go from here; needs no token."""
+    """The name, the version, and the paths of the documentation and of /health. Needs no token."""
     return json_response(_ROOT)
 
 
-@_common.get("/health", summary="Health", response_class=Response, responses=_described(Health, "It answers"))
+@_common.get(
+    "/health",
+    summary="Check the service",
+    response_class=Response,
+    responses=_described(Health, "The service and its database answer"),
+)
 async def health(_request: Request) -> Response:
-    """Whether the service and its database answer; needs no token."""
+    """Whether the service and its database answer. Needs no token."""
     if not await databases_answer():
         raise UnavailableError
     return json_response(_HEALTH)

@@ -28,19 +28,19 @@ HISTORY_PARAMETERS: Final[tuple[dict[str, Any], ...]] = (
     {
         "name": "after",
         "in": "query",
-        "description": "The position behind which the page begins",
+        "description": "The page begins after this position",
         "schema": {"type": "integer", "minimum": 0, "maximum": _LAST, "default": 0},
     },
     {
         "name": "limit",
         "in": "query",
-        "description": "The most events of a page; it is shorter where their texts are long",
+        "description": "The most events of a page; a page of long texts has fewer",
         "schema": {"type": "integer", "minimum": 1, "maximum": LIMIT, "default": _LIMIT},
     },
     {
         "name": "type",
         "in": "query",
-        "description": "Only events of this type; a page may then be shorter than its limit though others follow",
+        "description": "Only events of this type; a page may then have fewer than `limit`, although more follow",
         "schema": {"$ref": "#/components/schemas/EventType"},
     },
 )
@@ -63,16 +63,16 @@ class HistoryEvent(BaseModel):
     erasure.
     """
 
-    position: int = Described(description="In the user's history: 1, 2, 3 … without a hole")
+    position: int = Described(description="The number of the event in the user's history: 1, 2, 3 … without a gap")
     task_id: int | None = Described(description="Null for an event of the whole stream")
-    version: int = Described(description="Of the task: 1, 2, 3 … without a hole")
+    version: int = Described(description="The number of the event among those of its task: 1, 2, 3 … without a gap")
     event_id: UUID
-    type: EventType = Described(description="Of this version's events; a later version's may have others")
+    type: EventType = Described(description="The types of this version; a later version may have more")
     schema_version: int
     recorded_at: datetime
     actor: str | None = Described(description="Who did it; null once erased")
-    request_id: str | None = Described(description="By which request; null once erased")
-    changes: list[FieldChange] = Described(description="Empty where this version cannot read the event")
+    request_id: str | None = Described(description="The id of the request that did it; null once erased")
+    changes: list[FieldChange] = Described(description="Empty if this version cannot read the event")
     erased: bool
     data: str | None = Described(description="The stored JSON text, as it was hashed; null once erased")
     metadata: str | None = Described(description="The stored JSON text, as it was hashed; null once erased")
@@ -81,7 +81,7 @@ class HistoryEvent(BaseModel):
 
 
 class Head(BaseModel):
-    """The last position of a history and its hash; keep them to prove later that nothing before was changed."""
+    """The last position of a history and its hash. Keep both to prove later that no earlier event was changed."""
 
     position: int
     hash: str
@@ -95,7 +95,7 @@ class History(BaseModel):
     user_id: str
     head: Head
     events: list[HistoryEvent]
-    next: int | None = Described(description="Where there may be more: the `after` of the next page")
+    next: int | None = Described(description="The `after` of the next page; null on the last page")
 
 
 def history_query(parameters: Mapping[str, str], task_id: int | None = None) -> HistoryQuery:

@@ -38,28 +38,30 @@ _CACHING: Final = "private, no-cache"
 _POSITION: Final = "Tasklog-Position"
 _TEXT: Final[dict[str, Any]] = {"schema": {"type": "string"}}
 _ALWAYS: Final[dict[str, Any]] = {"required": True, **_TEXT}
-_NEXT: Final = {"Link": {"description": 'Where there may be more: the next page, rel="next"', **_TEXT}}
-_LONG: Final = {"Content-Encoding": {"description": "gzip where the answer is long and that is accepted", **_TEXT}}
+_NEXT: Final = {"Link": {"description": 'The path of the next page, rel="next"; absent on the last page', **_TEXT}}
+_LONG: Final = {
+    "Content-Encoding": {"description": "`gzip`, if the answer is long and the request accepts it", **_TEXT}
+}
 _LIST_HEADERS: Final[dict[str, Any]] = {
     **_NEXT,
-    "ETag": {"description": "Of the user's last change, or of the moment, and the query", **_ALWAYS},
+    "ETag": {"description": "Changes with the user's tasks (or with `as_of`) and with the query", **_ALWAYS},
     **_LONG,
-    "X-Total-Count": {"description": "With a limit: the tasks on all pages", "schema": {"type": "integer"}},
-    _POSITION: {"description": "The position in the user's history that is shown", "schema": {"type": "integer"}},
+    "X-Total-Count": {"description": "With `limit`: the number of tasks on all pages", "schema": {"type": "integer"}},
+    _POSITION: {"description": "The position of the user's history that the list shows", "schema": {"type": "integer"}},
 }
 _TASK_HEADERS: Final[dict[str, Any]] = {
-    "ETag": {"description": "The task's version, or of the moment, and a digest of the answer", **_ALWAYS},
-    _POSITION: {"description": "With as_of: the position that is shown", "schema": {"type": "integer"}},
+    "ETag": {"description": "The task's version and a digest of the answer", **_ALWAYS},
+    _POSITION: {"description": "With `as_of`: the position that is shown", "schema": {"type": "integer"}},
 }
 _HISTORY_HEADERS: Final[dict[str, Any]] = {
     **_NEXT,
-    "ETag": {"description": "Of the user's last change and the query", **_ALWAYS},
+    "ETag": {"description": "Changes with the user's history and with the query", **_ALWAYS},
     **_LONG,
 }
 _IF_NONE_MATCH: Final = {
     "name": "If-None-Match",
     "in": "header",
-    "description": "The ETag of an answer that is at hand",
+    "description": "The ETag of an earlier answer; if it still holds, the answer is a 304 without a body",
     **_TEXT,
 }
 
@@ -100,7 +102,7 @@ def _reading(*path: str, parameters: tuple[dict[str, Any], ...] = ()) -> dict[st
     openapi_extra=_reading("user_id", parameters=LIST_PARAMETERS),
 )
 async def read_tasks(request: Request) -> Response:
-    """All tasks of the user that match, or a page of them; every acknowledged write is in it."""
+    """The user's tasks that match, as a bare array. It includes every acknowledged write."""
     user_id = await authorized_user(request)
     query = task_query(request.query_params)
     if query.as_of is not None:
@@ -140,7 +142,7 @@ async def _past_tasks(request: Request, user_id: str, query: TaskQuery, when: in
     openapi_extra=_reading("user_id", "task_id", parameters=(AS_OF,)),
 )
 async def read_task(request: Request) -> Response:
-    """One task of the user, as it is after every acknowledged write."""
+    """One task of the user. It includes every acknowledged write."""
     user_id = await authorized_user(request)
     task_id, when = path_task_id(request), as_of(request.query_params)
     headers = {"Cache-Control": _CACHING}
@@ -171,7 +173,7 @@ async def read_task(request: Request) -> Response:
     openapi_extra=_reading("user_id", "task_id", parameters=HISTORY_PARAMETERS),
 )
 async def read_task_history(request: Request) -> Response:
-    """What happened to a task of the user, also to one that was deleted."""
+    """All events of one task, oldest first; also of a deleted one."""
     user_id = await authorized_user(request)
     query = history_query(request.query_params, path_task_id(request))
     page = await history(_reader(request).turns.of(user_id), user_id, query)
@@ -192,7 +194,7 @@ async def read_task_history(request: Request) -> Response:
     openapi_extra=_reading("user_id", parameters=HISTORY_PARAMETERS),
 )
 async def read_history(request: Request) -> Response:
-    """All that happened to the user's tasks, hash-chained: with it, anybody can check that nothing was changed."""
+    """All events of the user, oldest first. Each has a hash over itself and the previous one, so any change shows."""
     user_id = await authorized_user(request)
     query = history_query(request.query_params)
     page = await history(_reader(request).turns.of(user_id), user_id, query)

@@ -33,7 +33,7 @@ _DEFAULT: Final = TaskQuery()
 AS_OF: Final[dict[str, Any]] = {
     "name": "as_of",
     "in": "query",
-    "description": "The answer as it was: at a position of the user's history (digits), or at a time (RFC 3339)",
+    "description": "Show the past: a position of the user's history (digits), or a time (RFC 3339)",
     "schema": {"oneOf": [{"type": "integer", "minimum": 0}, {"type": "string", "format": "date-time"}]},
 }
 LIST_PARAMETERS: Final[tuple[dict[str, Any], ...]] = (
@@ -52,13 +52,13 @@ LIST_PARAMETERS: Final[tuple[dict[str, Any], ...]] = (
     {
         "name": "limit",
         "in": "query",
-        "description": "The length of a page; without it, all",
+        "description": "The most tasks of a page; without it, one page has all",
         "schema": {"type": "integer", "minimum": 1, "maximum": LIMIT},
     },
     {
         "name": "cursor",
         "in": "query",
-        "description": "Where the page begins: from the `Link` of the page before, which asked for the same list",
+        "description": "Where the page begins: from the `Link` of the previous page, with the same other parameters",
         "schema": {"type": "string", "format": "task-cursor", "minLength": 1},
     },
     AS_OF,
