@@ -1,45 +1,83 @@
 -- What a task is, or was, from a few of its events. migrations/templates.py repeats the parts that depend on a field.
 
--- The few events that give the state of some tasks, now or at a version. For each task these are: its first event, the
--- last event that set each field, and its last event, in order; see event_log/read.py. Each has an index, so a long
--- history costs no more than a short one. `head` and `hash` are of the user's stream now, in each row.
+-- Events that give the state of some tasks, now or at a version. Of a short history these are all events. Of a long one
+-- they are its first event, the last event that set each field, and its last event; each has an index, so any history
+-- costs no more than these. They come in order; see event_log/read.py. `head` and `hash` are of the user's stream now, in
+-- each row.
 --
 -- `light` limits the bytes of data that a task's events may have. For a task with more, and for all later tasks of that
 -- user, only the index `n` is returned. Null sets no limit.
 CREATE OR REPLACE FUNCTION tasklog.latest_events(users text[], tasks bigint[], versions integer[], light integer)
 RETURNS TABLE (n integer, task_id bigint, "position" bigint, version integer, event_id uuid, type text,
                schema_version smallint, data text, recorded_at timestamptz, head bigint, hash bytea)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
+    most_events CONSTANT integer := 8;
+    most_bytes CONSTANT integer := 8192;
     heavy text[] := '{}';
     asked record;
+BEGIN
+    FOR asked IN
+        SELECT a.user_id, a.version AS up_to, a.n, e.*, s.head, s.hash,
+               count(*) OVER task > most_events OR sum(tasklog.most_bytes(e.data)) OVER task > least(most_bytes, light)
+                   AS is_long,
+               row_number() OVER task = 1 AS is_first
+        FROM unnest(users, tasks, versions) WITH ORDINALITY AS a (user_id, task_id, version, n)
+        JOIN tasklog.streams s ON s.user_id = a.user_id
+        CROSS JOIN LATERAL (
+            SELECT e.task_id, e.position, e.version, e.event_id, e.type, e.schema_version, e.data, e.recorded_at
+            FROM tasklog.events e
+            WHERE e.user_id = a.user_id AND e.task_id = a.task_id AND e.version <= coalesce(a.version, 2147483647)
+            ORDER BY e.version DESC LIMIT most_events + 1
+        ) AS e
+        WINDOW task AS (PARTITION BY a.n ORDER BY e.version ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
+        ORDER BY a.n, e.version
+    LOOP
+        CONTINUE WHEN NOT asked.is_first AND (asked.is_long OR asked.user_id = ANY (heavy));
+        n := asked.n;
+        task_id := asked.task_id;
+        IF asked.user_id <> ALL (heavy) AND asked.is_long THEN
+            RETURN QUERY SELECT asked.n::integer, l.*, asked.head, asked.hash
+            FROM tasklog.last_of_long(asked.user_id, asked.task_id, coalesce(asked.up_to, 2147483647), light) l;
+            CONTINUE WHEN FOUND;
+            heavy := heavy || asked.user_id;
+        END IF;
+        IF asked.user_id = ANY (heavy) THEN
+            task_id := NULL;
+        ELSE
+            position := asked.position;
+            version := asked.version;
+            event_id := asked.event_id;
+            type := asked.type;
+            schema_version := asked.schema_version;
+            data := asked.data::text;
+            recorded_at := asked.recorded_at;
+            head := asked.head;
+            hash := asked.hash;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END $$;
+
+-- The few events of a long history that give a task at version `up_to`; none if they have more than `light` bytes.
+CREATE OR REPLACE FUNCTION tasklog.last_of_long(owner text, of_task bigint, up_to integer, light integer)
+RETURNS TABLE (task_id bigint, "position" bigint, version integer, event_id uuid, type text,
+               schema_version smallint, data text, recorded_at timestamptz)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
     positions bigint[];
     bytes bigint;
 BEGIN
-    FOR asked IN
-        SELECT a.user_id, a.task_id, coalesce(a.version, 2147483647) AS version, a.n
-        FROM unnest(users, tasks, versions) WITH ORDINALITY AS a (user_id, task_id, version, n)
-    LOOP
-        n := asked.n;
-        positions := NULL;
-        IF asked.user_id <> ALL (heavy) THEN
-            SELECT array_agg(l.position), sum(l.bytes) INTO positions, bytes
-            FROM tasklog.last_positions(asked.user_id, asked.task_id, asked.version, NULL) l;
-            CONTINUE WHEN positions IS NULL;
-        END IF;
-        IF positions IS NULL OR bytes > light THEN
-            heavy := heavy || asked.user_id;
-            task_id := NULL;
-            RETURN NEXT;
-        ELSE
-            RETURN QUERY
-            SELECT asked.n::integer, e.task_id, e.position, e.version, e.event_id, e.type, e.schema_version,
-                   e.data::text, e.recorded_at, s.head, s.hash
-            FROM tasklog.events e JOIN tasklog.streams s USING (user_id)
-            WHERE e.user_id = asked.user_id AND e.position = ANY (positions) ORDER BY e.position;
-        END IF;
-    END LOOP;
+    SELECT array_agg(l.position), sum(l.bytes) INTO positions, bytes
+    FROM tasklog.last_positions(owner, of_task, up_to, NULL) l;
+    IF bytes <= light IS NOT FALSE THEN
+        RETURN QUERY
+        SELECT e.task_id, e.position, e.version, e.event_id, e.type, e.schema_version, e.data::text, e.recorded_at
+        FROM tasklog.events e WHERE e.user_id = owner AND e.position = ANY (positions) ORDER BY e.position;
+    END IF;
 END $$;
 
 -- Positions and bytes of data of the few events that give a task at version `up_to`: the first event, and the last

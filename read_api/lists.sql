@@ -82,22 +82,28 @@ BEGIN
     END IF;
     -- EACH sort
     IF sort = '{sort.name}' THEN
-        SELECT count(*), coalesce(sum(octet_length(t.body)), 0) INTO rows, bytes FROM (
-            SELECT t.body FROM tasklog.tasks t
-            WHERE t.user_id = rows_of AND (wanted IS NULL OR t.completed = wanted) AND t.id <> ALL (touched_ids)
-              AND {sort.behind}
-            ORDER BY {sort.order} LIMIT least(page_size + 1, most_rows)) t;
-        is_long := coalesce(rows = most_rows OR bytes > room, false);
-        IF NOT is_long THEN
+        SELECT json_agg(json_build_array(p.{sort.column}, p.id, p.body)) FILTER (WHERE octet_length(p.body) <= short),
+               count(*), sum(octet_length(p.body)), max(octet_length(p.body)) INTO page, rows, bytes, longest
+        FROM (SELECT t.{sort.column}, t.id, t.body FROM tasklog.tasks t
+              WHERE t.user_id = rows_of AND (wanted IS NULL OR t.completed = wanted) AND t.id <> ALL (touched_ids)
+                AND {sort.behind}
+              ORDER BY {sort.order} LIMIT least(page_size + 1, most_rows)) p;
+    END IF;
+    -- END EACH
+    is_long := coalesce(rows = most_rows OR bytes > room, false);
+    IF longest > short AND NOT is_long THEN
+        -- EACH sort
+        IF sort = '{sort.name}' THEN
             SELECT json_agg(json_build_array(p.{sort.column}, p.id, p.body)) INTO page FROM (
                 SELECT t.{sort.column}, t.id, t.body FROM tasklog.tasks t
                 WHERE t.user_id = rows_of AND (wanted IS NULL OR t.completed = wanted) AND t.id <> ALL (touched_ids)
                   AND {sort.behind}
                 ORDER BY {sort.order} LIMIT page_size + 1) p;
         END IF;
+        -- END EACH
     END IF;
-    -- END EACH
     IF is_long THEN
+        page := NULL;
         touched := NULL;
         tail := NULL;
     ELSIF page_size IS NOT NULL THEN

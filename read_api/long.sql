@@ -20,20 +20,20 @@ RETURNS TABLE (version integer, body text, touched json, tail json, is_long bool
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
+    is_behind boolean;
     bytes bigint;
     projected bigint;
     newest bigint;
 BEGIN
     is_long := false;
-    SELECT t.version, CASE WHEN octet_length(t.body) <= room THEN t.body END, octet_length(t.body)
-    INTO version, body, bytes
+    SELECT t.version, CASE WHEN octet_length(t.body) <= room THEN t.body END, octet_length(t.body),
+           EXISTS (SELECT FROM tasklog.events e
+                   WHERE e.user_id = owner AND e.task_id = wanted_id AND e.version > t.version)
+    INTO version, body, bytes, is_behind
     FROM tasklog.tasks t JOIN tasklog.checkpoints c ON c.user_id = t.user_id
     WHERE t.user_id = owner AND t.id = wanted_id
       AND tasklog.is_in_format(c.row_format, format, c.position, c.mended_at);
-    IF FOUND AND NOT EXISTS (
-        SELECT FROM tasklog.events e
-        WHERE e.user_id = owner AND e.task_id = wanted_id AND e.version > short_task.version
-    ) THEN
+    IF NOT is_behind THEN
         is_long := bytes > room;
         RETURN NEXT;
         RETURN;
