@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 Calls: TypeAlias = Callable[["Tasks"], list[Call]]
 
 NEW: Final = '{"title":"A title of an ordinary length #########"}'
+_ALL_FIELDS: Final = (
+    '{"title":"A title of an ordinary length #########","priority":"high","due_date":"2026-12-24T09:30:00Z",'
+    '"tags":["home","food"],"category":"Errands"}'
+)
 _EDIT: Final = '{"title":"Another title of some length #########","description":"and a description"}'
 
 
@@ -39,6 +43,10 @@ class Work:
 
 def _post(tasks: Tasks) -> list[Call]:
     return [Call("POST", f"/api/{user}/tasks", user, NEW) for user in tasks]
+
+
+def _post_fields(tasks: Tasks) -> list[Call]:
+    return [Call("POST", f"/api/{user}/tasks", user, _ALL_FIELDS) for user in tasks]
 
 
 def _each(tasks: Tasks, method: str, end: str = "", body: str = "") -> list[Call]:
@@ -76,6 +84,7 @@ MIXED: Final = Work(name="mixed", title="100 users, 80 % reads", calls=_mixed, u
 WORKS: Final[Sequence[Work]] = (
     Work(name="post", title="POST, 200 users", calls=_post, check="created", tasks=0),
     Work(name="post-one", title="POST, one user", calls=_post, check="created", tasks=0, users=1),
+    Work(name="post-fields", title="POST with all fields", calls=_post_fields, check="created", tasks=0),
     Work(name="put", title="PUT, 4,000 tasks", calls=_put, check="changed"),
     Work(name="patch", title="PATCH, 4,000 tasks", calls=_toggle, check="changed"),
     Work(

@@ -44,8 +44,12 @@ Null stands for the priority of a task for which none was given, for its rank, f
 TASK_COLUMNS: Final = ("user_id", *Task._fields)
 """The columns that a task is made of again."""
 
-_PRIORITY: Final = Task._fields.index("priority")
 _DEFAULTS: Final[Mapping[str, Any]] = {"priority": MEDIUM, "tags": ()}
+_AT_PRIORITY: Final = Task._fields.index("priority")
+_AT_CATEGORY: Final = _AT_PRIORITY + 2
+_NO_KEYS: Final = (None, None, None, None)
+_PLAIN: Final = (None, MEDIUM, (), None)
+"""Due date, priority, tags and category of a task that has none of them, as most: its row is made faster."""
 
 Row: TypeAlias = tuple[Any, ...]
 """A row of `tasks`, in the order of its columns."""
@@ -53,13 +57,18 @@ Row: TypeAlias = tuple[Any, ...]
 
 def row_of(user_id: str, task: Task) -> Row:
     """Return the row of a user's task."""
-    priority = None if task.priority == MEDIUM else task.priority
-    tags = orjson.dumps(task.tags).decode() if task.tags else None
-    own = (*task[:_PRIORITY], priority, tags, *task[_PRIORITY + 2 :])
-    return (user_id, *own, title_key(task.title), task_body(user_id, task).decode(), *_keys(task), search_text(task))
+    priority = tags = None
+    keys: tuple[int | str | None, ...] = _NO_KEYS
+    if task[_AT_PRIORITY - 1 : _AT_CATEGORY + 1] != _PLAIN:
+        priority = None if task.priority == MEDIUM else task.priority
+        tags = orjson.dumps(task.tags).decode() if task.tags else None
+        keys = _keys(task)
+    before, behind = task[:_AT_PRIORITY], task[_AT_CATEGORY:]
+    body = task_body(user_id, task).decode()
+    return (user_id, *before, priority, tags, *behind, title_key(task.title), body, *keys, search_text(task))
 
 
-def _keys(task: Task) -> tuple[int | None, int | None, int | None, str | None]:
+def _keys(task: Task) -> tuple[int | str | None, ...]:
     """Return a task's due and overdue keys, rank and facets, as the columns take them."""
     its_rank, lines = rank(task.priority), facets(task)
     return (

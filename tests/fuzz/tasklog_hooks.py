@@ -28,7 +28,9 @@ tags = {int(task): '"1"' for task in os.environ["FUZZ_TASKS"].split(",")}
 numbers = count()
 
 schemathesis.openapi.format("task-cursor", CURSORS)
-schemathesis.openapi.format("due-date", st.dates().map(str) | st.datetimes().map(str) | st.just(""))
+schemathesis.openapi.format(
+    "due-date", st.dates().map(str) | st.datetimes().map(str) | st.datetimes().map(lambda at: f"{at.isoformat()}Z")
+)
 
 
 @schemathesis.hook
