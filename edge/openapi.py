@@ -47,6 +47,7 @@ _EXAMPLES: Final = {
     Kind.TASK_NOT_FOUND: "Task 7 not found",
     Kind.METHOD_NOT_ALLOWED: "This method is not allowed at this path",
     Kind.CONTENDED_TASK: "The task is being changed by many at once, try again",
+    Kind.TOKEN_UNKNOWN: "This token is not known any more: forget what you hold, and ask without a token",
     Kind.TASK_CHANGED: "The task was changed since: it is not at the version that If-Match names",
     Kind.BODY_TOO_LARGE: "The body is larger than 1 MiB",
     Kind.UNSUPPORTED_BODY: "The body must be JSON, sent as application/json",

@@ -119,6 +119,14 @@ class Kind(Enum):
         "It will be carried out once, whatever you do.",
         "Wait a moment and repeat the request with the same key to get the answer of the first one.",
     )
+    TOKEN_UNKNOWN = (
+        "token-unknown",
+        410,
+        "The token of changes is not known",
+        "The token does not belong to the user's history as it is now, or never did.",
+        "The history was restored, erased or repaired, or an upgrade changed what tasks look like.",
+        "Forget the tasks that you hold, and ask without `since` for all tasks and a new token.",
+    )
     TASK_CHANGED = (
         "task-changed",
         412,

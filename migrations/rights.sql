@@ -35,7 +35,8 @@ GRANT EXECUTE ON FUNCTION
     tasklog.bodies(text, bigint[], integer[], text),
     tasklog.tasks_at(text, bigint[], bigint),
     tasklog.short_events(text, bigint, bigint, integer),
-    tasklog.texts(text, bigint[])
+    tasklog.texts(text, bigint[]),
+    tasklog.changes(text, bigint, integer, integer, integer, text)
 TO tasklog_reader;
 
 -- The projector reads the ledger and writes its own tables. In the ledger it may only clear `unprojected_since`.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from asyncpg import ProgramLimitExceededError
 
@@ -11,8 +11,11 @@ from edge.problem_kinds import Kind
 from edge.problems import problem
 from edge.rate_limit import rate_limiter
 from edge.service import service
+from read_api.change_reader import ChangeReader
+from read_api.change_routes import router as change_router
 from read_api.reader import Reader
 from read_api.routes import ReadState, router
+from read_model.bookmark import UnknownBookmarkError
 from runtime.database import open_database
 from tokens.verifier import token_verifier
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from edge.errors import Handlers
     from runtime.settings import Settings
 
 
@@ -36,11 +40,26 @@ def create_app(settings: Settings) -> FastAPI:
             rate_limiter(settings) as limiter,
             open_database(settings, "reader") as database,
         ):
-            yield {"verifier": verifier, "limiter": limiter, "reader": Reader(database), "database": database}
+            reader = Reader(database)
+            yield {
+                "verifier": verifier,
+                "limiter": limiter,
+                "reader": reader,
+                "changes": ChangeReader(database, reader),
+                "database": database,
+            }
 
-    return service(settings, router.routes, lifespan, {ProgramLimitExceededError: _too_long})
+    return service(settings, [*router.routes, *change_router.routes], lifespan, _HANDLERS)
 
 
 async def _too_long(_request: Request, _error: Exception) -> Response:
     detail = "The answer is too long for the database: ask for a page, with a smaller limit"
     return problem(Kind.ANSWER_TOO_LONG, detail)
+
+
+async def _unknown_token(_request: Request, _error: Exception) -> Response:
+    detail = "This token is not known any more: forget what you hold, and ask without a token"
+    return problem(Kind.TOKEN_UNKNOWN, detail)
+
+
+_HANDLERS: Final[Handlers] = {ProgramLimitExceededError: _too_long, UnknownBookmarkError: _unknown_token}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import zlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from edge.answers import InParts
 from edge.service import json_response
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+LONG_ANSWER: Final[dict[str, Any]] = {
+    "Content-Encoding": {
+        "description": "`gzip`, if the answer is long and the request accepts it",
+        "schema": {"type": "string"},
+    }
+}
+"""The header of a long answer, as the OpenAPI document describes it."""
 ONE_TRIP: Final = 14_000
 """Bytes that a server sends before the first acknowledgement: ten segments (RFC 6928)."""
 
@@ -31,7 +38,7 @@ async def json_answer(request: Request, body: bytes, headers: dict[str, str]) ->
     headers = {**headers, "Vary": "Accept-Encoding"}
     if takes_gzip(request.headers.get("accept-encoding", "")):
         body = await asyncio.to_thread(gzip.compress, body, 1, mtime=0)
-        headers |= {"Content-Encoding": "gzip", "ETag": f"W/{headers['ETag']}"}
+        headers = _compressed_headers(headers)
     return json_response(body, headers=headers)
 
 
@@ -40,8 +47,13 @@ def json_in_parts(request: Request, parts: AsyncIterator[bytes], headers: dict[s
     headers = {**headers, "Vary": "Accept-Encoding"}
     if takes_gzip(request.headers.get("accept-encoding", "")):
         parts = _compressed(parts)
-        headers |= {"Content-Encoding": "gzip", "ETag": f"W/{headers['ETag']}"}
+        headers = _compressed_headers(headers)
     return InParts(parts, media_type="application/json", headers=headers)
+
+
+def _compressed_headers(headers: dict[str, str]) -> dict[str, str]:
+    weak = {"ETag": f"W/{headers['ETag']}"} if "ETag" in headers else {}
+    return headers | {"Content-Encoding": "gzip"} | weak
 
 
 async def _compressed(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -162,7 +162,7 @@ def place_of(user_id: str, query: TaskQuery) -> tuple[object, ...]:
 def _page(row: Mapping[str, Any], user_id: str, query: TaskQuery) -> TaskPage:
     if row["body"] is not None:
         return TaskPage(body=row["body"].encode(), head=_head(row))
-    changed = [task for task in _changed(row) if query.has(task)]
+    changed = [task for task in changed_tasks(row) if query.has(task)]
     entries: list[_Entry] = [((key, task_id), body) for key, task_id, body in json_array(row["page"])]
     reached = [(place, task) for task in changed if query.is_reached(place := query.order.place(task))]
     entries += [(place, task_body(user_id, task).decode()) for place, task in reached]
@@ -197,7 +197,7 @@ async def get_tasks(
         if row["body"] is not None:
             found[n] = TaskBody(body=row["body"].encode(), version=row["version"])
         try:
-            for task in _changed(row):
+            for task in changed_tasks(row):
                 found[n] = TaskBody(body=task_body(keys[n][0], task), version=task.version)
         except (HistoryError, UnreadableEventError) as error:
             found[n] = error
@@ -218,7 +218,7 @@ def _head(row: Mapping[str, Any]) -> Head:
     return Head(row["head"], row["mark"] or "")
 
 
-def _changed(row: Mapping[str, Any]) -> Iterable[Task]:
+def changed_tasks(row: Mapping[str, Any]) -> Iterable[Task]:
     """Return the tasks that the tail touches, after the tail's events."""
     states: dict[int, TaskState] = {task["id"]: task_of(task) for task in json_array(row["touched"])}
     for event in filter(None, map(recorded, json_array(row["tail"]))):

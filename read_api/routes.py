@@ -15,7 +15,7 @@ from edge.openapi import problems, task_route
 from edge.problems import invalid
 from edge.requests import header_value
 from edge.service import ReadyRoute, json_response
-from read_api.compression import json_answer, json_in_parts
+from read_api.compression import LONG_ANSWER, json_answer, json_in_parts
 from read_api.cursor import encode
 from read_api.etags import entity_tag, is_known
 from read_api.history import history
@@ -29,6 +29,7 @@ from read_model.body import task_tag
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from read_api.change_reader import ChangeReader
     from read_api.history import HistoryPage, HistoryQuery
     from read_api.queries import TaskPage, TaskQuery
     from read_api.time_travel import Moment
@@ -39,13 +40,10 @@ _POSITION: Final = "Tasklog-Position"
 _TEXT: Final[dict[str, Any]] = {"schema": {"type": "string"}}
 _ALWAYS: Final[dict[str, Any]] = {"required": True, **_TEXT}
 _NEXT: Final = {"Link": {"description": 'The path of the next page, rel="next"; absent on the last page', **_TEXT}}
-_LONG: Final = {
-    "Content-Encoding": {"description": "`gzip`, if the answer is long and the request accepts it", **_TEXT}
-}
 _LIST_HEADERS: Final[dict[str, Any]] = {
     **_NEXT,
     "ETag": {"description": "Changes with the user's tasks (or with `as_of`) and with the query", **_ALWAYS},
-    **_LONG,
+    **LONG_ANSWER,
     "X-Total-Count": {"description": "With `limit`: the number of tasks on all pages", "schema": {"type": "integer"}},
     _POSITION: {"description": "The position of the user's history that the list shows", "schema": {"type": "integer"}},
 }
@@ -56,7 +54,7 @@ _TASK_HEADERS: Final[dict[str, Any]] = {
 _HISTORY_HEADERS: Final[dict[str, Any]] = {
     **_NEXT,
     "ETag": {"description": "Changes with the user's history and with the query", **_ALWAYS},
-    **_LONG,
+    **LONG_ANSWER,
 }
 _IF_NONE_MATCH: Final = {
     "name": "If-None-Match",
@@ -79,6 +77,7 @@ class ReadState(EdgeState):
     """What the lifespan of the read API opens."""
 
     reader: Reader
+    changes: ChangeReader
     database: Database
 
 

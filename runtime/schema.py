@@ -28,6 +28,7 @@ FUNCTIONS: Final = (
     _ROOT / "read_api" / "lists.sql",
     _ROOT / "read_api" / "past.sql",
     _ROOT / "read_api" / "long.sql",
+    _ROOT / "read_api" / "changes.sql",
     _ROOT / "migrations" / "release_1_0.sql",
 )
 """The SQL functions of the services, in the order in which they are installed."""

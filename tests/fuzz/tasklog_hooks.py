@@ -52,7 +52,7 @@ def before_call(_context: Any, case: Case, _kwargs: dict[str, Any]) -> None:
             del case.headers["If-Match"]
     if case.headers and "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = str(uuid.uuid4())
-    for name in ("cursor", "as_of"):  # a cursor of another list is a 400, a time to come a 422
+    for name in ("cursor", "as_of", "since"):  # another list's cursor is a 400, a time to come a 422, any token a 410
         if case.query:
             case.query.pop(name, None)
 

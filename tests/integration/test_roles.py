@@ -60,6 +60,7 @@ FUNCTIONS = {
         "short_task",
         "long_list",
         "bodies",
+        "changes",
         "tasks_at",
         "short_events",
         "texts",
