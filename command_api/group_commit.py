@@ -162,7 +162,7 @@ class CommandQueue:
         else:
             for waiting, outcome in zip(batch, outcomes, strict=True):
                 self._settle(waiting, outcome)
-            self._wake.notify()
+            self._wake.notify({waiting.request.user_id for waiting in batch})
 
     async def _carry_out_apart(self, batch: Sequence[Waiting], error: Exception, *, light: int | None) -> None:
         """Carry out the halves of a batch that was rolled back, so that only the command with the error fails."""

@@ -116,7 +116,11 @@ def _too_many() -> ProblemError:
 ANSWERS: Final = Answers()
 
 
-class InParts(Response):
+class Ongoing(Response):
+    """A response whose body is not there as a whole, but made while it is sent."""
+
+
+class InParts(Ongoing):
     """A response whose body is made part by part; the next part is made when the previous one is being sent."""
 
     def __init__(self, parts: AsyncIterator[bytes], *, media_type: str, headers: Mapping[str, str]) -> None:
@@ -171,4 +175,4 @@ async def send_in_its_room(response: Response, user: str | None, scope: Scope, r
 
 def is_small(response: Response) -> bool:
     """Return whether a response is small enough to be sent without waiting for room."""
-    return len(response.body) <= SMALL and not isinstance(response, InParts)
+    return len(response.body) <= SMALL and not isinstance(response, Ongoing)

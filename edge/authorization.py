@@ -35,9 +35,9 @@ async def authorized_user(request: Request) -> str:
         ProblemError: the path is another user's (403), or the user has made too many requests (429).
     """
     state = cast("EdgeState", request.scope["state"])
-    user_id = await state["verifier"].user_id(header_values(request, b"authorization"))
-    record = record_of(request)
-    record.user_id = user_id
+    grant = await state["verifier"].grant(header_values(request, b"authorization"))
+    user_id, record = grant.user_id, record_of(request)
+    record.user_id, record.valid_until = user_id, grant.valid_until
     if (limiter := state["limiter"]) is not None:
         limiter.count(user_id)
     path_user_id: str = request.path_params["user_id"]

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route, compile_path
 
 from edge.answers import is_small, send_in_its_room
+from edge.event_stream import EventStream
 from edge.overload import Load, too_much
 from edge.requests import SECURITY_HEADERS, ServiceRequest
 
@@ -67,6 +68,7 @@ class Face:
             # The server goes by the method in its own scope.
             scope, send = {**scope, "method": "GET"}, _without_body(send)
         request = ServiceRequest(scope, receive, self._load)
+        request.is_head = method == "HEAD"
         try:
             await self._respond(request, _Answer(request, self._cors, send))
         finally:
@@ -88,6 +90,8 @@ class Face:
                 response = await self._endpoint(request)(request)
                 if is_small(response):
                     await answer.give(response)
+                elif isinstance(response, EventStream):
+                    await response(request.scope, request.receive, answer)
                 else:
                     await send_in_its_room(response, request.record.user_id, request.scope, request.receive, answer)
             except Exception as error:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from edge.problem_kinds import Kind
 from edge.problems import ProblemError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from starlette.types import Message, Receive
 
 IN_PROGRESS: Final = 4000
@@ -39,6 +42,15 @@ class Load:
         self.requests -= 1
         try:
             return await receive()
+        finally:
+            self.requests += 1
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Do not count a request as in progress while it is held open."""
+        self.requests -= 1
+        try:
+            yield
         finally:
             self.requests += 1
 

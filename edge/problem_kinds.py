@@ -183,6 +183,14 @@ class Kind(Enum):
         "This request was not carried out.",
         "Wait as many seconds as the header `Retry-After` says.",
     )
+    TOO_MANY_STREAMS = (
+        "too-many-streams",
+        429,
+        "Too many open streams",
+        "The user has as many open streams and waiting requests as one user may have.",
+        "This one was not opened, and the others go on.",
+        "Close those that nobody reads: one stream serves all tabs of a browser.",
+    )
     HEADER_TOO_LARGE = (
         "header-too-large",
         431,

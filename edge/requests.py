@@ -13,6 +13,8 @@ from edge.problem_kinds import Kind
 from edge.problems import ProblemError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from starlette.types import Message, Receive, Scope
 
     from edge.overload import Load
@@ -38,6 +40,8 @@ class RequestRecord:
     refused: str | None = None
     path_user_id: str | None = None
     status: int | None = None
+    valid_until: float = 0.0
+    """When the token of an authorized request expires, leeway included, in UNIX seconds."""
 
 
 class ServiceRequest(Request):
@@ -55,6 +59,16 @@ class ServiceRequest(Request):
         self.received = 0
         """Bytes of the body so far."""
         self.record = RequestRecord(request_id=self._request_id())
+        self.is_head = False
+
+    def aside(self) -> AbstractContextManager[None]:
+        """Do not count the request as in progress while it is held open."""
+        return self._load.aside()
+
+    async def gone(self) -> None:
+        """Return when the client is gone; what it still sends is dropped."""
+        while (await self._source())["type"] != "http.disconnect":
+            pass
 
     def raw_values(self, name: bytes) -> list[bytes]:
         """Return all raw values of a header; its name is in lower case."""

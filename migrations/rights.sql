@@ -36,7 +36,8 @@ GRANT EXECUTE ON FUNCTION
     tasklog.tasks_at(text, bigint[], bigint),
     tasklog.short_events(text, bigint, bigint, integer),
     tasklog.texts(text, bigint[]),
-    tasklog.changes(text, bigint, integer, integer, integer, text)
+    tasklog.changes(text, bigint, integer, integer, integer, text),
+    tasklog.moved(text[], bigint[], text[])
 TO tasklog_reader;
 
 -- The projector reads the ledger and writes its own tables. In the ledger it may only clear `unprojected_since`.

@@ -32,6 +32,7 @@ LONGEST_PAUSE: Final = 0.02
 KEYS_AT_ONCE: Final = 10_000
 STREAMS_AT_ONCE: Final = 1_000
 RETRY_SECONDS: Final = 10.0
+_WITHOUT_REDIS: Final = "the projector looks for work by itself"
 
 log = structlog.get_logger()
 
@@ -76,7 +77,7 @@ async def _main(settings: Settings, jobs: Sequence[Job], ready: Callable[[], Non
                 ]
                 if redis is not None:
                     beside.append(group.create_task(beat_forever(redis)))
-                    beside.append(group.create_task(listen_forever(redis, woken)))
+                    beside.append(group.create_task(listen_forever(redis, lambda _: woken.set(), _WITHOUT_REDIS)))
                     beside.append(group.create_task(work_forever(settings, patient, jobs)))
                 await project_until(stopping, database, woken, idle)
                 await asyncio.gather(*map(cancelled, beside))

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from asyncpg import ProgramLimitExceededError
 
+from edge.authorization import EdgeState
+from edge.holds import open_holds
 from edge.problem_kinds import Kind
 from edge.problems import problem
 from edge.rate_limit import rate_limiter
 from edge.service import service
 from read_api.change_reader import ChangeReader
+from read_api.change_routes import ChangeState
 from read_api.change_routes import router as change_router
+from read_api.listeners import open_listeners
 from read_api.reader import Reader
 from read_api.routes import ReadState, router
 from read_model.bookmark import UnknownBookmarkError
@@ -34,20 +38,24 @@ def create_app(settings: Settings) -> FastAPI:
     """Return the app of the read endpoints; nothing is opened before its lifespan begins."""
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[ReadState]:
+    async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with (
             token_verifier(settings) as verifier,
             rate_limiter(settings) as limiter,
             open_database(settings, "reader") as database,
+            open_listeners(settings, database) as listeners,
         ):
             reader = Reader(database)
-            yield {
-                "verifier": verifier,
-                "limiter": limiter,
-                "reader": reader,
-                "changes": ChangeReader(database, reader),
-                "database": database,
-            }
+            with open_holds(settings.max_streams) as holds:
+                edge: EdgeState = {"verifier": verifier, "limiter": limiter}
+                reads: ReadState = {**edge, "reader": reader, "database": database}
+                changes: ChangeState = {
+                    **edge,
+                    "changes": ChangeReader(database, reader),
+                    "listeners": listeners,
+                    "holds": holds,
+                }
+                yield {**reads, **changes}
 
     return service(settings, [*router.routes, *change_router.routes], lifespan, _HANDLERS)
 

@@ -96,3 +96,15 @@ BEGIN
     END IF;
     RETURN NEXT;
 END $$;
+
+-- Of some users, with the position and hash prefix of the head that is known of each, those whose head is another one.
+CREATE OR REPLACE FUNCTION tasklog.moved(users text[], positions bigint[], marks text[])
+RETURNS TABLE (user_id text, head bigint, mark text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT known.user_id, coalesce(s.head, 0), coalesce(s.mark, '')
+    FROM unnest(users, positions, marks) AS known (user_id, head, mark)
+    LEFT JOIN LATERAL (
+        SELECT s.head, tasklog.mark(s.hash) AS mark FROM tasklog.streams s WHERE s.user_id = known.user_id OFFSET 0
+    ) AS s ON true
+    WHERE coalesce(s.head, 0) <> known.head OR coalesce(s.mark, '') <> known.mark
+$$;

@@ -29,7 +29,6 @@ from read_model.body import task_tag
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from read_api.change_reader import ChangeReader
     from read_api.history import HistoryPage, HistoryQuery
     from read_api.queries import TaskPage, TaskQuery
     from read_api.time_travel import Moment
@@ -77,7 +76,6 @@ class ReadState(EdgeState):
     """What the lifespan of the read API opens."""
 
     reader: Reader
-    changes: ChangeReader
     database: Database
 
 

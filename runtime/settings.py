@@ -58,6 +58,7 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = None
     allow_superuser: bool = False
     rate_limit: str | None = None
+    max_streams: int = Field(default=10_000, ge=0)
 
     better_auth_secret: SecretStr | None = None
     jwt_algorithm: Literal["HS256"] = "HS256"

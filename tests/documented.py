@@ -15,7 +15,7 @@ from edge.openapi import FILE
 UNSAID = {
     *("cache-control", "connection", "content-encoding", "content-length", "content-type", "date", "vary"),
     *("referrer-policy", "x-content-type-options", "x-frame-options", "x-request-id", "transfer-encoding"),
-    *("accept-encoding", "server"),
+    *("accept-encoding", "server", "x-accel-buffering"),
 }
 """Headers that HTTP defines, or that every answer has; no operation describes them."""
 

@@ -64,7 +64,11 @@ class TokenVerifier:
         self._clock = clock
 
     async def user_id(self, authorization: Sequence[bytes]) -> str:
-        """Return the `sub` of a good token, given the raw values of all Authorization headers.
+        """Return the `sub` of a good token; see `grant`."""
+        return (await self.grant(authorization)).user_id
+
+    async def grant(self, authorization: Sequence[bytes]) -> Grant:
+        """Return what a good token grants, given the raw values of all Authorization headers.
 
         A token that was seen before takes about a microsecond and never waits; nor does a token with a known key.
 
@@ -78,7 +82,7 @@ class TokenVerifier:
         if grant is None or not grant.holds(self._clock()):
             grant = await self._verify(token)
             self._remember(digest, grant)
-        return grant.user_id
+        return grant
 
     async def _verify(self, token: bytes) -> Grant:
         """Verify a token, its claims first, so that a token with bad claims causes no look-up of a key."""

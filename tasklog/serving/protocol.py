@@ -10,6 +10,7 @@ import httptools
 import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from edge.event_stream import CUT
 from edge.problem_kinds import Kind
 from edge.problems import problem
 from edge.requests import SECURITY_HEADERS
@@ -54,6 +55,7 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept the connection, unless there are more than the process can have files."""
         super().connection_made(transport)
+        self._extensions = {CUT: transport.close}
         self.owed_since = self.loop.time()
         if len(self.connections) > _most_connections:
             transport.abort()
@@ -113,6 +115,7 @@ class Protocol(HttpToolsProtocol):
         if self._head_repeated:
             return
         super().on_message_begin()
+        self.scope["extensions"] = self._extensions  # type: ignore[typeddict-item] # one of our own
         self.owed_since = self.loop.time()
         self.header_bytes = 0
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from edge.holds import end_holds
 from runtime.stopping import StoppedAtStart, stoppable
 from tasklog.serving.protocol import Protocol, allow_many_connections, sweep_forever
 
@@ -48,7 +49,12 @@ async def _serve(open_app: Callable[[], AbstractAsyncContextManager[ASGIApp]], l
         async with open_app() as app:
             server = uvicorn.Server(_config(app))
             sweeping = asyncio.create_task(sweep_forever(server.server_state.connections))
-            stopping.started(lambda: setattr(server, "should_exit", True))
+
+            def stop() -> None:
+                end_holds()
+                server.should_exit = True
+
+            stopping.started(stop)
             try:
                 await server.serve(sockets=[listener])
             finally:

@@ -54,9 +54,9 @@ class Machine:
         return bool(self.service.database.execute(LAG)[0][0] == 0)
 
     def listens(self) -> bool:
-        """Return whether the projector is subscribed to the wake-up."""
+        """Return whether the projector and the gateway are subscribed to the wake-up."""
         with Redis.from_url(self.valkey.url) as redis:
-            return bool(redis.pubsub_numsub(CHANNEL)[0][1] == 1)
+            return bool(redis.pubsub_numsub(CHANNEL)[0][1] == 2)
 
     def assert_projected_exactly(self, titles: list[str], user: str = "alice") -> None:
         """Check that each task is in the ledger once and in the read table once, and nothing else is."""

@@ -61,6 +61,7 @@ FUNCTIONS = {
         "long_list",
         "bodies",
         "changes",
+        "moved",
         "tasks_at",
         "short_events",
         "texts",

@@ -80,6 +80,8 @@ def test_every_success_has_a_schema_with_a_name_and_every_object_says_its_member
     for operation in operations():
         for status, answer in operation["responses"].items():
             if status.startswith("2"):
+                if [*answer["content"]] == ["text/event-stream"]:
+                    continue  # a generator would take an event's schema for that of the whole stream
                 schema = answer["content"]["application/json"]["schema"]
                 assert "$ref" in schema or "$ref" in schema["items"], operation["operationId"]
     assert [part for part in parts(DOCUMENT) if part.get("type") == "object" and not part.get("properties")] == []
