@@ -35,7 +35,7 @@ class Stream:
     def events(self) -> Iterator[Seen]:
         """Yield events until the stream ends, or the client has read as many bytes as it wants."""
         text = b""
-        with suppress(httpx.RemoteProtocolError):
+        with suppress(httpx.RemoteProtocolError, httpx.ReadTimeout):
             for part in self._limited():
                 self.received += part
                 text += part
@@ -70,19 +70,20 @@ def _event(block: bytes) -> Seen:
 
 
 @contextmanager
-def opened(
+def opened(  # noqa: PLR0913 - what a client can choose
     url: str,
     user: str,
     since: str | None = None,
     *,
     last: str | None = None,
     most_bytes: int | None = None,
+    silence: float = 20,
     **claims: Any,
 ) -> Iterator[Stream]:
-    """Open a stream of a user's changes."""
+    """Open a stream of a user's changes; the client stops after `most_bytes`, and after `silence` in seconds."""
     headers = {"Authorization": f"Bearer {token_of(user, **claims)}"} | ({"Last-Event-ID": last} if last else {})
     with (
-        httpx.Client(base_url=url, headers=headers, timeout=20) as client,
+        httpx.Client(base_url=url, headers=headers, timeout=silence) as client,
         client.stream("GET", f"/api/{user}/changes/stream", params={"since": since} if since else {}) as answer,
     ):
         assert answer.status_code == 200, answer.read()

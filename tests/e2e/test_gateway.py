@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from edge.problem_kinds import Kind
 from tests.e2e.all_in_one import RUN
 from tests.machine import free_port, go_without
 from tests.servers import RunningService, client_of, eventually, token
+from tests.streams import opened
 
 ORIGIN: Final = "https://app.example"
 HEADERS: Final = {
@@ -44,8 +46,11 @@ MALFORMED: Final = {
 
 
 @contextmanager
-def running_gateway(upstream: str, directory: Path) -> Iterator[str]:
-    """Run Caddy on a free port, both services at `upstream`; without Caddy skip, or fail where `CI` is set."""
+def running_gateway(upstream: str, directory: Path, *, read_body: str = "30s") -> Iterator[str]:
+    """Run Caddy on a free port, both services at `upstream`; without Caddy skip, or fail where `CI` is set.
+
+    `read_body` is the time in which a whole request must have come.
+    """
     caddy = shutil.which("caddy")
     if caddy is None:
         go_without("Caddy", "caddy is not installed")
@@ -54,6 +59,7 @@ def running_gateway(upstream: str, directory: Path) -> Iterator[str]:
         "\n:8000 {": f"\n:{port} {{",
         "read_api:8000": upstream,
         "command_api:8000": upstream,
+        "read_body 30s": f"read_body {read_body}",
     }.items():
         assert compose in text
         text = text.replace(compose, here)
@@ -139,6 +145,25 @@ def test_a_dead_service_is_503_whatever_the_body(gateway_to_nobody: str, user: s
     detail = "The service cannot answer now, try again in a moment"
     assert_is_problem(answer, 503, Kind.UNAVAILABLE, detail)
     assert answer.headers["retry-after"] == "1"
+
+
+def test_a_stream_comes_through_the_gateway_at_once_and_outlives_the_time_for_requests(
+    shared_service: RunningService, tmp_path: Path, user: str
+) -> None:
+    """Seen to fail: CADDYSEEN"""
+    upstream = shared_service.url.removeprefix("http://")
+    client = shared_service.client(user)
+    with running_gateway(upstream, tmp_path, read_body="1s") as url, opened(url, user) as stream:
+        assert stream.next().data["tasks"] == []
+        assert "content-encoding" not in stream.answer.headers
+        began = time.monotonic()
+        while time.monotonic() - began < 2.5:
+            title = f"at {time.monotonic()}"
+            client.post(f"/api/{user}/tasks", json={"title": title})
+            written = time.monotonic()
+            assert [task["title"] for task in stream.next().data["tasks"]] == [title]
+            assert time.monotonic() - written < 5
+        assert stream.received.isascii()
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "https://app.example.evil.example", "http://localhost"])

@@ -1,7 +1,4 @@
-"""Point 16 of the contract: streams of changes and long polls, against real services.
-
-Seen to fail: SEEN
-"""
+"""Point 17 of the contract: streams of changes and long polls, against real services."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ def changed(event: Seen) -> list[str]:
     return [task["title"] for task in event.data["tasks"]]
 
 
-def test_16_a_stream_begins_with_all_tasks_and_goes_on_with_what_changes(
+def test_17_a_stream_begins_with_all_tasks_and_goes_on_with_what_changes(
     shared_service: RunningService, user: str
 ) -> None:
     client, tasks = shared_service.client(user), f"/api/{user}/tasks"
@@ -43,7 +40,7 @@ def test_16_a_stream_begins_with_all_tasks_and_goes_on_with_what_changes(
         assert stream.received.isascii()
 
 
-def test_16_the_first_event_comes_at_once_also_when_nothing_has_changed(
+def test_17_the_first_event_comes_at_once_also_when_nothing_has_changed(
     shared_service: RunningService, user: str
 ) -> None:
     since = shared_service.client(user).get(f"/api/{user}/changes").json()["token"]
@@ -51,7 +48,7 @@ def test_16_the_first_event_comes_at_once_also_when_nothing_has_changed(
         assert stream.next().data == {"token": since, "more": False, "tasks": [], "deleted": []}
 
 
-def test_16_the_last_event_id_wins_over_since(shared_service: RunningService, user: str) -> None:
+def test_17_the_last_event_id_wins_over_since(shared_service: RunningService, user: str) -> None:
     client = shared_service.client(user)
     old = client.get(f"/api/{user}/changes").json()["token"]
     create(client, f"/api/{user}/tasks")
@@ -62,7 +59,7 @@ def test_16_the_last_event_id_wins_over_since(shared_service: RunningService, us
         assert len(stream.next().data["tasks"]) == 1
 
 
-def test_16_an_unknown_token_is_410_before_the_stream_begins(shared_service: RunningService, user: str) -> None:
+def test_17_an_unknown_token_is_410_before_the_stream_begins(shared_service: RunningService, user: str) -> None:
     client = shared_service.client(user)
     for headers, parameters in [({}, {"since": "x"}), ({"Last-Event-ID": "x"}, {})]:
         answer = client.get(f"/api/{user}/changes/stream", params=parameters, headers=headers)
@@ -71,14 +68,14 @@ def test_16_an_unknown_token_is_410_before_the_stream_begins(shared_service: Run
     assert_problem(client.get("/api/somebody/changes/stream"), 403)
 
 
-def test_16_head_answers_and_ends(shared_service: RunningService, user: str) -> None:
+def test_17_head_answers_and_ends(shared_service: RunningService, user: str) -> None:
     answer = shared_service.client(user).head(f"/api/{user}/changes/stream")
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert shared_service.client(user).head(f"/api/{user}/changes/stream", params={"since": "x"}).status_code == 410
 
 
-def test_16_a_stream_ends_cleanly_when_its_token_has_expired_leeway_included(
+def test_17_a_stream_ends_cleanly_when_its_token_has_expired_leeway_included(
     shared_service: RunningService, user: str
 ) -> None:
     expires = time.time() - 29  # the leeway is 30 s
@@ -88,7 +85,7 @@ def test_16_a_stream_ends_cleanly_when_its_token_has_expired_leeway_included(
         assert -0.1 < time.time() - expires - 30 < 5
 
 
-def test_16_an_erasure_cuts_the_stream_and_its_token_is_unknown_then(shared_service: RunningService, user: str) -> None:
+def test_17_an_erasure_cuts_the_stream_and_its_token_is_unknown_then(shared_service: RunningService, user: str) -> None:
     create(shared_service.client(user), f"/api/{user}/tasks")
     with opened(shared_service.url, user) as stream:
         last = stream.next().id
@@ -99,7 +96,7 @@ def test_16_an_erasure_cuts_the_stream_and_its_token_is_unknown_then(shared_serv
     assert_problem(answer, 410)
 
 
-def test_16_waiting_gives_a_change_when_it_comes_and_nothing_when_the_time_is_over(
+def test_17_waiting_gives_a_change_when_it_comes_and_nothing_when_the_time_is_over(
     shared_service: RunningService, user: str
 ) -> None:
     client, path = shared_service.client(user), f"/api/{user}/changes"
@@ -118,7 +115,7 @@ def test_16_waiting_gives_a_change_when_it_comes_and_nothing_when_the_time_is_ov
 
 
 @pytest.mark.timeout(300)
-def test_16_a_stream_that_is_cut_at_any_byte_and_resumed_misses_nothing(
+def test_17_a_stream_that_is_cut_at_any_byte_and_resumed_misses_nothing(
     shared_service: RunningService, user: str
 ) -> None:
     """Random writes and cuts. For each task the replica sees its versions in order, and none twice as a change."""
@@ -128,7 +125,7 @@ def test_16_a_stream_that_is_cut_at_any_byte_and_resumed_misses_nothing(
 
     def write() -> None:
         ids: list[int] = []
-        for n in range(120):
+        for n in range(90):
             if len(ids) < 3 or chance.random() < 0.3:
                 ids.append(create(client, tasks, f"{n} \u2028 é")["id"])
             elif chance.random() < 0.2:
@@ -137,13 +134,14 @@ def test_16_a_stream_that_is_cut_at_any_byte_and_resumed_misses_nothing(
                 client.put(f"{tasks}/{chance.choice(ids)}", json={"title": f"{n}"})
         ended.set()
 
-    replica, seen, cuts = Replica(), {}, 0
+    replica, cuts = Replica(), 0
+    seen: dict[int, str] = {}
     writing = threading.Thread(target=write)
     writing.start()
     while True:
         was_ended = ended.is_set()
-        most = None if was_ended else chance.randrange(1, 20_000)
-        with opened(shared_service.url, user, replica.token, most_bytes=most) as stream:
+        most = None if was_ended else chance.randrange(1, 4000 if replica.token else 20_000)
+        with opened(shared_service.url, user, replica.token, most_bytes=most, silence=1) as stream:
             for event in stream.events():
                 assert event.id == event.data["token"]
                 for task in event.data["tasks"]:
@@ -157,7 +155,7 @@ def test_16_a_stream_that_is_cut_at_any_byte_and_resumed_misses_nothing(
                 continue
             break
     writing.join()
-    assert cuts > 3
+    assert cuts > 2
     assert replica.listed() == sorted(client.get(tasks).json(), key=lambda task: task["id"])
 
 
@@ -172,7 +170,7 @@ def few_streams(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> A
         yield running
 
 
-def test_16_streams_have_a_limit_of_their_own_and_a_user_has_half_of_it(few_streams: RunningService) -> None:
+def test_17_streams_have_a_limit_of_their_own_and_a_user_has_half_of_it(few_streams: RunningService) -> None:
     def refused(user: str) -> httpx.Response:
         with httpx.Client(headers={"Authorization": f"Bearer {token(user)}"}) as client:
             return client.get(f"{few_streams.url}/api/{user}/changes/stream")
@@ -195,7 +193,7 @@ def test_16_streams_have_a_limit_of_their_own_and_a_user_has_half_of_it(few_stre
     eventually(opens)
 
 
-def test_16_a_shutdown_says_when_to_come_back_and_cuts_the_streams(servers: Servers, tmp_path: Path) -> None:
+def test_17_a_shutdown_says_when_to_come_back_and_cuts_the_streams(servers: Servers, tmp_path: Path) -> None:
     with (
         servers.cloned() as database,
         servers.emptied_redis() as redis_url,

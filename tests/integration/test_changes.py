@@ -1,7 +1,4 @@
-"""Changes since a bookmark, against a plain model: whatever is projected, however the answers are cut.
-
-Seen to fail: SEEN
-"""
+"""Changes since a bookmark, against a plain model: whatever is projected, however the answers are cut."""
 
 from __future__ import annotations
 
