@@ -135,9 +135,8 @@ async def test_a_walk_over_all_tasks_misses_nothing_that_happens_meanwhile(  # n
 
 async def test_an_answer_has_what_is_different_and_nothing_else(writer: Database, changes: ChangeReader) -> None:
     model, known = Model("alice"), KnownStates()
-    kept, edited, deleted = [await created(writer, "alice", title) for title in "ked"]
-    model.ids = [kept, edited, deleted]
-    model.tasks = {task_id: {} for task_id in model.ids}
+    await live(model, writer, known, [(CreateTask(title=title), 0) for title in "ked"])
+    _, edited, deleted = model.ids
     start = await ask(changes, "alice", None)
     assert ([task["title"] for task in start["tasks"]], start["deleted"], start["more"]) == (["d", "e", "k"], [], False)
     lived: list[tuple[Command, int]] = [
