@@ -3,7 +3,7 @@
 Clients use both in turn: a write on one, its read on the other. No answer may be wrong or a 500. Clients of this code
 write fields that 1.0 does not know: its answers go without them, and its writes keep them.
 
-Seen to fail: with events and rows passed on to 1.0 as they are, and with users left parked whom 1.0 had parked.
+How the parts were seen to fail: see tests/integration/test_read_by_release_1_0.py.
 """
 
 from __future__ import annotations

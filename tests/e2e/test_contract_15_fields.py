@@ -1,8 +1,7 @@
 """The contract's point on more fields of a task, with the forms in which real clients send them.
 
-Seen to fail: with an alias left out of a body's field, with the word of a status refused, with tags compared by case,
-with a zone kept, with the canonical name of an error, and with a field left out of what decides whether an edit changes
-anything.
+Seen to fail: with an alias left out of a body's field, with words of a status taken only in lower case, with tags
+compared by case, with a zone kept as sent, without the time of completion, and with an empty body of PATCH refused.
 """
 
 from __future__ import annotations

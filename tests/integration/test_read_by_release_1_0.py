@@ -1,7 +1,8 @@
 """What services of release 1.0 read: events and tasks as 1.0 knows them, and nobody stays parked whom 1.0 parked.
 
-Seen to fail: with data passed on as they are, with the schema version alone changed, with members cut off at the first
-text that looks like one, and with a projector that waits until the parked user's time has come.
+Seen to fail: with data passed on as they are, with schema versions passed on, with everything up to the last text that
+looks like a member cut off, with a projector that waits until the parked user's time has come, and with a rebuild that
+takes the word of 1.0 for it that a user cannot be replayed.
 """
 
 from __future__ import annotations
