@@ -169,7 +169,7 @@ def _check(event: FileEvent) -> None:
     if (event.data is None, event.metadata is None) != (event.erased_digest is not None,) * 2:
         raise _Unfit("must have data and metadata, or only an erased_digest")
     if event.metadata is not None:
-        _check_metadata(event.metadata)
+        _check_metadata(event.metadata, event.position)
     _check_data(event)
 
 
@@ -198,10 +198,12 @@ def _canonical(name: str, text: str) -> dict[str, Any]:
     return values
 
 
-def _check_metadata(text: str) -> None:
+def _check_metadata(text: str, position: int) -> None:
     values = _canonical("metadata", text)
+    undoes, continues = values.pop("undoes", None), values.pop("continues", True)
     strings = all(isinstance(value, str) for value in values.values())
-    if tuple(values) != _METADATA or not strings or not _NONCE.fullmatch(values["nonce"]):
+    fits = continues is True and (undoes is None or (type(undoes) is int and 0 < undoes < position))
+    if tuple(values) != _METADATA or not strings or not _NONCE.fullmatch(values["nonce"]) or not fits:
         raise _Unfit("has metadata that no command could have written")
 
 

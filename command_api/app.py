@@ -9,6 +9,9 @@ from command_api.group_commit import ConflictError, InFlightError, command_queue
 from command_api.handle import StaleError
 from command_api.idempotency import KeyReusedError
 from command_api.routes import CommandState, router
+from command_api.undo import NoPositionError
+from command_api.undo_routes import router as undo_router
+from domain.undo import CannotUndoError
 from edge.problem_kinds import Kind
 from edge.problems import problem
 from edge.rate_limit import rate_limiter
@@ -40,9 +43,9 @@ def create_app(settings: Settings) -> FastAPI:
             open_wake(settings) as wake,
             command_queues(database, wake) as queues,
         ):
-            yield {"verifier": verifier, "limiter": limiter, "queues": queues}
+            yield {"verifier": verifier, "limiter": limiter, "queues": queues, "database": database}
 
-    return service(settings, router.routes, lifespan, _HANDLERS)
+    return service(settings, [*router.routes, *undo_router.routes], lifespan, _HANDLERS)
 
 
 def _answering(kind: Kind, detail: str) -> Handler:
@@ -52,7 +55,13 @@ def _answering(kind: Kind, detail: str) -> Handler:
     return answer
 
 
+async def _cannot_undo(_request: Request, error: CannotUndoError) -> Response:
+    return problem(Kind.CANNOT_UNDO, error.reason, positions=error.positions)
+
+
 _HANDLERS: Final[Handlers] = {
+    CannotUndoError: _cannot_undo,
+    NoPositionError: _answering(Kind.POSITION_NOT_FOUND, "The history has no such position"),
     ConflictError: _answering(Kind.CONTENDED_TASK, "The task is being changed by many at once, try again"),
     InFlightError: _answering(Kind.REQUEST_IN_PROGRESS, "A request with this Idempotency-Key is being carried out"),
     StaleError: _answering(

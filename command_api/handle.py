@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from command_api.idempotency import Answer, Done, repeated
 from command_api.known_states import KnownStates
-from domain.commands import Command
+from domain.commands import Command, RestoreTask, UndoCommand
 from domain.decide import CommandError, decide
 from domain.events import Recorded, TaskEvent
 from domain.evolve import HistoryError, fold
@@ -43,9 +43,10 @@ class CommandRequest:
     @property
     def size(self) -> int:
         """How many characters of text the command carries."""
-        if not isinstance(self.command, Fields | Changes):
+        command = self.command.inverse if isinstance(self.command, UndoCommand) else self.command
+        if not isinstance(command, Fields | Changes):
             return 0
-        values = field_values(self.command)
+        values = field_values(command)
         return sum([len(value) for value in values if isinstance(value, str)]) + sum(
             [len(text) for value in values if isinstance(value, tuple) for text in value]
         )
@@ -120,8 +121,13 @@ async def _load(
     """Read the tasks that are not cached, then the answers under the requests' idempotency keys."""
     tasks: dict[TaskKey, Known] = {}
     missing: dict[TaskKey, None] = {}
-    # Read old states again: after a restore or a fail-over, the ledger may even be behind the cache.
-    old = {(request.user_id, request.task_id) for request in requests if request.reload}
+    # Read old states again: after a restore or a fail-over, the ledger may even be behind the cache. What comes back is
+    # always read: the cache may hold a text that was erased since.
+    old = {
+        (request.user_id, request.task_id)
+        for request in requests
+        if request.reload or isinstance(request.command, RestoreTask | UndoCommand)
+    }
     for request in requests:
         if request.task_id is not None:
             key = (request.user_id, request.task_id)
@@ -202,6 +208,7 @@ def _append(request: CommandRequest, task: Known, events: tuple[TaskEvent, ...])
         actor=request.user_id,
         request_id=request.request_id,
         idempotency_key=request.idempotency_key,
+        undoes=request.command.undoes if isinstance(request.command, UndoCommand) else None,
     )
 
 

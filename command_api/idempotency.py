@@ -7,7 +7,16 @@ from dataclasses import fields
 from hashlib import sha256
 from typing import NamedTuple, TypeAlias, assert_never
 
-from domain.commands import Command, CompleteTask, CreateTask, DeleteTask, EditTask, ReopenTask, ToggleTask
+from domain.commands import (
+    CompleteTask,
+    CreateTask,
+    DeleteTask,
+    EditTask,
+    ReopenTask,
+    RestoreTask,
+    TaskCommand,
+    ToggleTask,
+)
 from domain.decide import CommandError
 from domain.fields import UNSET
 from domain.task import TaskState
@@ -30,24 +39,35 @@ class KeyReusedError(CommandError):
     """The key was used for another request before."""
 
 
-def key_with_digest(key: str, task_id: int | None, command: Command, if_match: frozenset[int] | None) -> IdempotencyKey:
+def key_with_digest(
+    key: str, task_id: int | None, command: TaskCommand, if_match: frozenset[int] | None
+) -> IdempotencyKey:
     """Return a key with the digest of its request: of the task, the command and the precondition.
 
     Digests are stored, and services of other releases compare them. So the digested text stays that of release 1.0.
     """
+    return _with_digest(key, task_id, _written(command), if_match)
+
+
+def undo_key_with_digest(key: str, position: int | None, if_match: frozenset[int] | None) -> IdempotencyKey:
+    """Return a key with the digest of a request to undo what was done at a position, or the newest change for None."""
+    return _with_digest(key, None, f"Undo(position={position!r})", if_match)
+
+
+def _with_digest(key: str, task_id: int | None, asked: str, if_match: frozenset[int] | None) -> IdempotencyKey:
     match = None if if_match is None else sorted(if_match)
-    text = f"({task_id!r}, {_written(command)}, {match!r})"
+    text = f"({task_id!r}, {asked}, {match!r})"
     return IdempotencyKey(key=key, fingerprint=sha256(text.encode()).digest())
 
 
-def _written(command: Command) -> str:
+def _written(command: TaskCommand) -> str:
     """Return a command in the form of release 1.0, followed by the fields of later releases that are given."""
     match command:
         case CreateTask():
             name, of_1_0 = "CreateTask", ["title", "description"]
         case EditTask():
             name, of_1_0 = "EditTask", ["title", "description", "completed"]
-        case CompleteTask() | ReopenTask() | ToggleTask() | DeleteTask():
+        case CompleteTask() | ReopenTask() | ToggleTask() | DeleteTask() | RestoreTask():
             name, of_1_0 = type(command).__name__, []
         case _:
             assert_never(command)

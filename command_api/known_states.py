@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from domain.task import Task
+from domain.task import DeletedTask, Task
 from event_log.read import Known, TaskKey
 from runtime.cache import ExpiringCache
 
@@ -29,7 +29,8 @@ class KnownStates:
 
     def keep(self, key: TaskKey, task: Known) -> None:
         """Cache a task, unless its description is long."""
-        if isinstance(task.state, Task) and len(task.state.description or "") > _LONGEST_DESCRIPTION:
+        state = task.state.task if isinstance(task.state, DeletedTask) else task.state
+        if isinstance(state, Task) and len(state.description or "") > _LONGEST_DESCRIPTION:
             self._kept.forget(key)
         else:
             self._kept.keep(key, task)

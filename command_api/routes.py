@@ -13,7 +13,7 @@ from command_api.handle import CommandRequest
 from command_api.idempotency import key_with_digest
 from command_api.preconditions import idempotency_key, if_match
 from command_api.schemas import TOGGLE, UNCHANGED, CompletionBody, CreateTaskBody, EditTaskBody, TaskDeleted
-from domain.commands import DeleteTask
+from domain.commands import DeleteTask, RestoreTask
 from domain.task import Task
 from edge.authorization import EdgeState, authorized_user, path_task_id
 from edge.bodies import json_body
@@ -26,14 +26,16 @@ from read_model.body import task_body, task_tag
 if TYPE_CHECKING:
     from command_api.group_commit import CommandQueues
     from command_api.idempotency import Done
-    from domain.commands import Command
+    from domain.commands import TaskCommand
     from edge.bodies import JsonBody
+    from event_log.receipt import Receipt
+    from runtime.database import Database
 
 TASKS: Final = "/api/{user_id}/tasks"
 TASK: Final = "/api/{user_id}/tasks/{task_id}"
 _DELETED: Final = b'{"message":"Task deleted successfully"}'
 _TEXT: Final = {"required": True, "schema": {"type": "string"}}
-_RECEIPT: Final[dict[str, Any]] = {
+RECEIPT: Final[dict[str, Any]] = {
     "Tasklog-Position": {
         "description": "The last position of the user's history after the write",
         "schema": {"type": "integer"},
@@ -51,12 +53,14 @@ class CommandState(EdgeState):
     """What the lifespan of the command API opens."""
 
     queues: CommandQueues
+    database: Database
 
 
 router = APIRouter(route_class=ReadyRoute, tags=["tasks"])
 
 
-def _body(model: type[JsonBody], *, optional: bool = False) -> dict[str, Any]:
+def json_of(model: type[JsonBody], *, optional: bool = False) -> dict[str, Any]:
+    """Describe the body of a request."""
     schema = reference(model)
     if optional:
         schema = {"anyOf": [schema, {"type": "null"}]}
@@ -73,10 +77,10 @@ def _answer(description: str, headers: dict[str, Any]) -> dict[str, Any]:
     status_code=201,
     response_class=Response,
     responses={
-        201: _answer("The new task", _ETAG | _LOCATION | _RECEIPT),
+        201: _answer("The new task", _ETAG | _LOCATION | RECEIPT),
         **problems(401, 403, 409, 412, 413, 415, 422, 429),
     },
-    openapi_extra=task_route(parameters=("user_id", "idempotency_key"), requestBody=_body(CreateTaskBody)),
+    openapi_extra=task_route(parameters=("user_id", "idempotency_key"), requestBody=json_of(CreateTaskBody)),
 )
 async def create_task(request: Request) -> Response:
     """Add a task that is not completed. `Location` names its path."""
@@ -90,9 +94,9 @@ async def create_task(request: Request) -> Response:
     TASK,
     summary="Edit a task",
     response_class=Response,
-    responses={200: _answer("The task", _ETAG | _RECEIPT), **problems(401, 403, 404, 409, 412, 413, 415, 422, 429)},
+    responses={200: _answer("The task", _ETAG | RECEIPT), **problems(401, 403, 404, 409, 412, 413, 415, 422, 429)},
     openapi_extra=task_route(
-        parameters=("user_id", "task_id", "if_match", "idempotency_key"), requestBody=_body(EditTaskBody)
+        parameters=("user_id", "task_id", "if_match", "idempotency_key"), requestBody=json_of(EditTaskBody)
     ),
 )
 async def edit_task(request: Request) -> Response:
@@ -107,10 +111,10 @@ async def edit_task(request: Request) -> Response:
     TASK,
     summary="Edit a task, as PUT does",
     response_class=Response,
-    responses={200: _answer("The task", _ETAG | _RECEIPT), **problems(401, 403, 404, 409, 412, 413, 415, 422, 429)},
+    responses={200: _answer("The task", _ETAG | RECEIPT), **problems(401, 403, 404, 409, 412, 413, 415, 422, 429)},
     openapi_extra=task_route(
         parameters=("user_id", "task_id", "if_match", "idempotency_key"),
-        requestBody=_body(EditTaskBody, optional=True),
+        requestBody=json_of(EditTaskBody, optional=True),
     ),
 )
 async def patch_task(request: Request) -> Response:
@@ -125,10 +129,10 @@ async def patch_task(request: Request) -> Response:
     TASK + "/complete",
     summary="Complete, reopen or toggle a task",
     response_class=Response,
-    responses={200: _answer("The task", _ETAG | _RECEIPT), **problems(401, 403, 404, 409, 412, 413, 415, 422, 429)},
+    responses={200: _answer("The task", _ETAG | RECEIPT), **problems(401, 403, 404, 409, 412, 413, 415, 422, 429)},
     openapi_extra=task_route(
         parameters=("user_id", "task_id", "if_match", "idempotency_key"),
-        requestBody=_body(CompletionBody, optional=True),
+        requestBody=json_of(CompletionBody, optional=True),
     ),
 )
 async def complete_task(request: Request) -> Response:
@@ -144,30 +148,44 @@ async def complete_task(request: Request) -> Response:
     summary="Delete a task",
     response_class=Response,
     responses={
-        200: {"model": TaskDeleted, "description": "The task is deleted", "headers": _RECEIPT},
+        200: {"model": TaskDeleted, "description": "The task is deleted", "headers": RECEIPT},
         **problems(401, 403, 404, 409, 412, 422, 429),
     },
     openapi_extra=task_route(parameters=("user_id", "task_id", "if_match", "idempotency_key")),
 )
 async def delete_task(request: Request) -> Response:
-    """Delete the task; its history stays. A second deletion gets a 404. A body is ignored."""
+    """Delete the task: it goes to the trash, and its history stays. A second deletion gets a 404. A body is ignored."""
     user_id = await authorized_user(request)
     done = await _carry_out(request, user_id, path_task_id(request), DeleteTask())
-    return json_response(_DELETED, headers=_receipt(done))
+    return json_response(_DELETED, headers=receipt_headers(done.receipt))
 
 
-def _state(request: Request) -> CommandState:
+@router.post(
+    TASK + "/restore",
+    summary="Restore a deleted task",
+    response_class=Response,
+    responses={200: _answer("The task", _ETAG | RECEIPT), **problems(401, 403, 404, 409, 412, 422, 429)},
+    openapi_extra=task_route(parameters=("user_id", "task_id", "if_match", "idempotency_key")),
+)
+async def restore_task(request: Request) -> Response:
+    """Give a deleted task back as it was. A task that is not deleted stays as it is. A body is ignored."""
+    user_id = await authorized_user(request)
+    return _task(user_id, await _carry_out(request, user_id, path_task_id(request), RestoreTask()))
+
+
+def state_of(request: Request) -> CommandState:
+    """Return what the lifespan opened."""
     return cast("CommandState", request.scope["state"])
 
 
-async def _carry_out(request: Request, user_id: str, task_id: int | None, command: Command) -> Done:
+async def _carry_out(request: Request, user_id: str, task_id: int | None, command: TaskCommand) -> Done:
     """Return the task's state after the command, which was committed, and its receipt.
 
     Raises:
         ProblemError: a precondition is malformed; and what CommandQueue.execute raises.
     """
     versions, key = if_match(request), idempotency_key(request)
-    return await _state(request)["queues"].execute(
+    return await state_of(request)["queues"].execute(
         CommandRequest(
             user_id=user_id,
             task_id=task_id,
@@ -184,14 +202,12 @@ def _task(user_id: str, done: Done, status: int = 200) -> Response:
     task = done.state
     assert isinstance(task, Task), "only a deletion leaves no task"
     answer = task_body(user_id, task)
-    headers = {"ETag": task_tag(task.version, answer), **_receipt(done)}
+    headers = {"ETag": task_tag(task.version, answer), **receipt_headers(done.receipt)}
     if status == 201:  # noqa: PLR2004
         headers["Location"] = f"/api/{quote(user_id, safe='')}/tasks/{task.id}"
     return json_response(answer, status, headers)
 
 
-def _receipt(done: Done) -> dict[str, str]:
+def receipt_headers(receipt: Receipt | None) -> dict[str, str]:
     """Return the headers of a receipt."""
-    if done.receipt is None:
-        return {}
-    return {"Tasklog-Position": str(done.receipt.position), "Tasklog-Hash": done.receipt.hash}
+    return {} if receipt is None else {"Tasklog-Position": str(receipt.position), "Tasklog-Hash": receipt.hash}

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from command_api.field_types import Category, DueDate, Priority, Tags
-from domain.commands import Command, CompleteTask, CreateTask, EditTask, ReopenTask, ToggleTask
+from domain.commands import CompleteTask, CreateTask, EditTask, ReopenTask, TaskCommand, ToggleTask
 from domain.fields import FIELDS
 from domain.labels import MEDIUM
 from edge.bodies import JsonBody, Text, Title
+from edge.openapi import Task
 
 _WORDS: Final = dict.fromkeys(("completed", "done"), True) | dict.fromkeys(
     ("pending", "todo", "active", "incomplete", "in_progress"), False
@@ -30,7 +31,7 @@ class CreateTaskBody(JsonBody):
     tags: Tags = ()
     category: Category = None
 
-    def command(self) -> Command:
+    def command(self) -> TaskCommand:
         """Return the command that the body asks for."""
         return CreateTask(
             title=self.title,
@@ -61,7 +62,7 @@ class EditTaskBody(JsonBody):
         "in_progress; any other word is ignored",
     )
 
-    def command(self) -> Command:
+    def command(self) -> TaskCommand:
         """Return the command that the body asks for, with what it does not mention unset."""
         given: dict[str, Any] = {name: getattr(self, name) for name in FIELDS if name in self.model_fields_set}
         wanted = self._wanted()
@@ -87,7 +88,7 @@ class CompletionBody(JsonBody):
 
     completed: bool | None = Field(default=None, description="The new value; toggled when absent or null")
 
-    def command(self) -> Command:
+    def command(self) -> TaskCommand:
         """Return the command that the body asks for."""
         if self.completed is None:
             return ToggleTask()
@@ -95,6 +96,29 @@ class CompletionBody(JsonBody):
 
 
 TOGGLE = CompletionBody()
+
+
+class UndoBody(JsonBody):
+    """What to undo: the change at a position, or the newest one that is not undone yet."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"position": 7}})
+
+    position: Annotated[int, Field(ge=1, lt=2**63)] | None = Field(
+        default=None, description="Of any event of the command to undo; the newest not undone yet where absent or null"
+    )
+
+
+NEWEST = UndoBody()
+"""What an empty body of an undo asks for."""
+
+
+class Undone(BaseModel):
+    """The answer to an undo: what it changed, as it is after it."""
+
+    undone: int = Field(description="The position of the last event of the command that was undone", ge=1)
+    position: int = Field(description="The user's position after it", ge=1)
+    tasks: list[Task] = Field(description="The tasks that it changed or brought back")
+    deleted: list[int] = Field(description="The ids of tasks that it deleted")
 
 
 class TaskDeleted(BaseModel):

@@ -40,4 +40,28 @@ class DeleteTask:
     """Delete the task."""
 
 
-Command: TypeAlias = CreateTask | EditTask | CompleteTask | ReopenTask | ToggleTask | DeleteTask
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RestoreTask:
+    """Make a deleted task what it was before it was deleted."""
+
+
+Inverse: TypeAlias = EditTask | DeleteTask | RestoreTask
+"""The commands that can take back what another one did."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UndoCommand:
+    """Take back what the command that ended at position `undoes` did, by its inverse.
+
+    The inverse was found when the task was at `version`; see domain/undo.py.
+    """
+
+    undoes: int
+    version: int
+    inverse: Inverse
+
+
+TaskCommand: TypeAlias = CreateTask | EditTask | CompleteTask | ReopenTask | ToggleTask | DeleteTask | RestoreTask
+"""What a client asks of one task."""
+
+Command: TypeAlias = TaskCommand | UndoCommand

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from domain.commands import Command, CompleteTask, CreateTask, DeleteTask, EditTask, ReopenTask, ToggleTask
-from domain.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskReopened
+from domain.commands import (
+    Command,
+    CompleteTask,
+    CreateTask,
+    DeleteTask,
+    EditTask,
+    ReopenTask,
+    RestoreTask,
+    ToggleTask,
+    UndoCommand,
+)
+from domain.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskReopened, TaskRestored
 from domain.fields import UNSET, Unset, given
 from domain.task import DeletedTask, NoTask, Task, TaskState
 
@@ -22,19 +32,35 @@ class TaskExistsError(CommandError):
     """The id was used before: a task is created only once."""
 
 
+class OutdatedError(CommandError):
+    """The task has changed since the inverse of a command was found."""
+
+
 def decide(command: Command, state: TaskState) -> tuple[TaskEvent, ...]:
     """Return the events that `command` leads to in `state`; none if it would change nothing.
 
     Raises:
         TaskNotFoundError: the command needs a task that exists.
         TaskExistsError: the id was used before.
+        OutdatedError: the command undoes another one, and the task has changed since.
     """
-    if isinstance(command, CreateTask):
-        if not isinstance(state, NoTask):
-            raise TaskExistsError
-        return (TaskCreated(**given(command)),)  # type: ignore[arg-type] # names and types of one list
-    if isinstance(state, NoTask | DeletedTask):
-        raise TaskNotFoundError
+    match command:
+        case CreateTask():
+            return _created(command, state)
+        case RestoreTask():
+            return _restored(state)
+        case UndoCommand():
+            if state.version != command.version:
+                raise OutdatedError
+            return decide(command.inverse, state)
+        case _ if isinstance(state, Task):
+            return _changed(command, state)
+    raise TaskNotFoundError
+
+
+def _changed(
+    command: EditTask | CompleteTask | ReopenTask | ToggleTask | DeleteTask, state: Task
+) -> tuple[TaskEvent, ...]:
     match command:
         case EditTask():
             return _edited(command, state) + _completion(state, wanted=command.completed)
@@ -48,6 +74,22 @@ def decide(command: Command, state: TaskState) -> tuple[TaskEvent, ...]:
             return (TaskDeleted(),)
         case _:  # pragma: no cover
             assert_never(command)
+
+
+def _created(command: CreateTask, state: TaskState) -> tuple[TaskEvent, ...]:
+    if not isinstance(state, NoTask):
+        raise TaskExistsError
+    return (TaskCreated(**given(command)),)  # type: ignore[arg-type] # names and types of one list
+
+
+def _restored(state: TaskState) -> tuple[TaskEvent, ...]:
+    match state:
+        case Task():
+            return ()
+        case DeletedTask(is_erased=False):
+            return (TaskRestored(),)
+        case _:
+            raise TaskNotFoundError
 
 
 def _edited(command: EditTask, task: Task) -> tuple[TaskEvent, ...]:

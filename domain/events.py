@@ -35,7 +35,12 @@ class TaskDeleted:
     """The task was deleted."""
 
 
-TaskEvent: TypeAlias = TaskCreated | TaskEdited | TaskCompleted | TaskReopened | TaskDeleted
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskRestored:
+    """A deleted task is what it was before."""
+
+
+TaskEvent: TypeAlias = TaskCreated | TaskEdited | TaskCompleted | TaskReopened | TaskDeleted | TaskRestored
 
 
 class Recorded(NamedTuple):

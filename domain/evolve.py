@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import assert_never
 
-from domain.events import Recorded, TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskReopened
+from domain.events import Recorded, TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskReopened, TaskRestored
 from domain.fields import after, field_values
 from domain.task import DeletedTask, NoTask, Task, TaskState
 
@@ -29,8 +29,7 @@ def evolve(state: TaskState, recorded: Recorded) -> TaskState:
         case Task():
             return _change(state, recorded)
         case DeletedTask():
-            message = f"task {recorded.task_id} was deleted before {type(recorded.event).__name__}"
-            raise HistoryError(message)
+            return _restore(state, recorded)
         case _:  # pragma: no cover
             assert_never(state)
 
@@ -51,11 +50,27 @@ def fold_last(history: Sequence[Recorded]) -> TaskState:
     Raises:
         HistoryError: the events do not fit each other.
     """
-    state = fold(NoTask(), (recorded._replace(version=n) for n, recorded in enumerate(history, start=1)))
-    if isinstance(state, NoTask):
-        return state
-    version = history[-1].version
-    return state._replace(version=version) if isinstance(state, Task) else DeletedTask(version=version)
+    state: TaskState = NoTask()
+    for recorded in history:
+        state = evolve_last(state, recorded)
+    return state
+
+
+def evolve_last(state: TaskState, recorded: Recorded) -> TaskState:
+    """Return the state after `recorded`, where events between may be left out as `fold_last` says.
+
+    Raises:
+        HistoryError: the events do not fit each other.
+    """
+    before = recorded.version - 1
+    match state:
+        case Task() if isinstance(recorded.event, TaskRestored):  # its deletion is among those that are left out
+            state = DeletedTask(task=state, deleted_at=recorded.recorded_at, version=before)
+        case Task():
+            state = state._replace(version=before)
+        case DeletedTask():
+            state = DeletedTask(task=state.task, deleted_at=state.deleted_at, version=before)
+    return evolve(state, recorded)
 
 
 def _begin(recorded: Recorded) -> Task:
@@ -67,6 +82,13 @@ def _begin(recorded: Recorded) -> Task:
     return Task._make(
         (recorded.task_id, *field_values(event), False, None, at, at, recorded.position, recorded.version)
     )
+
+
+def _restore(state: DeletedTask, recorded: Recorded) -> Task:
+    if not isinstance(recorded.event, TaskRestored):
+        message = f"task {recorded.task_id} was deleted before {type(recorded.event).__name__}"
+        raise HistoryError(message)
+    return state.task._replace(updated_at=recorded.recorded_at, version=recorded.version)
 
 
 def _change(task: Task, recorded: Recorded) -> Task | DeletedTask:
@@ -91,9 +113,9 @@ def _change(task: Task, recorded: Recorded) -> Task | DeletedTask:
         case TaskReopened():
             return task._replace(completed=False, completed_at=None, updated_at=at, version=version)
         case TaskDeleted():
-            return DeletedTask(version=version)
-        case TaskCreated():
-            message = f"task {recorded.task_id} was created twice"
+            return DeletedTask(task=task, deleted_at=at, version=version)
+        case TaskCreated() | TaskRestored():
+            message = f"task {recorded.task_id} exists before {type(recorded.event).__name__}"
             raise HistoryError(message)
         case _:  # pragma: no cover
             assert_never(recorded.event)

@@ -24,6 +24,13 @@ class Unset(Enum):
 
 UNSET: Final = Unset.UNSET
 
+
+class ErasedText(str):
+    """What stands for a title that was erased; a title that somebody wrote so is another."""
+
+    __slots__ = ()
+
+
 FieldValue: TypeAlias = str | tuple[str, ...] | None
 
 TITLE_LENGTH: Final = 200

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
+from domain.fields import ErasedText
+
 TITLE_KEY_LENGTH = 200
 """The longest key that titles are sorted by, in code points."""
 
@@ -42,9 +44,24 @@ class Task(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeletedTask:
-    """A task that was deleted; its id is never used again."""
+    """A task that was deleted, and can be restored; no other task ever gets its id.
 
+    `task` is what it was. `version` is that of the deletion.
+    """
+
+    task: Task
+    deleted_at: datetime
     version: int
+
+    @property
+    def id(self) -> int:
+        """The task's id."""
+        return self.task.id
+
+    @property
+    def is_erased(self) -> bool:
+        """Whether its text was erased, so that there is nothing to restore."""
+        return isinstance(self.task.title, ErasedText)
 
 
 TaskState: TypeAlias = NoTask | Task | DeletedTask

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
+from typing_extensions import TypeAliasType
 
 from edge.problem_kinds import Kind
 from edge.problems import MEDIA_TYPE, FieldError, problem_members
@@ -75,6 +76,10 @@ _HEADERS: Final[dict[int, dict[str, Any]]] = {
 }
 
 
+TaskStatus = TypeAliasType("TaskStatus", Literal["pending", "completed"])
+"""A type with its own name, so that the document lists its words once."""
+
+
 class Task(BaseModel):
     """A task. The seven fields are always there; more may join them."""
 
@@ -93,7 +98,7 @@ class Task(BaseModel):
     category: str | None
     completed_at: datetime | None = Field(description="null while it is pending")
     is_completed: bool = Field(description="The same as completed")
-    status: Literal["pending", "completed"] = Field(description="The same as completed, in a word")
+    status: TaskStatus = Field(description="The same as completed, in a word")
 
 
 class FieldProblem(BaseModel):
@@ -113,6 +118,9 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
+    positions: list[int] = Field(
+        default=[], description="Of /problems/cannot-undo: the positions of the changes that stand in the way"
+    )
     errors: list[FieldProblem] = Field(
         default=[], description="Of a 422: the fields that are wrong; absent if it is about no field"
     )

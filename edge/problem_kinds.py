@@ -87,6 +87,14 @@ class Kind(Enum):
         "Paths are compared exactly, apart from one slash at the end.",
         "All paths are at /docs.",
     )
+    POSITION_NOT_FOUND = (
+        "position-not-found",
+        404,
+        "The history has no such position",
+        "The user's history does not reach to this position.",
+        "Positions are 1, 2, 3 and so on; each write's answer has its own in the header `Tasklog-Position`.",
+        "Ask for the history again to see which positions there are.",
+    )
     METHOD_NOT_ALLOWED = (
         "method-not-allowed",
         405,
@@ -126,6 +134,14 @@ class Kind(Enum):
         "The token does not belong to the user's history as it is now, or never did.",
         "The history was restored, erased or repaired, or an upgrade changed what tasks look like.",
         "Forget the tasks that you hold, and ask without `since` for all tasks and a new token.",
+    )
+    CANNOT_UNDO = (
+        "cannot-undo",
+        409,
+        "The change cannot be undone",
+        "The change is undone already, its text was erased, or later changes of the same fields stand in between.",
+        "`positions` lists what stands in the way, and nothing was changed.",
+        "Undo those changes first, newest first, or edit the task.",
     )
     TASK_CHANGED = (
         "task-changed",

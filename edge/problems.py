@@ -62,10 +62,11 @@ def problem(
     *,
     errors: Sequence[FieldError] = (),
     headers: Mapping[str, str] | None = None,
+    **more: object,
 ) -> Response:
-    """Return a problem as an answer, which is never cached."""
+    """Return a problem, with `more` members that its kind has, as an answer, which is never cached."""
     return Response(
-        orjson.dumps(problem_members(kind, detail, errors)),
+        orjson.dumps(problem_members(kind, detail, errors) | more),
         status_code=kind.status,
         media_type=MEDIA_TYPE,
         headers={"Cache-Control": "no-store", **(headers or {})},

@@ -44,7 +44,8 @@ class Append:
     `task_id` is None for a new task; the ledger then assigns an id. The events were decided on version
     `expected_version`; `last_event_id` is the id of the event at that version, or None to check only the version.
     `actor` and `request_id` say who made the change, in which request. An append with an `idempotency_key` may have no
-    events: the ledger then only records that the command was carried out.
+    events: the ledger then only records that the command was carried out. `undoes` is the position of what the command
+    takes back.
     """
 
     user_id: str
@@ -55,6 +56,7 @@ class Append:
     request_id: str
     idempotency_key: IdempotencyKey | None = None
     last_event_id: UUID | None = None
+    undoes: int | None = None
 
 
 class Appended(NamedTuple):
@@ -120,7 +122,11 @@ def _rows(n: int, command: Append, random: io.BytesIO) -> list[tuple[Any, ...]]:
     for version, event in enumerate(command.events, start=command.expected_version + 1):
         name, schema_version, data = encode(event)
         nonce, event_id = random.read(_NONCE).hex(), _event_id(random.read(_RANDOM - _NONCE))
-        metadata = canonical_json({"actor": command.actor, "nonce": nonce, "request_id": command.request_id})
+        metadata: dict[str, object] = {"actor": command.actor, "nonce": nonce, "request_id": command.request_id}
+        if rows:
+            metadata["continues"] = True
+        if command.undoes is not None:
+            metadata["undoes"] = command.undoes
         rows.append(
             (
                 *first_columns,
@@ -130,7 +136,7 @@ def _rows(n: int, command: Append, random: io.BytesIO) -> list[tuple[Any, ...]]:
                 name,
                 schema_version,
                 data,
-                metadata,
+                canonical_json(metadata),
                 *last_columns,
             )
         )

@@ -8,13 +8,13 @@ from typing import Any, Final, NamedTuple, get_origin, get_type_hints
 
 import orjson
 
-from domain.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskReopened
-from domain.fields import UNSET, Fields
+from domain.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskReopened, TaskRestored
+from domain.fields import UNSET, ErasedText, Fields
 
 STREAM_ERASED: Final = "stream.erased"
 """The type of an event of the whole stream: the text of all events up to `through` was erased. It changes no task."""
 
-ERASED_TITLE: Final = "[erased]"
+ERASED_TITLE: Final = ErasedText("[erased]")
 """The title that a replay gives a task whose text was erased."""
 
 _CLASSES: Final[Mapping[str, type[TaskEvent]]] = {
@@ -23,6 +23,7 @@ _CLASSES: Final[Mapping[str, type[TaskEvent]]] = {
     "task.completed": TaskCompleted,
     "task.reopened": TaskReopened,
     "task.deleted": TaskDeleted,
+    "task.restored": TaskRestored,
 }
 EVENT_TYPES: Final = (*_CLASSES, STREAM_ERASED)
 """The wire names of all events."""
@@ -78,6 +79,7 @@ _WITHOUT_FIELDS: Final[Mapping[str, TaskEvent]] = {
     "task.completed": TaskCompleted(),
     "task.reopened": TaskReopened(),
     "task.deleted": TaskDeleted(),
+    "task.restored": TaskRestored(),
 }
 _ERASED: Final[Mapping[str, TaskEvent]] = {
     **_WITHOUT_FIELDS,

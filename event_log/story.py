@@ -29,6 +29,7 @@ class _Standing(Enum):
     PENDING = "is pending"
     COMPLETED = "is completed"
     DELETED = "was deleted"
+    DELETED_COMPLETED = "was deleted when it was completed"
 
 
 _NEXT: Final[Mapping[tuple[str, _Standing], _Standing]] = {
@@ -38,7 +39,9 @@ _NEXT: Final[Mapping[tuple[str, _Standing], _Standing]] = {
     ("task.completed", _Standing.PENDING): _Standing.COMPLETED,
     ("task.reopened", _Standing.COMPLETED): _Standing.PENDING,
     ("task.deleted", _Standing.PENDING): _Standing.DELETED,
-    ("task.deleted", _Standing.COMPLETED): _Standing.DELETED,
+    ("task.deleted", _Standing.COMPLETED): _Standing.DELETED_COMPLETED,
+    ("task.restored", _Standing.DELETED): _Standing.PENDING,
+    ("task.restored", _Standing.DELETED_COMPLETED): _Standing.COMPLETED,
     (STREAM_ERASED, _Standing.ABSENT): _Standing.ABSENT,
 }
 """A task's state after each possible event; `decide` allows no others. An erasure belongs to a stream, not a task."""

@@ -9,6 +9,8 @@ from event_log.setters import SETTERS
 
 SCHEMA = "tasklog"
 
+DELETIONS = "type IN ('task.deleted', 'task.restored')"
+
 metadata = sa.MetaData(schema=SCHEMA)
 
 
@@ -56,6 +58,8 @@ events = sa.Table(
     sa.Column("erased_digest", sa.LargeBinary),
     sa.PrimaryKeyConstraint("user_id", "position", name="events_pkey"),
     sa.UniqueConstraint("user_id", "task_id", "version", name="events_task_version_key"),
+    # The trash, newest deletion first, and how many there are.
+    sa.Index("events_deletions", "user_id", "position", postgresql_where=sa.text(DELETIONS)),
     *(
         sa.Index(setter.index, "user_id", "task_id", "version", postgresql_where=sa.text(setter.sets))
         for setter in SETTERS

@@ -1,6 +1,7 @@
 -- What services of release 1.0 call and this version does not, so that both can run on one database.
 --
--- 1.0 knows neither the fields nor the schema versions that came later: events and bodies are returned without them.
+-- 1.0 knows neither the fields nor the types and schema versions that came later: events and bodies are returned without
+-- them.
 -- Only a history shows events as they are stored; 1.0 shows one that it cannot read without its changes. All of this is
 -- to be dropped a release later.
 
@@ -19,14 +20,35 @@ LANGUAGE sql IMMUTABLE AS $$
                       FROM json_each($3) AS member WHERE member.key IN ('title', 'description')) END
 $$;
 
--- The events of a tail under those schema versions.
-CREATE OR REPLACE FUNCTION tasklog.tail_for_1_0(tail json) RETURNS json LANGUAGE sql STABLE AS $$
+-- The type under which 1.0 can read an event, up to a position. It knows no restorations: one, and the deletion before
+-- it, are edits that change nothing.
+CREATE OR REPLACE FUNCTION tasklog.type_for_1_0(
+    owner text, of_task bigint, version integer, type text, until bigint
+) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN $4 = 'task.restored' THEN 'task.edited'
+                WHEN $4 = 'task.deleted' AND EXISTS (
+                    SELECT FROM tasklog.events e WHERE e.user_id = $1 AND e.task_id = $2 AND e.version = $3 + 1
+                    AND e.position <= coalesce($5, 9223372036854775807)) THEN 'task.edited'
+                ELSE $4 END
+$$;
+
+-- The events of a user's tail under those types and schema versions. A tail that begins with the restoration of a task,
+-- which has no row, gets all of the task's events.
+CREATE OR REPLACE FUNCTION tasklog.tail_for_1_0(owner text, tail json) RETURNS json LANGUAGE sql STABLE AS $$
+    WITH tail AS (
+        SELECT * FROM json_to_recordset($2) AS e (task_id bigint, "position" bigint, version integer, type text,
+                                                  schema_version smallint, data text, recorded_at timestamptz)
+    ), before AS (
+        SELECT e.task_id, e.position, e.version, e.type, e.schema_version, e.data::text, e.recorded_at
+        FROM (SELECT DISTINCT ON (t.task_id) t.* FROM tail t ORDER BY t.task_id, t.version) AS first
+        JOIN tasklog.events e ON e.user_id = $1 AND e.task_id = first.task_id AND e.version < first.version
+        WHERE first.type = 'task.restored'
+    )
     SELECT json_agg(readable ORDER BY readable.position) FROM (
-        SELECT e.task_id, e.position, e.version, e.type,
+        SELECT e.task_id, e.position, e.version, tasklog.type_for_1_0($1, e.task_id, e.version, e.type, NULL) AS type,
                tasklog.schema_version_for_1_0(e.type, e.schema_version) AS schema_version,
                tasklog.data_for_1_0(e.type, e.schema_version, e.data::json) AS data, e.recorded_at
-        FROM json_to_recordset($1) AS e (task_id bigint, "position" bigint, version integer, type text,
-                                         schema_version smallint, data text, recorded_at timestamptz)) AS readable
+        FROM (TABLE before UNION ALL TABLE tail) AS e) AS readable
 $$;
 
 -- The JSON of a task, or of a list of tasks, with the members that 1.0 writes. The later ones stand together from
@@ -45,7 +67,7 @@ BEGIN
     RETURN QUERY SELECT l.head, l.mark, tasklog.body_for_1_0(l.body),
         (SELECT json_agg(json_build_array(p.value->0, p.value->1, tasklog.body_for_1_0(p.value->>2)) ORDER BY p.n)
          FROM json_array_elements(l.page) WITH ORDINALITY AS p (value, n)),
-        l.touched, tasklog.tail_for_1_0(l.tail), l.total
+        l.touched, tasklog.tail_for_1_0(owner, l.tail), l.total
     FROM tasklog.short_list(owner, wanted, sort, CASE sort WHEN 'title' THEN after_key ELSE after_id::text END,
                             after_id, page_size, NULL, NULL) l;
 END $$;
@@ -70,7 +92,8 @@ BEGIN
         RETURN;
     END IF;
     SELECT coalesce(max(c.position), 0) INTO projected FROM tasklog.checkpoints c WHERE c.user_id = owner;
-    SELECT tasklog.tail_for_1_0(json_agg(e)) INTO tail FROM tasklog.tail(owner, projected) e WHERE e.task_id = wanted_id;
+    SELECT tasklog.tail_for_1_0(owner, json_agg(e)) INTO tail
+    FROM tasklog.tail(owner, projected) e WHERE e.task_id = wanted_id;
     IF task.id IS NOT NULL THEN
         touched := json_build_array(row_to_json(task));
     END IF;
@@ -90,7 +113,9 @@ DECLARE
 BEGIN
     IF of_task IS NULL THEN
         RETURN QUERY
-        SELECT e.task_id, e.position, e.version, e.type, tasklog.schema_version_for_1_0(e.type, e.schema_version),
+        SELECT e.task_id, e.position, e.version,
+               tasklog.type_for_1_0(owner, e.task_id, e.version, e.type, until),
+               tasklog.schema_version_for_1_0(e.type, e.schema_version),
                tasklog.data_for_1_0(e.type, e.schema_version, e.data), e.recorded_at
         FROM tasklog.events e WHERE e.user_id = owner AND e.position > after AND e.position <= until
         ORDER BY e.position LIMIT at_most;
@@ -98,7 +123,9 @@ BEGIN
         first := tasklog.version_at(owner, of_task, after);
         last := tasklog.version_at(owner, of_task, until);
         RETURN QUERY
-        SELECT e.task_id, e.position, e.version, e.type, tasklog.schema_version_for_1_0(e.type, e.schema_version),
+        SELECT e.task_id, e.position, e.version,
+               tasklog.type_for_1_0(owner, e.task_id, e.version, e.type, until),
+               tasklog.schema_version_for_1_0(e.type, e.schema_version),
                tasklog.data_for_1_0(e.type, e.schema_version, e.data), e.recorded_at
         FROM tasklog.events e
         WHERE e.user_id = owner AND e.task_id = of_task AND e.version > first AND e.version <= last
@@ -111,7 +138,8 @@ CREATE OR REPLACE FUNCTION tasklog.task_events(users text[], tasks bigint[], ver
 RETURNS TABLE (user_id text, task_id bigint, "position" bigint, version integer, type text,
                schema_version smallint, data text, recorded_at timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT e.user_id, e.task_id, e.position, e.version, e.type,
+    SELECT e.user_id, e.task_id, e.position, e.version,
+           tasklog.type_for_1_0(e.user_id, e.task_id, e.version, e.type, NULL),
            tasklog.schema_version_for_1_0(e.type, e.schema_version),
            tasklog.data_for_1_0(e.type, e.schema_version, e.data), e.recorded_at
     FROM unnest(users, tasks, versions) WITH ORDINALITY AS known (user_id, task_id, version, n)

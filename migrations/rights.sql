@@ -18,7 +18,11 @@ GRANT EXECUTE ON FUNCTION
     tasklog.task_events(text[], bigint[], integer[]),
     tasklog.latest_events(text[], bigint[], integer[], integer),
     tasklog.carried_out(text[], text[]),
-    tasklog.remembered(text[], text[])
+    tasklog.remembered(text[], text[]),
+    tasklog.event_at(text, bigint),
+    tasklog.changes_of_task(text, bigint, integer, integer),
+    tasklog.changes_of_user(text, integer),
+    tasklog.undo_at(text, bigint, integer)
 TO tasklog_writer;
 
 -- The read side answers only by functions.
@@ -37,13 +41,16 @@ GRANT EXECUTE ON FUNCTION
     tasklog.short_events(text, bigint, bigint, integer),
     tasklog.texts(text, bigint[]),
     tasklog.changes(text, bigint, integer, integer, integer, text),
-    tasklog.moved(text[], bigint[], text[])
+    tasklog.moved(text[], bigint[], text[]),
+    tasklog.trash(text, bigint, integer)
 TO tasklog_reader;
 
 -- The projector reads the ledger and writes its own tables. In the ledger it may only clear `unprojected_since`.
 GRANT SELECT ON tasklog.events, tasklog.streams TO tasklog_projector;
 GRANT EXECUTE ON FUNCTION
     tasklog.most_bytes(json),
+    tasklog.latest_events(text[], bigint[], integer[], integer),
+    tasklog.last_positions(text, bigint, integer, text[]),
     tasklog.row_format(),
     tasklog.format_at(text, bigint, timestamptz),
     tasklog.is_in_format(text, text, bigint, timestamptz)

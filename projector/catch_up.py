@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -18,11 +19,12 @@ import structlog
 from domain.evolve import HistoryError, evolve
 from domain.task import DeletedTask, NoTask, Task, TaskState
 from event_log.codec import UnreadableEventError
-from event_log.read import TaskKey, recorded
+from event_log.read import TaskKey, known_tasks, recorded
 from projector.statements import (
     ADVANCE,
     CLAIM,
     CLEAR_UNPROJECTED,
+    DELETED,
     ENROL,
     INSERT,
     PARK,
@@ -137,16 +139,50 @@ async def _project(connection: Any, claimed: Mapping[str, int]) -> Batch:
     touched = {(row["user_id"], row["task_id"]) for row in events if row["task_id"] is not None}
     touched -= {(row["user_id"], row["task_id"]) for row in events if row["version"] == 1}  # new tasks have no row yet
     rows = await connection.fetch(TOUCHED, *zip(*touched, strict=True)) if touched else ()
-    if long := {(row["user_id"], row["id"]): row["left_out"] for row in rows if row["left_out"]}:
+    restored = _restored(events)
+    long = {(row["user_id"], row["id"]): row["left_out"] for row in rows if row["left_out"]}
+    long |= await _sizes(connection, restored)
+    if long:
         fitting = _fitting(events, long)
         is_full = is_full or len(fitting) < len(events)
         events, wanted = fitting, long.keys() & {(row["user_id"], row["task_id"]) for row in fitting}
         rows = [row for row in rows if not row["left_out"]]
         rows += await connection.fetch(WHOLE_ROWS, *zip(*wanted, strict=True)) if wanted else ()
-    batch = fold_batch(claimed, events, {(row["user_id"], row["id"]): task_of(row) for row in rows})
+        restored = {key: version for key, version in restored.items() if key in wanted}
+    states = {(row["user_id"], row["id"]): task_of(row) for row in rows} | await _deleted(connection, restored)
+    batch = fold_batch(claimed, events, states)
     batch.is_full = is_full
     await _write(connection, claimed, batch)
     return batch
+
+
+def _restored(events: Sequence[Any]) -> dict[TaskKey, int]:
+    """Return the tasks that the events begin with restoring, and so have no row, each with its version before."""
+    first: dict[TaskKey, Any] = {}
+    for row in events:
+        first.setdefault((row["user_id"], row["task_id"]), row)
+    return {key: row["version"] - 1 for key, row in first.items() if row["type"] == "task.restored"}
+
+
+async def _sizes(connection: Any, restored: Mapping[TaskKey, int]) -> dict[TaskKey, int]:
+    if not restored:
+        return {}
+    rows = await connection.fetch(DELETED, *zip(*restored, strict=True), [*restored.values()])
+    return {(row["user_id"], row["id"]): row["bytes"] for row in rows}
+
+
+async def _deleted(connection: Any, restored: Mapping[TaskKey, int]) -> dict[TaskKey, TaskState]:
+    """Return the states of deleted tasks before their restorations, from the ledger.
+
+    The tasks of a user whose events cannot be read are left out; folding fails at them, and parks the user.
+    """
+    states: dict[TaskKey, TaskState] = {}
+    for user_id in {user_id for user_id, _ in restored}:
+        asked = [(key, version) for key, version in restored.items() if key[0] == user_id]
+        with suppress(HistoryError, UnreadableEventError):
+            found = await known_tasks(connection, asked)
+            states |= {key: task.state for (key, _), task in zip(asked, found, strict=True) if task is not None}
+    return states
 
 
 def _fitting(events: Sequence[Any], long: Mapping[TaskKey, int]) -> list[Any]:
@@ -170,9 +206,9 @@ def _fitting(events: Sequence[Any], long: Mapping[TaskKey, int]) -> list[Any]:
     return fitting
 
 
-def fold_batch(claimed: Mapping[str, int], events: Sequence[Any], rows: Mapping[TaskKey, Task]) -> Batch:
-    """Fold events over the rows that they change; an impossible event only stops its own user."""
-    batch = Batch(states=dict(rows), reached=dict(claimed))
+def fold_batch(claimed: Mapping[str, int], events: Sequence[Any], states: Mapping[TaskKey, TaskState]) -> Batch:
+    """Fold events over the tasks that they change; an impossible event only stops its own user."""
+    batch = Batch(states=dict(states), reached=dict(claimed))
     for row in events:
         user_id, key = row["user_id"], (row["user_id"], row["task_id"])
         if user_id in batch.failed:

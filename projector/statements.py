@@ -100,6 +100,14 @@ TOUCHED: Final = f"""
     ) AS t
 """
 
+DELETED: Final = """
+    -- How many bytes of data the tasks $2 of users $1 had at versions $3: tasks that were deleted, and have no row.
+    SELECT deleted.user_id, deleted.id, sum(last.bytes)::bigint AS bytes
+    FROM unnest($1::text[], $2::bigint[], $3::integer[]) AS deleted (user_id, id, version)
+    CROSS JOIN LATERAL tasklog.last_positions(deleted.user_id, deleted.id, deleted.version, NULL) AS last
+    GROUP BY deleted.user_id, deleted.id
+"""
+
 WHOLE_ROWS: Final = f"""
     -- The rows of the tasks $2 of users $1, with all columns.
     SELECT {", ".join(map(_column, COLUMNS))}

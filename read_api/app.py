@@ -19,6 +19,7 @@ from read_api.change_routes import router as change_router
 from read_api.listeners import open_listeners
 from read_api.reader import Reader
 from read_api.routes import ReadState, router
+from read_api.trash_routes import router as trash_router
 from read_model.bookmark import UnknownBookmarkError
 from runtime.database import open_database
 from tokens.verifier import token_verifier
@@ -57,7 +58,7 @@ def create_app(settings: Settings) -> FastAPI:
                 }
                 yield {**reads, **changes}
 
-    return service(settings, [*router.routes, *change_router.routes], lifespan, _HANDLERS)
+    return service(settings, [*router.routes, *change_router.routes, *trash_router.routes], lifespan, _HANDLERS)
 
 
 async def _too_long(_request: Request, _error: Exception) -> Response:

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, assert_never
 
 import orjson
 
-from domain.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskReopened
+from domain.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskReopened, TaskRestored
 from domain.fields import FIELDS, Fields, FieldValue, given
 from event_log.append import Fetching
 from event_log.chain import GENESIS
@@ -84,10 +84,13 @@ async def history(database: Fetching, user_id: str, query: HistoryQuery) -> Hist
 
 
 def changes(event: TaskEvent, before: Known) -> list[Change]:
-    """Return what `event` changes in a task whose fields were `before`."""
-    found = [Change(field, before.get(field), after) for field, after in _sets(event).items()]
+    """Return what `event` changes in a task whose fields were `before`; those of a deleted task before its deletion."""
+    if isinstance(event, TaskRestored):
+        found = [Change(field, None, before[field]) for field in HISTORY_FIELDS if field in before]
+    else:
+        found = [Change(field, before.get(field), after) for field, after in _sets(event).items()]
     match event:
-        case TaskCreated():
+        case TaskCreated() | TaskRestored():
             return [change for change in found if change.field not in _SILENT or change.after != _SILENT[change.field]]
         case TaskDeleted():
             return [
@@ -111,6 +114,8 @@ def _sets(event: TaskEvent) -> Known:
             return {"completed": False}
         case TaskDeleted():
             return _GONE
+        case TaskRestored():
+            return {}
         case _:  # pragma: no cover
             assert_never(event)
 
@@ -132,7 +137,8 @@ def _follow(tasks: dict[int, Known], row: Mapping[str, Any]) -> list[Change]:
     known = tasks.get(row["task_id"], {})
     if isinstance(event, TaskCompleted | TaskReopened):
         known = {**known, "completed": isinstance(event, TaskReopened)}  # the only state in which it is possible
-    tasks[row["task_id"]] = {**known, **_sets(event)}
+    if not isinstance(event, TaskDeleted):  # only a restoration can follow, which brings the same back
+        tasks[row["task_id"]] = {**known, **_sets(event)}
     return changes(event, known)
 
 
@@ -144,6 +150,7 @@ def _entry(row: Mapping[str, Any], changed: Sequence[Change]) -> dict[str, Any]:
         "request_id": metadata.get("request_id"),
         "changes": [{"field": change.field, "from": change.before, "to": change.after} for change in changed],
         "erased": row["metadata"] is None,
+        "undoes": metadata.get("undoes"),
     }
 
 

@@ -76,6 +76,7 @@ class HistoryEvent(BaseModel):
     erased: bool
     data: str | None = Described(description="The stored JSON text, as it was hashed; null once erased")
     metadata: str | None = Described(description="The stored JSON text, as it was hashed; null once erased")
+    undoes: int | None = Described(description="The position of what an undo took back; else null")
     content_digest: str
     hash: str
 

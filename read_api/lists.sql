@@ -9,7 +9,7 @@
 -- belongs to the event at the head, see tasklog.head_mark.
 --
 -- A list of more than `room` bytes `is_long`: only the head is returned. Sizes are known without reading texts. Null
--- sets no limit.
+-- sets no limit. A list with a restored task in its tail counts as long, too: no row tells what the task was.
 --
 -- If the rows are not in `format` (see read_model/formats.sql), nothing counts as projected: all events are the tail.
 CREATE OR REPLACE FUNCTION tasklog.short_list(
@@ -24,6 +24,7 @@ DECLARE
     projected bigint;
     rows_of text;
     touched_ids bigint[] := '{}';
+    restored boolean;
     bytes bigint;
     longest integer;
     rows bigint;
@@ -44,11 +45,12 @@ BEGIN
     ELSIF head > projected THEN
         -- An event takes some 150 bytes of JSON beside its data.
         SELECT coalesce(sum(tasklog.most_bytes(e.data) + 150), 0),
-               coalesce(array_agg(DISTINCT e.task_id) FILTER (WHERE e.task_id IS NOT NULL), '{}')
-        INTO bytes, touched_ids FROM tasklog.events e WHERE e.user_id = owner AND e.position > projected;
+               coalesce(array_agg(DISTINCT e.task_id) FILTER (WHERE e.task_id IS NOT NULL), '{}'),
+               bool_or(e.type = 'task.restored')
+        INTO bytes, touched_ids, restored FROM tasklog.events e WHERE e.user_id = owner AND e.position > projected;
         bytes := bytes + (SELECT coalesce(sum(octet_length(t.body)), 0) FROM tasklog.tasks t
                           WHERE t.user_id = rows_of AND t.id = ANY (touched_ids));
-        IF bytes > room THEN
+        IF bytes > room OR (restored AND format IS NOT NULL) THEN
             is_long := true;
             RETURN NEXT;
             RETURN;

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from domain.evolve import evolve
+from domain.evolve import evolve_last
 from domain.task import NoTask, Task, TaskState
 from event_log.append import Fetching
 from event_log.long_texts import left_out, parts, whole, with_data, without_long_texts
@@ -134,10 +134,8 @@ async def tasks_at(database: Fetching, user_id: str, ids: Sequence[int], positio
         rows = await database.fetch(TASKS_AT, user_id, ids[start : start + _FOLDED_AT_ONCE], position)
         async for part in with_data(database, rows, TEXTS):
             for event in filter(None, map(recorded, part)):
-                state = states.get(event.task_id, NoTask())
-                if isinstance(state, Task):
-                    state = state._replace(version=event.version - 1)  # the events between are skipped
-                states[event.task_id] = without_long_texts(evolve(state, event), event.position)
+                state = evolve_last(states.get(event.task_id, NoTask()), event)
+                states[event.task_id] = without_long_texts(state, event.position)
     return states
 
 

@@ -88,7 +88,7 @@ RETURNS TABLE (task_id bigint, "position" bigint, version integer, fields text[]
     SELECT o.* FROM (
         SELECT e.task_id, min(e.position) AS position, min(e.version) AS version, array_remove(ARRAY[
                    -- EACH setter
-                   CASE WHEN bool_or(e.type = 'task.deleted' OR ({setter.shows_before})) THEN '{setter.field}' END,
+                   CASE WHEN bool_or(e.type IN ('task.deleted', 'task.restored') OR ({setter.shows_before})) THEN '{setter.field}' END,
                    -- END EACH
                    NULL], NULL) AS fields
         FROM tasklog.events e WHERE e.user_id = owner AND e.position = ANY (positions) AND e.task_id IS NOT NULL

@@ -34,25 +34,25 @@ if TYPE_CHECKING:
     from read_api.time_travel import Moment
     from runtime.database import Database
 
-_CACHING: Final = "private, no-cache"
+CACHING: Final = "private, no-cache"
 _POSITION: Final = "Tasklog-Position"
 _TEXT: Final[dict[str, Any]] = {"schema": {"type": "string"}}
-_ALWAYS: Final[dict[str, Any]] = {"required": True, **_TEXT}
-_NEXT: Final = {"Link": {"description": 'The path of the next page, rel="next"; absent on the last page', **_TEXT}}
+ALWAYS: Final[dict[str, Any]] = {"required": True, **_TEXT}
+NEXT: Final = {"Link": {"description": 'The path of the next page, rel="next"; absent on the last page', **_TEXT}}
 _LIST_HEADERS: Final[dict[str, Any]] = {
-    **_NEXT,
-    "ETag": {"description": "Changes with the user's tasks (or with `as_of`) and with the query", **_ALWAYS},
+    **NEXT,
+    "ETag": {"description": "Changes with the user's tasks (or with `as_of`) and with the query", **ALWAYS},
     **LONG_ANSWER,
     "X-Total-Count": {"description": "With `limit`: the number of tasks on all pages", "schema": {"type": "integer"}},
     _POSITION: {"description": "The position of the user's history that the list shows", "schema": {"type": "integer"}},
 }
 _TASK_HEADERS: Final[dict[str, Any]] = {
-    "ETag": {"description": "The task's version and a digest of the answer", **_ALWAYS},
+    "ETag": {"description": "The task's version and a digest of the answer", **ALWAYS},
     _POSITION: {"description": "With `as_of`: the position that is shown", "schema": {"type": "integer"}},
 }
 _HISTORY_HEADERS: Final[dict[str, Any]] = {
-    **_NEXT,
-    "ETag": {"description": "Changes with the user's history and with the query", **_ALWAYS},
+    **NEXT,
+    "ETag": {"description": "Changes with the user's history and with the query", **ALWAYS},
     **LONG_ANSWER,
 }
 _IF_NONE_MATCH: Final = {
@@ -63,7 +63,7 @@ _IF_NONE_MATCH: Final = {
 }
 
 
-def _read(model: Any, description: str, headers: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+def read_answer(model: Any, description: str, headers: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
     """Describe the answer of a read, and the 304 for an unchanged one, with the headers that it repeats."""
     kept = {name: headers[name] for name in ("ETag", _POSITION, "Link") if name in headers}
     return {
@@ -82,7 +82,8 @@ class ReadState(EdgeState):
 router = APIRouter(route_class=ReadyRoute, tags=["tasks"])
 
 
-def _reading(*path: str, parameters: tuple[dict[str, Any], ...] = ()) -> dict[str, Any]:
+def read_route(*path: str, parameters: tuple[dict[str, Any], ...] = ()) -> dict[str, Any]:
+    """Describe the route of a read; `path` names its parameters in the path."""
     described = task_route(parameters=path)
     described["parameters"] += [*parameters, _IF_NONE_MATCH]
     return described
@@ -93,10 +94,10 @@ def _reading(*path: str, parameters: tuple[dict[str, Any], ...] = ()) -> dict[st
     summary="List tasks",
     response_class=Response,
     responses={
-        **_read(list[TaskObject], "A bare array", _LIST_HEADERS),
+        **read_answer(list[TaskObject], "A bare array", _LIST_HEADERS),
         **problems(400, 401, 403, 422, 429),
     },
-    openapi_extra=_reading("user_id", parameters=LIST_PARAMETERS),
+    openapi_extra=read_route("user_id", parameters=LIST_PARAMETERS),
 )
 async def read_tasks(request: Request) -> Response:
     """The user's tasks that match, as a bare array. It includes every acknowledged write."""
@@ -104,9 +105,9 @@ async def read_tasks(request: Request) -> Response:
     query = task_query(request.query_params)
     if query.as_of is not None:
         return await _past_tasks(request, user_id, query, query.as_of)
-    etag, page = await _reader(request).list(user_id, query, header_value(request, b"if-none-match"))
+    etag, page = await reader_of(request).list(user_id, query, header_value(request, b"if-none-match"))
     if page is None:
-        return Response(status_code=304, headers={"ETag": etag, "Cache-Control": _CACHING})
+        return Response(status_code=304, headers={"ETag": etag, "Cache-Control": CACHING})
     return await _list(request, user_id, query, page, etag)
 
 
@@ -121,10 +122,10 @@ async def _past_tasks(request: Request, user_id: str, query: TaskQuery, when: in
     then = await _moment(request, user_id, when)
     check_as_of(query.after, then.position)
     etag = entity_tag(then, (query.status, query.sort, query.limit, query.after))
-    unchanged = _unchanged(request, {"ETag": etag, "Cache-Control": _CACHING, _POSITION: str(then.position)})
+    unchanged = not_modified(request, {"ETag": etag, "Cache-Control": CACHING, _POSITION: str(then.position)})
     if unchanged is not None:
         return unchanged
-    page = await list_tasks_as_of(_reader(request).turns.of(user_id), user_id, query, then.position)
+    page = await list_tasks_as_of(reader_of(request).turns.of(user_id), user_id, query, then.position)
     return await _list(request, user_id, query, page, etag)
 
 
@@ -133,29 +134,29 @@ async def _past_tasks(request: Request, user_id: str, query: TaskQuery, when: in
     summary="Read a task",
     response_class=Response,
     responses={
-        **_read(TaskObject, "The task", _TASK_HEADERS),
+        **read_answer(TaskObject, "The task", _TASK_HEADERS),
         **problems(401, 403, 404, 422, 429),
     },
-    openapi_extra=_reading("user_id", "task_id", parameters=(AS_OF,)),
+    openapi_extra=read_route("user_id", "task_id", parameters=(AS_OF,)),
 )
 async def read_task(request: Request) -> Response:
     """One task of the user. It includes every acknowledged write."""
     user_id = await authorized_user(request)
     task_id, when = path_task_id(request), as_of(request.query_params)
-    headers = {"Cache-Control": _CACHING}
+    headers = {"Cache-Control": CACHING}
     if when is None:
-        task = await _reader(request).task(user_id, task_id)
+        task = await reader_of(request).task(user_id, task_id)
         at = ""
     else:
         then = await _moment(request, user_id, when)
-        task = await task_at(_reader(request).turns.of(user_id), user_id, task_id, then.position)
+        task = await task_at(reader_of(request).turns.of(user_id), user_id, task_id, then.position)
         headers[_POSITION] = str(then.position)
         at = f"@{then}"
     if task is None:
         raise task_not_found(request)
     headers["ETag"] = task_tag(f"{task.version}{at}", task.body)
     # Never compressed: compression weakens the ETag, and If-Match only accepts strong ones.
-    return _unchanged(request, headers) or json_response(task.body, headers=headers)
+    return not_modified(request, headers) or json_response(task.body, headers=headers)
 
 
 @router.get(
@@ -164,16 +165,16 @@ async def read_task(request: Request) -> Response:
     response_class=Response,
     tags=["history"],
     responses={
-        **_read(History, "The task's events, oldest first", _HISTORY_HEADERS),
+        **read_answer(History, "The task's events, oldest first", _HISTORY_HEADERS),
         **problems(401, 403, 404, 422, 429),
     },
-    openapi_extra=_reading("user_id", "task_id", parameters=HISTORY_PARAMETERS),
+    openapi_extra=read_route("user_id", "task_id", parameters=HISTORY_PARAMETERS),
 )
 async def read_task_history(request: Request) -> Response:
     """All events of one task, oldest first; also of a deleted one."""
     user_id = await authorized_user(request)
     query = history_query(request.query_params, path_task_id(request))
-    page = await history(_reader(request).turns.of(user_id), user_id, query)
+    page = await history(reader_of(request).turns.of(user_id), user_id, query)
     if page is None:
         raise task_not_found(request)
     return await _history(request, user_id, query, page)
@@ -185,34 +186,35 @@ async def read_task_history(request: Request) -> Response:
     response_class=Response,
     tags=["history"],
     responses={
-        **_read(History, "The user's events, oldest first", _HISTORY_HEADERS),
+        **read_answer(History, "The user's events, oldest first", _HISTORY_HEADERS),
         **problems(401, 403, 422, 429),
     },
-    openapi_extra=_reading("user_id", parameters=HISTORY_PARAMETERS),
+    openapi_extra=read_route("user_id", parameters=HISTORY_PARAMETERS),
 )
 async def read_history(request: Request) -> Response:
     """All events of the user, oldest first. Each has a hash over itself and the previous one, so any change shows."""
     user_id = await authorized_user(request)
     query = history_query(request.query_params)
-    page = await history(_reader(request).turns.of(user_id), user_id, query)
+    page = await history(reader_of(request).turns.of(user_id), user_id, query)
     assert page is not None
     return await _history(request, user_id, query, page)
 
 
 async def _history(request: Request, user_id: str, query: HistoryQuery, page: HistoryPage) -> Response:
-    headers = {"ETag": entity_tag(page.head, query), "Cache-Control": _CACHING}
+    headers = {"ETag": entity_tag(page.head, query), "Cache-Control": CACHING}
     if page.next is not None:
         asked = {"after": page.next, "limit": query.limit} | ({"type": query.type} if query.type else {})
         path = "history" if query.task_id is None else f"tasks/{query.task_id}/history"
-        headers["Link"] = _next_link(user_id, path, asked)
-    return _unchanged(request, headers) or await json_answer(request, page.body, headers)
+        headers["Link"] = next_link(user_id, path, asked)
+    return not_modified(request, headers) or await json_answer(request, page.body, headers)
 
 
 def _database(request: Request) -> Database:
     return cast("ReadState", request.scope["state"])["database"]
 
 
-def _reader(request: Request) -> Reader:
+def reader_of(request: Request) -> Reader:
+    """Return the reader of the process."""
     return cast("ReadState", request.scope["state"])["reader"]
 
 
@@ -224,22 +226,22 @@ async def _moment(request: Request, user_id: str, when: int | datetime) -> Momen
 
 
 def _list_headers(user_id: str, query: TaskQuery, page: TaskPage, etag: str) -> dict[str, str]:
-    headers = {"ETag": etag, "Cache-Control": _CACHING, _POSITION: str(page.head.position)}
+    headers = {"ETag": etag, "Cache-Control": CACHING, _POSITION: str(page.head.position)}
     if page.total is not None:
         headers["X-Total-Count"] = str(page.total)
     if page.next is not None:
         asked_next = {"status": query.status, "sort": query.sort, "limit": query.limit, "cursor": encode(page.next)}
         past = {} if query.as_of is None else {"as_of": page.head.position}
-        headers["Link"] = _next_link(user_id, "tasks", asked_next | past)
+        headers["Link"] = next_link(user_id, "tasks", asked_next | past)
     return headers
 
 
-def _next_link(user_id: str, path: str, asked: dict[str, Any]) -> str:
+def next_link(user_id: str, path: str, asked: dict[str, Any]) -> str:
     """Return a reference with an absolute path but no host: it works behind any gateway."""
     return f'</api/{quote(user_id, safe="")}/{path}?{urlencode(asked)}>; rel="next"'
 
 
-def _unchanged(request: Request, headers: dict[str, str]) -> Response | None:
+def not_modified(request: Request, headers: dict[str, str]) -> Response | None:
     """Return a 304 if the client has the ETag of `headers`, otherwise None."""
     known = header_value(request, b"if-none-match")
     return Response(status_code=304, headers=headers) if known and is_known(headers["ETag"], known) else None

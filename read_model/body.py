@@ -6,7 +6,7 @@ from hashlib import blake2b
 
 import orjson
 
-from domain.task import Task
+from domain.task import DeletedTask, Task
 
 _OPTIONS = orjson.OPT_UTC_Z
 
@@ -32,6 +32,12 @@ def task_body(user_id: str, task: Task) -> bytes:
         },
         option=_OPTIONS,
     )
+
+
+def deleted_body(user_id: str, deleted: DeletedTask) -> bytes:
+    """Return the JSON object of a deleted task: as it was, with `deleted_at`."""
+    deleted_at = orjson.dumps({"deleted_at": deleted.deleted_at}, option=_OPTIONS)
+    return task_body(user_id, deleted.task)[:-1] + b"," + deleted_at[1:]
 
 
 def task_tag(version: object, body: bytes) -> str:

@@ -24,11 +24,13 @@ FUNCTIONS: Final = (
     _ROOT / "event_log" / "append.sql",
     _ROOT / "event_log" / "last.sql",
     _ROOT / "event_log" / "erase.sql",
+    _ROOT / "event_log" / "undo.sql",
     _ROOT / "read_api" / "functions.sql",
     _ROOT / "read_api" / "lists.sql",
     _ROOT / "read_api" / "past.sql",
     _ROOT / "read_api" / "long.sql",
     _ROOT / "read_api" / "changes.sql",
+    _ROOT / "read_api" / "trash.sql",
     _ROOT / "migrations" / "release_1_0.sql",
 )
 """The SQL functions of the services, in the order in which they are installed."""

@@ -7,7 +7,7 @@ from dataclasses import fields
 from enum import Enum
 from typing import Any, Final, Literal, TypeAlias
 
-from domain.commands import Command, CompleteTask, DeleteTask, EditTask, ReopenTask, ToggleTask
+from domain.commands import Command, CompleteTask, DeleteTask, EditTask, ReopenTask, RestoreTask, ToggleTask
 
 Status: TypeAlias = Literal["all", "pending", "completed"]
 Sort: TypeAlias = Literal["created", "title"]
@@ -20,11 +20,15 @@ DEFAULTS: Final[dict[str, Any]] = {"priority": "medium", "due_date": None, "tags
 
 
 class Model:
-    """A user's tasks by id, as answers show them but for ids and times, and all ids ever given, oldest first."""
+    """A user's tasks by id, as answers show them but for ids and times, and all ids ever given, oldest first.
+
+    `deleted` holds those that were deleted, as they were, the last one last.
+    """
 
     def __init__(self, user: str) -> None:
         self.user = user
         self.tasks: dict[int, dict[str, Any]] = {}
+        self.deleted: dict[int, dict[str, Any]] = {}
         self.ids: list[int] = []
 
     def created(self, task_id: int, title: str, description: str | None, **others: Any) -> None:
@@ -33,6 +37,8 @@ class Model:
         self.tasks[task_id] = given | completion(completed=False)
 
     def apply(self, task_id: int, command: Command) -> None:
+        if isinstance(command, RestoreTask) and task_id in self.deleted:
+            self.tasks[task_id] = self.deleted.pop(task_id)
         task = self.tasks.get(task_id)
         if task is None:
             return
@@ -48,7 +54,7 @@ class Model:
             case ToggleTask():
                 task |= completion(completed=not task["completed"])
             case DeleteTask():
-                del self.tasks[task_id]
+                self.deleted[task_id] = self.tasks.pop(task_id)
 
     def listed(self, status: Status, sort: Sort) -> list[int]:
         wanted = {"all": {True, False}, "pending": {False}, "completed": {True}}[status]

@@ -8,7 +8,7 @@ import orjson
 
 import command_api.app
 import read_api.app
-from command_api.schemas import CompletionBody, CreateTaskBody, EditTaskBody
+from command_api.schemas import CompletionBody, CreateTaskBody, EditTaskBody, UndoBody
 from edge.openapi import FILE, components
 from runtime.settings import Settings
 
@@ -18,7 +18,8 @@ def generate() -> bytes:
     settings = Settings(_env_file=None)
     reads = read_api.app.create_app(settings).openapi()
     commands = command_api.app.create_app(settings).openapi()
-    merged = _merged(_merged(reads, commands), {"components": components(CreateTaskBody, EditTaskBody, CompletionBody)})
+    bodies = components(CreateTaskBody, EditTaskBody, CompletionBody, UndoBody)
+    merged = _merged(_merged(reads, commands), {"components": bodies})
     return orjson.dumps(merged, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
 
 

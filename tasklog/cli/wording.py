@@ -65,6 +65,8 @@ def history_text(history: Mapping[str, Any]) -> str:
 
 def _event_lines(event: Mapping[str, Any]) -> Iterator[str]:
     who = "(erased)" if event["erased"] else f"{event['actor']}, request {event['request_id']}"
+    if event["undoes"] is not None:
+        who += f", undoes {event['undoes']}"
     task = "" if event["task_id"] is None else f" task {event['task_id']}"
     yield f"{event['position']:>6}  {event['recorded_at']}  {event['type']}{task}  by {who}"
     for change in event["changes"]:

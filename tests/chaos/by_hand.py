@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from tests.chaos.checker import PLANTED, Evidence, Violation, check_answers, check_writes
-from tests.chaos.fold import Event, TaskObject, apply, contract_fields, listed, title_key
+from tests.chaos.fold import Event, TaskObject, Tasks, apply, contract_fields, listed, title_key
 from tests.chaos.history import Kind, Operation
 from tests.chaos.ledger import Stored
 from tests.chaos.order import check_order
@@ -56,7 +56,7 @@ def linked(events: Iterable[Event]) -> list[Event]:
 
 def tasks_at(events: Iterable[Event]) -> dict[int, TaskObject]:
     """Return a user's tasks after some events."""
-    tasks: dict[int, TaskObject] = {}
+    tasks = Tasks()
     for event in events:
         apply(tasks, event)
     return tasks

@@ -10,7 +10,7 @@ from typing import Final
 
 import orjson
 
-from tests.chaos.fold import Event, IllegalEventError, TaskObject, apply, contract_fields
+from tests.chaos.fold import Event, IllegalEventError, TaskObject, Tasks, apply, contract_fields
 from tests.chaos.history import Operation
 from tests.chaos.ledger import Stored
 
@@ -25,6 +25,7 @@ _EVENTS_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "toggle": _TOGGLES,
     "set": _TOGGLES,  # the one that its body asks for, see _fits
     "delete": ("task.deleted",),
+    "restore": ("task.restored",),
 }
 
 
@@ -57,7 +58,7 @@ class Evidence:
         """The state of each task at each version, None if deleted; illegal events are skipped."""
         found: dict[tuple[str, int | None, int | None], TaskObject | None] = {}
         for user, stream in self.stored.streams.items():
-            tasks: dict[int, TaskObject] = {}
+            tasks = Tasks()
             for event in stream:
                 try:
                     apply(tasks, event)
@@ -136,7 +137,7 @@ def _fits(operation: Operation, events: Sequence[Event]) -> bool:
 
 def _check_acknowledged(evidence: Evidence, operation: Operation, done: Sequence[Event]) -> Iterator[Violation]:
     user = operation.user
-    if not done and operation.kind != "set":
+    if not done and operation.kind not in {"set", "restore"}:
         yield Violation("an acknowledged write is in the ledger", user, str(operation))
         return
     before = done[0].version - 1 if done else operation.number

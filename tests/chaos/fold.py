@@ -12,6 +12,14 @@ TaskObject = dict[str, Any]
 """A task as in the contract's JSON, with `version` and `created_position`."""
 
 
+class Tasks(dict[int, TaskObject]):
+    """A user's tasks by id; `deleted` holds those that were deleted, as they were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deleted: dict[int, TaskObject] = {}
+
+
 class Event(NamedTuple):
     """A row of the ledger; `data_text` and `metadata_text` are the stored texts."""
 
@@ -38,7 +46,7 @@ def shown(time: datetime) -> str:
     return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def apply(tasks: dict[int, TaskObject], event: Event) -> None:
+def apply(tasks: Tasks, event: Event) -> None:
     """Apply an event to a user's tasks; a task's object is replaced, never changed.
 
     Raises:
@@ -68,6 +76,8 @@ def apply(tasks: dict[int, TaskObject], event: Event) -> None:
             "created_position": event.position,
         }
         return
+    if event.type == "task.restored":
+        task = tasks.deleted.pop(event.task_id, None)
     if task is None or event.version != task["version"] + 1:
         raise IllegalEventError(f"{event.type} does not follow with version {event.version}")
     change: TaskObject = {"version": event.version, "updated_at": at}
@@ -79,11 +89,12 @@ def apply(tasks: dict[int, TaskObject], event: Event) -> None:
             raise IllegalEventError(f"{event.type} of a task that was so already: a toggle was lost")
     elif event.type == "task.edited":
         change |= event.data
-    elif event.type != "task.deleted":
+    elif event.type not in {"task.deleted", "task.restored"}:
         raise IllegalEventError(f"{event.type} is unknown")
-    tasks[event.task_id] = task | change
     if event.type == "task.deleted":
-        del tasks[event.task_id]
+        tasks.deleted[event.task_id] = tasks.pop(event.task_id) | {"version": event.version}
+    else:
+        tasks[event.task_id] = task | change
 
 
 def contract_fields(task: TaskObject) -> TaskObject:

@@ -10,9 +10,9 @@ from typing import Any, Final, Literal
 
 import orjson
 
-Kind = Literal["create", "edit", "set", "toggle", "delete", "list", "get"]
+Kind = Literal["create", "edit", "set", "toggle", "delete", "restore", "list", "get"]
 
-WRITES: Final[frozenset[str]] = frozenset({"create", "edit", "set", "toggle", "delete"})
+WRITES: Final[frozenset[str]] = frozenset({"create", "edit", "set", "toggle", "delete", "restore"})
 
 
 @dataclass(kw_only=True, slots=True, eq=False)

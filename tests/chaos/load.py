@@ -25,6 +25,7 @@ _CHOICES: Final[dict[Kind, int]] = {
     "toggle": 24,
     "set": 6,
     "delete": 9,
+    "restore": 5,
     "list": 22,
     "get": 12,
 }
@@ -34,16 +35,24 @@ _FIELDS: Final = (
     {"category": "Errands"},
 )
 _QUERIES: Final = ("", "", "", "?status=pending", "?status=completed", "?sort=title", "?limit=3", "?sort=title&limit=4")
-_METHODS: Final = {"create": "POST", "edit": "PUT", "set": "PATCH", "toggle": "PATCH", "delete": "DELETE"}
+_METHODS: Final = {
+    "create": "POST",
+    "edit": "PUT",
+    "set": "PATCH",
+    "toggle": "PATCH",
+    "delete": "DELETE",
+    "restore": "POST",
+}
 _TRIES: Final = 6
 
 
 @dataclass(kw_only=True)
 class User:
-    """What all clients of a user know: tasks with their latest known versions, and ETags of lists."""
+    """What all clients of a user know: tasks with their latest known versions, deleted ones, and ETags of lists."""
 
     name: str
     tasks: dict[int, int] = field(default_factory=dict)
+    deleted: set[int] = field(default_factory=set)
     etags: dict[str, str] = field(default_factory=dict)
     markers: Any = field(default_factory=lambda: count(1))
 
@@ -64,7 +73,11 @@ class User:
             self.tasks[operation.json()["id"]] = 1
         elif operation.task_id is not None and operation.status in {200, 404}:
             if operation.kind == "delete" or operation.status == 404:
-                self.tasks.pop(operation.task_id, None)
+                if self.tasks.pop(operation.task_id, None):
+                    self.deleted.add(operation.task_id)
+            elif operation.kind == "restore" and operation.number:
+                self.deleted.discard(operation.task_id)
+                self.tasks[operation.task_id] = operation.number
             elif operation.number and operation.task_id in self.tasks:
                 self.tasks[operation.task_id] = max(operation.number, self.tasks[operation.task_id])
 
@@ -162,15 +175,20 @@ class Load:
         user.learn(operation)
 
 
-def _choose(user: User, rng: random.Random) -> Operation:
+def _kind(user: User, rng: random.Random) -> Kind:
     (kind,) = rng.choices(list(_CHOICES), list(_CHOICES.values()))
-    if not user.tasks and kind != "list":
+    if (not user.tasks and kind != "list") or (kind == "restore" and not user.deleted):
         kind = "create"
-    if kind == "create" and len(user.tasks) >= _TASKS:
-        kind = "delete"
+    return "delete" if kind in {"create", "restore"} and len(user.tasks) >= _TASKS else kind
+
+
+def _choose(user: User, rng: random.Random) -> Operation:
+    kind = _kind(user, rng)
     operation = Operation(user=user.name, kind=kind, marker=user.marker())
     if kind == "list":
         operation.query = rng.choice(_QUERIES)
+    elif kind == "restore":
+        operation.task_id = rng.choice(sorted(user.deleted))
     elif kind != "create":
         # Half of the requests use the newest few tasks, so that clients meet on the same task.
         known = list(user.tasks)
@@ -191,7 +209,7 @@ def _add_conditions(user: User, operation: Operation, rng: random.Random) -> Non
     if operation.is_write:
         if rng.random() < 0.15:
             operation.key = f"key-{operation.marker}"
-        if operation.task_id is not None and rng.random() < 0.15:
+        if operation.task_id in user.tasks and rng.random() < 0.15:
             operation.if_match = user.tasks[operation.task_id]
     elif operation.kind == "list" and rng.random() < 0.3:
         operation.if_none_match = user.etags.get(operation.query)
@@ -216,6 +234,8 @@ def _path(operation: Operation) -> str:
         path += f"/{operation.task_id}"
     if operation.kind in {"set", "toggle"}:
         path += "/complete"
+    if operation.kind == "restore":
+        path += "/restore"
     return path + operation.query
 
 

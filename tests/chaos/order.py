@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 
 from tests.chaos.checker import Evidence, Violation
-from tests.chaos.fold import Event, IllegalEventError, TaskObject, apply, contract_fields, listed
+from tests.chaos.fold import Event, IllegalEventError, Tasks, apply, contract_fields, listed
 from tests.chaos.history import Operation
 
 _AFTER_ALL = 2**62
@@ -27,11 +27,13 @@ class Timeline:
         asked = [evidence.by_marker.get(event.marker) for event in self.stream]
         self._asked = list(accumulate((one.invoked if one else -math.inf for one in asked), max))
         self._places: dict[tuple[int | None, int | None], int] = {}
-        self._ends: dict[int, int] = {}
+        self._gone: dict[int, list[tuple[int, int]]] = defaultdict(list)
         for event in self.stream:
             self._places[event.task_id, event.version] = event.position
             if event.type == "task.deleted":
-                self._ends[event.task_id] = event.position
+                self._gone[event.task_id].append((event.position, _AFTER_ALL))
+            if event.type == "task.restored" and (spans := self._gone[event.task_id]):
+                spans[-1] = (spans[-1][0], event.position - 1)
         known = sorted((one.returned, self.place(evidence, one)[0]) for one in operations if one.is_acknowledged)
         self._returned = [returned for returned, _ in known]
         self._known = list(accumulate((place for _, place in known), max))
@@ -52,8 +54,8 @@ class Timeline:
 
     def absent(self, task_id: int) -> list[tuple[int, int]]:
         """Return the spans of positions at which the task does not exist."""
-        begin, end = self._places.get((task_id, 1), _AFTER_ALL), self._ends.get(task_id)
-        return [(0, begin - 1)] + ([(end, _AFTER_ALL)] if end else [])
+        begin = self._places.get((task_id, 1), _AFTER_ALL)
+        return [(0, begin - 1), *self._gone.get(task_id, [])]
 
     def place(self, evidence: Evidence, operation: Operation) -> tuple[int, int]:
         """Return the positions that an acknowledged operation may reflect: of its own event, or of what it read."""
@@ -106,7 +108,8 @@ def _check_refusals(timeline: Timeline, operations: Sequence[Operation]) -> Iter
         if operation.task_id is None:
             true = False
         elif operation.status == 404:
-            true = any(first <= ceiling and floor <= last for first, last in timeline.absent(operation.task_id))
+            absent = timeline.absent(operation.task_id)[: 1 if operation.kind == "restore" else None]
+            true = any(first <= ceiling and floor <= last for first, last in absent)
         elif operation.if_match is None:
             true = False
         else:
@@ -133,7 +136,7 @@ def _check_bodies(
 
 
 def _check_lists(stream: Sequence[Event], user: str, lists: Mapping[int, Sequence[Operation]]) -> Iterator[Violation]:
-    tasks: dict[int, TaskObject] = {}
+    tasks = Tasks()
     for position in range(len(stream) + 1):
         if position:
             try:

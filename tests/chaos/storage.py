@@ -10,7 +10,7 @@ from itertools import pairwise
 import orjson
 
 from tests.chaos.checker import Violation
-from tests.chaos.fold import Event, IllegalEventError, TaskObject, apply, contract_fields, shown, title_key
+from tests.chaos.fold import Event, IllegalEventError, TaskObject, Tasks, apply, contract_fields, shown, title_key
 from tests.chaos.ledger import Stored
 
 _GENESIS = "0" * 64
@@ -37,7 +37,7 @@ def check_streams(stored: Stored) -> Iterator[Violation]:
 
 
 def _check_legal(user: str, stream: Sequence[Event]) -> Iterator[Violation]:
-    tasks: dict[int, TaskObject] = {}
+    tasks = Tasks()
     for event in stream:
         try:
             apply(tasks, event)
@@ -60,7 +60,7 @@ def check_projection(stored: Stored) -> Iterator[Violation]:
         reached = stored.checkpoints.get(user, 0)
         if reached != len(stream) and user not in stored.parked:
             yield Violation("lag is 0", user, f"projected to {reached} of {len(stream)}")
-        tasks: dict[int, TaskObject] = {}
+        tasks = Tasks()
         for event in stream[:reached]:
             try:
                 apply(tasks, event)

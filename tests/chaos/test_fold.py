@@ -29,6 +29,12 @@ def test_events_give_tasks() -> None:
     assert tasks_at(stream(STEPS)) == {1: {**MILK, "version": 3, "created_position": 1}}
 
 
+def test_a_restored_task_is_as_it_was() -> None:
+    steps = [*STEPS, ("w6", "task.deleted", 1, {}), ("w7", "task.restored", 1, {})]
+    later = {"version": 5, "created_position": 1, "updated_at": "2026-01-01T00:00:07Z"}
+    assert tasks_at(stream(steps)) == {1: MILK | later}
+
+
 def test_a_task_is_reopened_described_and_cleared() -> None:
     steps = [*STEPS, ("w6", "task.reopened", 1, {}), ("w7", "task.edited", 1, {"description": "two litres"})]
     task = tasks_at(stream(steps))[1]

@@ -14,11 +14,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.e2e.walker import walking
 from tests.releases import Release, releases
-from tests.servers import Database, Servers, eventually
+from tests.servers import Database, Servers, eventually, token
 
 USERS = ("alice", "bob")
 UNPROJECTED = (
@@ -62,10 +63,37 @@ def test_release_1_0_and_this_one_serve_the_same_users_while_the_database_is_mig
                 walker.sides = [side]
                 walker.compare_past()
                 walker.repeat_keys()
+    for _ in range(5):
+        restored_on_the_new_is_read_on_the_old(old, new)
     eventually(lambda: old.database.execute(UNPROJECTED) == [])
     for release in both:
         release.assert_running()
     assert verified(new.database) == (0, "")
+
+
+def restored_on_the_new_is_read_on_the_old(old: Release, new: Release) -> None:
+    """Delete, restore and undo, and read on release 1.0 at once: projectors of both are at work."""
+    headers, reads, base = {"Authorization": f"Bearer {token('carol')}"}, old.read_url, "/api/carol"
+    with httpx.Client(headers=headers, timeout=20) as http:
+        task = http.post(f"{old.write_url}{base}/tasks", json={"title": "Milk"}).json()
+        path = f"{base}/tasks/{task['id']}"
+        assert http.delete(old.write_url + path).status_code == 200
+        assert http.get(reads + path).status_code == 404
+        assert http.post(f"{new.write_url}{path}/restore").status_code == 200
+        assert http.get(reads + path).json()["title"] == "Milk"
+        assert task["id"] in ids(http.get(f"{reads}{base}/tasks"))
+        toggled = http.patch(f"{old.write_url}{path}/complete")
+        assert (toggled.status_code, toggled.json()["completed"]) == (200, True), toggled.text
+        assert http.post(f"{new.write_url}{base}/undo").json()["tasks"][0]["completed"] is False
+        assert http.get(reads + path).json()["completed"] is False
+        entries = http.get(f"{reads}{path}/history").json()["events"]
+        past = [ids(http.get(f"{reads}{base}/tasks", params={"as_of": entry["position"]})) for entry in entries]
+        assert [task["id"] in shown for shown in past] == [True, False, True, True, True]
+
+
+def ids(answer: httpx.Response) -> list[int]:
+    assert answer.status_code == 200, answer.text
+    return [task["id"] for task in answer.json()]
 
 
 def verified(database: Database) -> tuple[int, str]:

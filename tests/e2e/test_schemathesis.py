@@ -31,6 +31,9 @@ OPERATIONS = {
     "DELETE /api/{user_id}/tasks/{task_id}",
     "PATCH /api/{user_id}/tasks/{task_id}/complete",
     "GET /api/{user_id}/tasks/{task_id}/history",
+    "GET /api/{user_id}/trash",
+    "POST /api/{user_id}/tasks/{task_id}/restore",
+    "POST /api/{user_id}/undo",
 }
 
 

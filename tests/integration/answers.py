@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -12,11 +11,12 @@ import asyncpg
 
 from command_api.known_states import KnownStates
 from domain.commands import Command
-from read_api.long_lists import long_list, task_at
-from read_api.queries import TaskBody, TaskPage, TaskQuery, get_tasks
+from read_api.long_lists import task_at
+from read_api.queries import TaskBody, TaskQuery, get_tasks
+from read_api.trash import TrashQuery, trash
 from runtime.database import Database
 from tests.integration.commands import happen
-from tests.ledger import list_tasks
+from tests.ledger import in_parts, list_tasks
 from tests.model import LISTS, Model, Sort, Status
 
 NOBODYS = 2**53 - 1
@@ -49,13 +49,6 @@ async def live(model: Model, writer: Database, known: KnownStates, history: list
         await happen(model, writer, known, command, number)
 
 
-async def in_parts(reader: Database, user: str, query: TaskQuery) -> TaskPage:
-    """Return a list that was read in parts, put together."""
-    page = await long_list(reader, user, query)
-    assert page.parts is not None
-    return replace(page, parts=None, body=b"".join([part async for part in page.parts]))
-
-
 async def walk(reader: Database, user: str, status: Status, sort: Sort, limit: int) -> Iterator[tuple[bytes, int]]:
     """Return the pages of a list, each with its total."""
     pages: list[tuple[bytes, int]] = []
@@ -84,7 +77,38 @@ async def answers(reader: Database, model: Model, limit: int) -> dict[Any, Any]:
         assert task is None or isinstance(task, TaskBody)
         found[task_id] = task and (task.body, task.version)
         assert await task_at(reader, model.user, task_id) == task
+    found["trash"] = await trash_of(reader, model.user)
+    found["trash", limit] = [page async for page in trash_pages(reader, model.user, limit)]
     return found
+
+
+async def trash_of(reader: Database, user: str) -> bytes:
+    page = await trash(reader, user, TrashQuery())
+    return b"".join([part async for part in page.parts(reader)])
+
+
+async def trash_pages(reader: Database, user: str, limit: int) -> AsyncIterator[tuple[bytes, int | None]]:
+    """Yield the pages of a trash, each with its total."""
+    before = None
+    while True:
+        page = await trash(reader, user, TrashQuery(limit=limit, before=before))
+        yield b"".join([part async for part in page.parts(reader)]), page.total
+        before = page.next
+        if before is None:
+            return
+
+
+def assert_trash(found: dict[Any, Any], model: Model, limit: int) -> None:
+    deleted = json.loads(found["trash"])
+    assert [task["id"] for task in deleted] == [*model.deleted][::-1]
+    for task in deleted:
+        was = model.deleted[task["id"]]
+        assert {name: task[name] for name in was} == was
+        assert task["deleted_at"] >= task["updated_at"]
+    pages = found["trash", limit]
+    assert [task for page, _ in pages for task in json.loads(page)] == deleted
+    assert {total for _, total in pages} == {len(deleted)}
+    assert len(pages) == max(1, -(-len(deleted) // limit))
 
 
 async def assert_right(found: dict[Any, Any], model: Model, owner: asyncpg.Connection, limit: int) -> None:
@@ -102,3 +126,4 @@ async def assert_right(found: dict[Any, Any], model: Model, owner: asyncpg.Conne
         found_task = found[task_id] and (json.loads(found[task_id][0]), found[task_id][1])
         versions = [row["version"] for row in events if row["task_id"] == task_id]
         assert found_task == ((tasks[task_id], max(versions)) if task_id in tasks else None)
+    assert_trash(found, model, limit)

@@ -82,6 +82,11 @@ EVENTS: dict[str, tuple[int, Callable[[], list[Event]]]] = {
     "metadata without an actor": (4, with_(3, metadata='{"nonce":"' + "0" * 32 + '","request_id":"r"}')),
     "metadata with NUL": (4, with_(3, metadata=two_streams()[3]["metadata"].replace('"r"', '"\\u0000"'))),
     "metadata with a short nonce": (4, with_(3, metadata=two_streams()[3]["metadata"].replace("0011", ""))),
+    "metadata that undo what is to come": (4, with_(3, metadata=two_streams()[3]["metadata"][:-1] + ',"undoes":4}')),
+    "metadata that undo a word": (4, with_(3, metadata=two_streams()[3]["metadata"][:-1] + ',"undoes":"3"}')),
+    "metadata that do not continue": (4, with_(3, metadata=two_streams()[3]["metadata"].replace(
+        '"nonce"', '"continues":false,"nonce"'))),
+    "a task restored that is there": (4, with_(3, type="task.restored")),
     "no metadata": (4, with_(3, metadata=None)),
     "neither text nor digest": (4, with_(3, metadata=None, data=None)),
     "a digest beside the text": (4, with_(3, erased_digest="0" * 64)),

@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from command_api.known_states import KnownStates
-from domain.commands import Command, CreateTask, DeleteTask, EditTask, ToggleTask
-from domain.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskReopened
+from domain.commands import Command, CreateTask, DeleteTask, EditTask, RestoreTask, ToggleTask
+from domain.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskReopened, TaskRestored
 from event_log.codec import EVENT_TYPES
 from read_api.history import Change, HistoryQuery, changes, history
 from runtime.database import Database
@@ -37,7 +37,7 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(EditTask, title=titles),
     *(st.builds(EditTask, **{name: values}) for name, values in FIELDS.items()),
     st.builds(EditTask, description=st.none() | titles, completed=st.booleans()),
-    st.sampled_from([ToggleTask(), DeleteTask()]),
+    st.sampled_from([ToggleTask(), DeleteTask(), DeleteTask(), RestoreTask()]),
 )
 
 
@@ -72,6 +72,7 @@ async def live(writer: Database, user: str, drawn: list[tuple[Command, int]]) ->
 async def stored_changes(owner: asyncpg.Connection, user: str) -> dict[int, list[dict[str, Any]]]:
     """Return what each position changed, from the stored events only."""
     tasks: dict[int, dict[str, Any]] = {}
+    before_deletion: dict[int, dict[str, Any]] = {}
     found = {}
     for row in await owner.fetch("SELECT * FROM tasklog.events WHERE user_id = $1 ORDER BY position", user):
         stored: dict[str, Any] = json.loads(row["data"])
@@ -81,11 +82,13 @@ async def stored_changes(owner: asyncpg.Connection, user: str) -> dict[int, list
             "task.completed": {"completed": True},
             "task.reopened": {"completed": False},
             "task.deleted": dict.fromkeys(ALL),
+            "task.restored": before_deletion.get(row["task_id"], {}),
         }[row["type"]]
         task = tasks.setdefault(row["task_id"], dict.fromkeys(ALL))
         changed = [{"field": field, "from": task[field], "to": sets[field]} for field in ALL if field in sets]
-        side = {"task.created": "to", "task.deleted": "from"}.get(row["type"])
+        side = {"task.created": "to", "task.deleted": "from", "task.restored": "to"}.get(row["type"])
         found[row["position"]] = [one for one in changed if side is None or tells(one["field"], one[side])]
+        before_deletion[row["task_id"]] = dict(task)
         task |= sets
     return found
 
@@ -149,6 +152,7 @@ def test_a_change_is_what_the_event_sets_and_what_was_before() -> None:
         (TaskCompleted(), {"completed": False}, [("completed", False, True)]),
         (TaskReopened(), before, [("completed", True, False)]),
         (TaskDeleted(), before, [("title", "a", None), ("description", "b", None), ("completed", True, None)]),
+        (TaskRestored(), before, [("title", None, "a"), ("description", None, "b"), ("completed", None, True)]),
         (
             TaskCreated(title="t", due_date="2026-03-01", tags=("a",)),
             {},

@@ -12,7 +12,7 @@ import pytest
 from command_api.group_commit import CommandQueues, command_queues
 from command_api.handle import CommandRequest
 from command_api.idempotency import key_with_digest
-from domain.commands import Command, CreateTask, DeleteTask, EditTask, ToggleTask
+from domain.commands import CreateTask, DeleteTask, EditTask, TaskCommand, ToggleTask
 from domain.events import TaskEdited
 from domain.task import Task
 from event_log.read import known_tasks
@@ -72,7 +72,7 @@ async def counting(writer: Database, owner: asyncpg.Connection) -> Counting:
     return Counting(writer, owner)
 
 
-def keyed(task: int, command: Command, key: str) -> CommandRequest:
+def keyed(task: int, command: TaskCommand, key: str) -> CommandRequest:
     return CommandRequest(
         user_id="alice",
         task_id=task,
@@ -84,7 +84,7 @@ def keyed(task: int, command: Command, key: str) -> CommandRequest:
 
 @pytest.mark.parametrize("command", [ToggleTask(), EditTask(title="Oat"), EditTask(title="Soy")])
 async def test_a_command_on_a_task_that_is_not_known_reads_a_handful_of_events(
-    queue: CommandQueues, counting: Any, owner: asyncpg.Connection, command: Command
+    queue: CommandQueues, counting: Any, owner: asyncpg.Connection, command: TaskCommand
 ) -> None:
     task = await created(owner, "alice")
     await run(queue, EditTask(title="Soy", description="of the shop"), task)

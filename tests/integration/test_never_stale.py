@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from command_api.known_states import KnownStates
-from domain.commands import Command, CompleteTask, CreateTask, DeleteTask, EditTask, ReopenTask, ToggleTask
+from domain.commands import Command, CompleteTask, CreateTask, DeleteTask, EditTask, ReopenTask, RestoreTask, ToggleTask
 from projector.catch_up import catch_up
 from read_api.queries import TaskQuery, get_tasks
 from runtime.database import Database
@@ -40,7 +40,7 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(EditTask, title=titles),
     *(st.builds(EditTask, **{name: values}) for name, values in FIELDS.items()),
     st.builds(EditTask, description=st.none() | titles, completed=st.booleans()),
-    st.sampled_from([CompleteTask(), ReopenTask(), ToggleTask(), ToggleTask(), DeleteTask()]),
+    st.sampled_from([CompleteTask(), ReopenTask(), ToggleTask(), ToggleTask(), DeleteTask(), RestoreTask()]),
 )
 histories = st.lists(st.tuples(commands, st.integers(0, 7)), max_size=25)
 

@@ -13,7 +13,7 @@ import asyncpg
 from command_api.group_commit import CommandQueues, command_queues
 from command_api.handle import CommandRequest
 from command_api.idempotency import Done, key_with_digest
-from domain.commands import Command, CompleteTask, CreateTask, EditTask, ToggleTask
+from domain.commands import CompleteTask, CreateTask, EditTask, TaskCommand, ToggleTask
 from domain.task import Task
 from event_log.receipt import Receipt
 from runtime.database import Database
@@ -22,7 +22,7 @@ from tests.integration.commands import CREATE, together
 from tests.ledger import appended, created, of
 
 
-async def done(queue: CommandQueues, command: Command, task: int | None = None, key: str | None = None) -> Done:
+async def done(queue: CommandQueues, command: TaskCommand, task: int | None = None, key: str | None = None) -> Done:
     given = None if key is None else key_with_digest(key, task, command, None)
     request = CommandRequest(user_id="alice", task_id=task, command=command, request_id="r", idempotency_key=given)
     return await queue.execute(request)

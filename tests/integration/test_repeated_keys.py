@@ -14,7 +14,7 @@ import pytest
 from command_api.group_commit import command_queues
 from command_api.handle import CommandRequest
 from command_api.idempotency import Done, KeyReusedError, key_with_digest
-from domain.commands import Command, EditTask, ToggleTask
+from domain.commands import EditTask, TaskCommand, ToggleTask
 from domain.task import Task
 from event_log.append import APPEND
 from runtime.database import Database, open_database
@@ -38,14 +38,14 @@ class Paused:
         return await self._database.fetch(query, *args)
 
 
-def request(user: str, task: int | None, command: Command, key: str | None = None) -> CommandRequest:
+def request(user: str, task: int | None, command: TaskCommand, key: str | None = None) -> CommandRequest:
     remembered = None if key is None else key_with_digest(key, task, command, None)
     return CommandRequest(user_id=user, task_id=task, command=command, request_id="r", idempotency_key=remembered)
 
 
 @pytest.mark.parametrize("elsewhere", [ToggleTask(), EditTask(title="Oat")], ids=["the same", "another request"])
 async def test_what_was_decided_beside_a_repeated_command_is_decided_anew(
-    settings: Settings, writer: Database, owner: asyncpg.Connection, elsewhere: Command
+    settings: Settings, writer: Database, owner: asyncpg.Connection, elsewhere: TaskCommand
 ) -> None:
     task = await created(writer, "alice")
     paused: Any = Paused(writer)

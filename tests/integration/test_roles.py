@@ -40,7 +40,18 @@ READ_BY_PROJECTOR = {("SELECT", table) for table in ("events", "streams", "tasks
 OLD_KEYS = {(verb, "idempotency_keys") for verb in ("SELECT", "DELETE", "LOCK")}
 ALLOWED = {"writer": set(), "projector": OWN_TABLES | READ_BY_PROJECTOR | OLD_KEYS, "reader": set()}
 FUNCTIONS = {
-    "writer": {"append", "append_commands", "carried_out", "latest_events", "remembered", "task_events"},
+    "writer": {
+        "append",
+        "append_commands",
+        "carried_out",
+        "changes_of_task",
+        "changes_of_user",
+        "event_at",
+        "latest_events",
+        "remembered",
+        "task_events",
+        "undo_at",
+    },
     "projector": {
         "most_bytes",
         "row_format",
@@ -48,6 +59,8 @@ FUNCTIONS = {
         "is_in_format",
         "keys_without_event",
         "mend_task_ids",
+        "latest_events",
+        "last_positions",
     },
     "reader": {
         "list_tasks",
@@ -65,6 +78,7 @@ FUNCTIONS = {
         "tasks_at",
         "short_events",
         "texts",
+        "trash",
     },
 }
 FORBIDDEN = [

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from audit.status import status
 from audit.verify import verify
 from command_api.known_states import KnownStates
-from domain.commands import Command, CompleteTask, CreateTask, DeleteTask, EditTask
+from domain.commands import Command, CompleteTask, CreateTask, DeleteTask, EditTask, RestoreTask
 from projector.catch_up import catch_up
 from projector.rebuild import faults, left, rebuild
 from projector.rebuild_statements import MARK_OTHER_FORMATS
@@ -35,10 +35,17 @@ HISTORY: list[tuple[Command, int]] = [
     (CompleteTask(), 1),
     (CreateTask(title="gone"), 0),
     (DeleteTask(), 3),
+    (CreateTask(title="back"), 0),
+    (DeleteTask(), 4),
+    (RestoreTask(), 4),
     (EditTask(title="a"), 2),
     (CreateTask(title="Due", due_date="2026-03-01", priority="HIGH", tags=("home", "Straße"), category="Work"), 0),
 ]
-TAIL: list[tuple[Command, int]] = [(EditTask(description="new"), 0), (CreateTask(title="b"), 0)]
+TAIL: list[tuple[Command, int]] = [
+    (EditTask(description="new"), 0),
+    (CreateTask(title="b"), 0),
+    (RestoreTask(), 3),
+]
 OTHERS = (
     "UPDATE tasklog.tasks SET title = 'old', title_key = 'old', body = '{\"old\": true}', completed = NOT completed"
 )

@@ -36,6 +36,7 @@ READS: dict[str, tuple[Any, ...]] = {
     "long_list": ("alice", None, "created", None, None, None, ROW_FORMAT),
     "short_events": ("alice", 0, 100, 100),
     "texts": ("alice", [1, 2, 3]),
+    "trash": ("alice", None, 100),
 }
 TASK_READS: dict[str, Any] = {
     "get_task": lambda task: ("alice", task),

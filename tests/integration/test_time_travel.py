@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from command_api.known_states import KnownStates
-from domain.commands import Command, CompleteTask, CreateTask, DeleteTask, EditTask, ReopenTask, ToggleTask
+from domain.commands import Command, CompleteTask, CreateTask, DeleteTask, EditTask, ReopenTask, RestoreTask, ToggleTask
 from domain.events import TaskCompleted, TaskEdited, TaskReopened
 from domain.evolve import HistoryError
 from event_log.codec import ERASED_TITLE, UnreadableEventError
@@ -40,7 +40,7 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(EditTask, title=titles, completed=st.booleans()),
     st.builds(EditTask, description=st.none() | titles),
     *(st.builds(EditTask, **{name: values}) for name, values in FIELDS.items()),
-    st.sampled_from([CompleteTask(), ReopenTask(), ToggleTask(), DeleteTask()]),
+    st.sampled_from([CompleteTask(), ReopenTask(), ToggleTask(), DeleteTask(), RestoreTask()]),
 )
 histories = st.lists(st.tuples(commands, st.integers(0, 5)), max_size=20)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskReopened
+from domain.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskReopened, TaskRestored
 from domain.fields import UNSET
 from event_log.codec import UnreadableEventError, canonical_json, decode, encode
 
@@ -39,6 +39,7 @@ STORED: list[tuple[TaskEvent, str, int, str]] = [
     (TaskCompleted(), "task.completed", 1, "{}"),
     (TaskReopened(), "task.reopened", 1, "{}"),
     (TaskDeleted(), "task.deleted", 1, "{}"),
+    (TaskRestored(), "task.restored", 1, "{}"),
 ]
 
 
@@ -68,7 +69,7 @@ events = st.one_of(
         priority=texts | st.just(UNSET),
         tags=st.lists(texts).map(tuple) | st.just(UNSET),
     ),
-    st.sampled_from([TaskCompleted(), TaskReopened(), TaskDeleted()]),
+    st.sampled_from([TaskCompleted(), TaskReopened(), TaskDeleted(), TaskRestored()]),
 )
 
 

@@ -15,9 +15,11 @@ from domain.commands import (
     DeleteTask,
     EditTask,
     ReopenTask,
+    RestoreTask,
     ToggleTask,
+    UndoCommand,
 )
-from domain.decide import CommandError, TaskExistsError, TaskNotFoundError, decide
+from domain.decide import CommandError, OutdatedError, TaskExistsError, TaskNotFoundError, decide
 from domain.events import (
     Recorded,
     TaskCompleted,
@@ -26,13 +28,15 @@ from domain.events import (
     TaskEdited,
     TaskEvent,
     TaskReopened,
+    TaskRestored,
 )
 from domain.evolve import HistoryError, evolve, fold, fold_last
+from domain.fields import ErasedText
 from domain.task import DeletedTask, NoTask, Task, TaskState, title_key
 
 START = datetime(2026, 2, 7, 12, tzinfo=UTC)
 CREATED = TaskCreated(title="Milk", description="two litres")
-COMPLETED, REOPENED, DELETED = TaskCompleted(), TaskReopened(), TaskDeleted()
+COMPLETED, REOPENED, DELETED, RESTORED = TaskCompleted(), TaskReopened(), TaskDeleted(), TaskRestored()
 
 
 def recorded(*events: TaskEvent, first: int = 1) -> list[Recorded]:
@@ -45,6 +49,12 @@ def recorded(*events: TaskEvent, first: int = 1) -> list[Recorded]:
 
 def given_events(*events: TaskEvent) -> TaskState:
     return fold(NoTask(), recorded(*events))
+
+
+def task_of(*events: TaskEvent) -> Task:
+    state = given_events(*events)
+    assert isinstance(state, Task)
+    return state
 
 
 @pytest.mark.parametrize(
@@ -65,6 +75,10 @@ def given_events(*events: TaskEvent) -> TaskState:
         ((CREATED,), ToggleTask(), (COMPLETED,)),
         ((CREATED, COMPLETED), ToggleTask(), (REOPENED,)),
         ((CREATED,), DeleteTask(), (DELETED,)),
+        ((CREATED, DELETED), RestoreTask(), (RESTORED,)),
+        ((CREATED,), RestoreTask(), ()),
+        ((CREATED, DELETED, RESTORED), DeleteTask(), (DELETED,)),
+        ((CREATED,), UndoCommand(undoes=1, version=1, inverse=DeleteTask()), (DELETED,)),
     ],
 )
 def test_a_command_leads_to_what_changed_and_nothing_else(
@@ -112,7 +126,8 @@ def test_a_reopened_task_is_not_completed_any_more() -> None:
 
 
 def test_a_deleted_task_keeps_its_version_alone() -> None:
-    assert given_events(CREATED, DELETED) == DeletedTask(version=2)
+    at = START + timedelta(seconds=2)
+    assert given_events(CREATED, DELETED) == DeletedTask(task=task_of(CREATED), deleted_at=at, version=2)
 
 
 @pytest.mark.parametrize(
@@ -121,6 +136,8 @@ def test_a_deleted_task_keeps_its_version_alone() -> None:
         ((), COMPLETED, 1),
         ((CREATED,), CREATED, 2),
         ((CREATED, DELETED), REOPENED, 3),
+        ((CREATED,), RESTORED, 2),
+        ((), RESTORED, 1),
         ((CREATED,), COMPLETED, 3),
         ((CREATED,), COMPLETED, 1),
     ],
@@ -132,13 +149,33 @@ def test_an_event_that_cannot_follow_is_a_damaged_history(
         evolve(given_events(*history), recorded(event, first=version)[0])
 
 
+def test_a_restored_task_is_as_it_was_and_only_its_version_and_time_move_on() -> None:
+    before, after = task_of(CREATED, COMPLETED), task_of(CREATED, COMPLETED, DELETED, RESTORED)
+    assert after == before._replace(version=4, updated_at=START + timedelta(seconds=4))
+
+
+@pytest.mark.parametrize("history", [(), (TaskCreated(title=ErasedText("[erased]")), DELETED)])
+def test_a_task_that_never_was_or_was_erased_cannot_be_restored(history: tuple[TaskEvent, ...]) -> None:
+    with pytest.raises(TaskNotFoundError):
+        decide(RestoreTask(), given_events(*history))
+
+
+def test_a_task_that_somebody_called_erased_can_be_restored() -> None:
+    assert decide(RestoreTask(), given_events(TaskCreated(title="[erased]"), DELETED)) == (RESTORED,)
+
+
+def test_an_undo_that_was_found_at_another_version_is_outdated() -> None:
+    with pytest.raises(OutdatedError):
+        decide(UndoCommand(undoes=1, version=1, inverse=DeleteTask()), given_events(CREATED, COMPLETED))
+
+
 texts = st.text(min_size=1, max_size=20)
 fields = st.one_of(st.none(), texts)
 commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(CreateTask, title=texts, description=fields),
     st.builds(EditTask, title=texts),
     st.builds(EditTask, description=fields, completed=st.booleans()),
-    st.sampled_from([CompleteTask(), ReopenTask(), ToggleTask(), DeleteTask()]),
+    st.sampled_from([CompleteTask(), ReopenTask(), ToggleTask(), DeleteTask(), RestoreTask()]),
 )
 
 
@@ -148,7 +185,11 @@ def test_a_state_is_given_by_the_first_event_the_last_of_each_field_and_the_newe
     few = [whole[n] for n in (0, 4, 5, 6)]
     assert fold_last(few) == fold(NoTask(), whole)
     gone = recorded(CREATED, COMPLETED, REOPENED, DELETED)
-    assert fold_last([gone[0], gone[2], gone[3]]) == DeletedTask(version=4)
+    assert fold_last([gone[0], gone[2], gone[3]]) == fold(NoTask(), gone)
+    back = recorded(CREATED, COMPLETED, REOPENED, DELETED, RESTORED)
+    assert fold_last([back[0], back[2], back[4]]) == fold(NoTask(), back)
+    later = recorded(CREATED, COMPLETED, DELETED, RESTORED, TaskEdited(title="Oat"))
+    assert fold_last([later[0], later[1], later[4]]) == fold(NoTask(), later)
     assert fold_last([]) == NoTask()
 
 

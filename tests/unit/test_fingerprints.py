@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import pytest
 
 from command_api.idempotency import key_with_digest
-from domain.commands import Command, CompleteTask, CreateTask, DeleteTask, EditTask, ReopenTask, ToggleTask
+from domain.commands import CompleteTask, CreateTask, DeleteTask, EditTask, ReopenTask, TaskCommand, ToggleTask
 from domain.fields import UNSET, Unset
 
-OF_RELEASE_1_0: list[tuple[int | None, Command, frozenset[int] | None, str]] = [
+OF_RELEASE_1_0: list[tuple[int | None, TaskCommand, frozenset[int] | None, str]] = [
     (None, CreateTask(title="Milk"), None, "e9ff6b8e3bbbc7a85758cf432a4464b69a305b5ea15b0648d6fabac72eb31c11"),
     (
         None,
@@ -67,7 +67,7 @@ class EditTaskOfLater(EditTask):
     ids=[f"{type(command).__name__}-{number}" for number, (_, command, _, _) in enumerate(OF_RELEASE_1_0)],
 )
 def test_a_request_has_the_digest_that_release_1_0_gave_it(
-    task_id: int | None, command: Command, if_match: frozenset[int] | None, expected: str
+    task_id: int | None, command: TaskCommand, if_match: frozenset[int] | None, expected: str
 ) -> None:
     assert key_with_digest("K", task_id, command, if_match).fingerprint.hex() == expected
 

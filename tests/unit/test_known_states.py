@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 
 from command_api.known_states import KnownStates
-from domain.task import DeletedTask
+from domain.task import NoTask
 from event_log.read import Known
 from tests.servers import eventually_async
 
@@ -16,7 +16,7 @@ from tests.servers import eventually_async
 async def test_a_state_is_forgotten_after_its_time_though_nobody_asks() -> None:
     known = KnownStates(seconds=0.05)
     for task in (1, 2):
-        known.keep(("alice", task), Known(DeletedTask(version=1), None))
+        known.keep(("alice", task), Known(NoTask(version=1), None))
         assert known.get(("alice", task)) is not None
         await eventually_async(partial(_is_forgotten, known, task))
 
@@ -28,5 +28,5 @@ def _is_forgotten(known: KnownStates, task: int) -> bool:
 async def test_the_state_kept_longest_ago_makes_room() -> None:
     known = KnownStates(limit=2)
     for task in (1, 2, 1, 3):
-        known.keep(("alice", task), Known(DeletedTask(version=task), None))
+        known.keep(("alice", task), Known(NoTask(version=task), None))
     assert [task for task in (1, 2, 3) if known.get(("alice", task))] == [1, 3]

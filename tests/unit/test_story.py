@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.commands import CompleteTask, CreateTask, DeleteTask, EditTask, ReopenTask, ToggleTask
+from domain.commands import CompleteTask, CreateTask, DeleteTask, EditTask, ReopenTask, RestoreTask, ToggleTask
 from domain.decide import CommandError, decide
 from domain.events import Recorded
 from domain.evolve import evolve
@@ -25,6 +25,7 @@ COMMANDS = [
     ReopenTask(),
     ToggleTask(),
     DeleteTask(),
+    RestoreTask(),
 ]
 
 
@@ -52,6 +53,7 @@ EVENTS = {
     "reopened": ("task.reopened", 1),
     "edited": ("task.edited", 1),
     "deleted": ("task.deleted", 1),
+    "restored": ("task.restored", 1),
     "created": ("task.created", 2),
 }
 
@@ -68,6 +70,10 @@ EVENTS = {
         ["created", "completed", "completed"],
         ["created", "completed", "reopened", "reopened"],
         ["created", "deleted", "edited"],
+        ["created", "restored"],
+        ["restored"],
+        ["created", "completed", "deleted", "restored", "completed"],
+        ["created", "deleted", "restored", "reopened"],
         ["created", "deleted", "created"],
         ["created", "edited", "reopened"],
     ],
