@@ -37,6 +37,7 @@ GRANT EXECUTE ON FUNCTION
     tasklog.short_task(text, bigint, integer, text),
     tasklog.long_list(text, boolean, text, text, bigint, integer, text),
     tasklog.bodies(text, bigint[], integer[], text),
+    tasklog.joined_bodies(text, bigint[], integer[], text),
     tasklog.tasks_at(text, bigint[], bigint),
     tasklog.short_events(text, bigint, bigint, integer),
     tasklog.texts(text, bigint[]),

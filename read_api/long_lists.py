@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from array import array
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -20,10 +21,11 @@ from event_log.read import recorded
 from read_api.queries import Head, TaskBody, TaskPage, TaskQuery, json_array, place_of
 from read_model.body import task_body
 from read_model.formats import ROW_FORMAT
-from read_model.sorts import Place
+from read_model.sorts import Key, Place, Sort
 
 PLAN: Final = f"SELECT * FROM tasklog.long_list($1, $2, $3, $4, $5, $6, '{ROW_FORMAT}')"
 BODIES: Final = f"SELECT * FROM tasklog.bodies($1, $2, $3, '{ROW_FORMAT}')"
+JOINED: Final = f"SELECT * FROM tasklog.joined_bodies($1, $2, $3, '{ROW_FORMAT}')"
 TASKS_AT: Final = "SELECT * FROM tasklog.tasks_at($1, $2, $3)"
 TEXTS: Final = "SELECT * FROM tasklog.texts(($1::text[])[1], $2)"
 
@@ -55,13 +57,19 @@ class Plan:
         # Each task counts as at least a thousandth of a part, so that no part has too many tasks.
         sized = ((n, max(size, PART_BYTES // _PART_TASKS)) for n, size in enumerate(self.sizes))
         for part in parts(sized, PART_BYTES):
-            bodies = await self._bodies(database, part)
-            yield before + b",".join(bodies)
+            yield before + await self._joined(database, part)
             before = b","
         yield b"]" if before == b"," else b"[]"
 
-    async def _bodies(self, database: Fetching, part: Sequence[int]) -> list[bytes]:
+    async def _joined(self, database: Fetching, part: Sequence[int]) -> bytes:
+        """Return a part, which Postgres puts together unless a task was changed since."""
         ids, versions = [self.ids[n] for n in part], [self.versions[n] for n in part]
+        (row,) = await database.fetch(JOINED, self.user_id, ids, versions)
+        if row["number"] == len(ids):
+            return bytes(row["bodies"])
+        return b",".join(await self._bodies(database, ids, versions))
+
+    async def _bodies(self, database: Fetching, ids: Sequence[int], versions: Sequence[int]) -> list[bytes]:
         found = {row["id"]: row["body"].encode() for row in await database.fetch(BODIES, self.user_id, ids, versions)}
         if len(found) < len(ids):
             changed = [task_id for task_id in ids if task_id not in found]
@@ -97,22 +105,32 @@ def _merged(
     user_id: str, query: TaskQuery, row: Mapping[str, Any], changed: Sequence[Task]
 ) -> tuple[Plan, Place | None]:
     """Merge stored and changed tasks; return the plan, and the place of the page's last task if more follow."""
-    places = zip(json_array(row["keys"]), row["ids"] or (), strict=True)
-    items = list(zip(places, row["versions"] or (), row["sizes"] or (), strict=True))
-    added = ((query.order.place(task), task.version, size_of(task)) for task in changed)
-    items += [item for item in added if query.is_reached(item[0])]
-    if changed:
-        items.sort(reverse=query.order.descending)
-    page = items[: query.limit]
-    last = page[-1][0] if query.limit is not None and len(items) > len(page) else None
+    order, limit = query.order, query.limit
+    keys = json_array(row["keys"])
+    stored = row["ids"] or [], keys, row["versions"] or [], row["sizes"] or []
+    merged: tuple[list[Any], ...] = ([], [], [], [])
+    begin = 0
+    # No step is one of a stored task: with many of them the thread would hold up the process's other work.
+    for task in sorted(changed, key=order.place, reverse=order.descending):
+        if query.is_reached(place := order.place(task)):
+            end = _place_of(place, order, stored[0], keys, begin)
+            for column, values, value in zip(
+                merged, stored, (task.id, place[0], task.version, size_of(task)), strict=True
+            ):
+                column += [*values[begin:end], value]
+            begin = end
+    columns = [column + values[begin:] for column, values in zip(merged, stored, strict=True)]
+    ids, keys, versions, sizes = (column[:limit] for column in columns)
+    last = (keys[-1], ids[-1]) if limit is not None and len(columns[0]) > limit else None
     plan = Plan(
-        user_id=user_id,
-        until=row["head"],
-        ids=array("q", [place[1] for place, _, _ in page]),
-        versions=array("q", [version for _, version, _ in page]),
-        sizes=array("q", [size for _, _, size in page]),
+        user_id=user_id, until=row["head"], ids=array("q", ids), versions=array("q", versions), sizes=array("q", sizes)
     )
     return plan, last
+
+
+def _place_of(place: Place, order: Sort, ids: Sequence[int], keys: Sequence[Key], begin: int) -> int:
+    """Return how many of the tasks `ids`, which are in order and have these keys, a list has before a place."""
+    return bisect_left(range(len(ids)), 1, lo=begin, key=lambda n: order.is_behind((keys[n], ids[n]), place))
 
 
 def size_of(task: Task) -> int:

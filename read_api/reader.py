@@ -15,10 +15,18 @@ from read_api.kept_pages import KeptPages, PageKey
 from read_api.long_lists import long_list, task_at
 from read_api.queries import Head, Long, TaskBody, TaskPage, TaskQuery, get_tasks, heads, lists
 from read_api.turns import Turns
+from runtime.cache import ExpiringCache
 from runtime.database import Database
 
 LISTS_AT_ONCE: Final = 10
 """The most lists in one statement, because they may be long."""
+
+_LONG_LISTS: Final = 10_000
+_LONG_SECONDS: Final = 60.0
+"""How many lists are remembered to be long, and for how long after they were last read, in seconds.
+
+Nothing depends on it: a list that has become short is only sent in parts for a while.
+"""
 
 _PLAIN: Final = TaskQuery()
 
@@ -34,6 +42,7 @@ class Reader:
         self._tasks = Coalescer(self._fetch_tasks)
         self._lists = Coalescer(self._fetch_lists, at_most=LISTS_AT_ONCE)
         self._kept = KeptPages()
+        self._long: ExpiringCache[PageKey, Long] = ExpiringCache(_LONG_LISTS, _LONG_SECONDS)
         self.turns = Turns(database)
 
     async def list(self, user_id: str, query: TaskQuery, known: str | None = None) -> tuple[str, TaskPage | None]:
@@ -51,10 +60,11 @@ class Reader:
                 return etag, None
             if kept is not None and kept.head == head:
                 return etag, kept
-        page = await self._lists.get((user_id, query))
+        page = self._long.get((user_id, query)) or await self._lists.get((user_id, query))
         if isinstance(page, Exception):
             raise page
         if page is Long.LONG:
+            self._long.keep((user_id, query), page, 1)
             page = await long_list(self.turns.of(user_id), user_id, query)
             return _etag(page.head, query), page
         self._kept.keep((user_id, query), page)
