@@ -75,6 +75,7 @@ FUNCTIONS = {
         "bodies",
         "changes",
         "moved",
+        "joined_bodies",
         "tasks_at",
         "short_events",
         "texts",

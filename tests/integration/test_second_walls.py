@@ -42,6 +42,7 @@ TASK_READS: dict[str, Any] = {
     "get_task": lambda task: ("alice", task),
     "short_task": lambda task: ("alice", task, 100_000, ROW_FORMAT),
     "bodies": lambda task: ("alice", [task], [1], ROW_FORMAT),
+    "joined_bodies": lambda task: ("alice", [task], [1], ROW_FORMAT),
     "tasks_at": lambda task: ("alice", [task], 100),
     "history": lambda task: ("alice", task, None, 0, 100),
     "events_between": lambda task: ("alice", task, 0, 100, 100),
