@@ -35,6 +35,8 @@ READS: dict[str, tuple[Any, ...]] = {
     "short_list": ("alice", None, "created", None, None, None, 100_000, ROW_FORMAT),
     "long_list": ("alice", None, "created", None, None, None, ROW_FORMAT),
     "short_events": ("alice", 0, 100, 100),
+    "changes": ("alice", 0, 100, 100, 100_000, ROW_FORMAT),
+    "moved": (["alice"], [0], [""]),
     "texts": ("alice", [1, 2, 3]),
     "trash": ("alice", None, 100),
 }
