@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _WORKS: Final = {work.name: work for work in WORKS}
 _FURTHER: Final = ("limits", "delay", "backlog", "idle")
-_APART: Final = ("growth", "heavy")
+_APART: Final = ("growth", "heavy", "live")
 """What runs for itself, when it is asked for by name."""
 _NAMES: Final = (*_WORKS, *_FURTHER, *_APART)
 _ALL_PEERS: Final = ",".join(PEERS)
@@ -45,7 +45,7 @@ def main(  # noqa: PLR0913 - options, each with a default
     *,
     profiled: Annotated[bool, typer.Option("--profile", help="Show where Tasklog's time goes instead.")] = False,
 ) -> None:
-    """Measure Tasklog beside others on the same Postgres. A whole run, growth, and heavy go to bench/RESULTS.md."""
+    """Measure Tasklog beside others on the same Postgres. All but single works go to bench/RESULTS.md."""
     find_wrk()
     wanted = _chosen(works or [*_WORKS, *_FURTHER], _NAMES, "work")
     peers = [] if beside == "none" else _chosen(beside.split(","), PEERS, "peer")

@@ -24,7 +24,7 @@ WORKS_HEAD: Final = (
     *("work", "contender", "answers/s", "p50 / p95 / p99 ms"),
     *("CPU µs: API", "projector", "Postgres", "all", "WAL bytes", "API MB"),
 )
-_WORKS, _TARGETS, _LIMITS, _PROJECTOR, _IDLE, _GROWTH, _HEAVY = _TITLES = (
+_WORKS, _TARGETS, _LIMITS, _PROJECTOR, _IDLE, _GROWTH, _HEAVY, _LIVE = _TITLES = (
     "Each work",
     "Targets",
     "Limits of this machine",
@@ -32,6 +32,7 @@ _WORKS, _TARGETS, _LIMITS, _PROJECTOR, _IDLE, _GROWTH, _HEAVY = _TITLES = (
     "`./run`, idle",
     "Growth",
     "Light users beside heavy ones",
+    "Listening for changes",
 )
 _GROWTH_HEAD: Final = ("work", "empty ledger", "grown ledger", "empty : grown (target ≤ 1.3)")
 _EXPLAINED: Final = (
@@ -39,6 +40,10 @@ _EXPLAINED: Final = (
     "it leads to and the changes in the background. API MB: the most memory that the API process had so far."
 )
 _GROWN: Final = "`./run bench growth`: an empty ledger against a million events of 100,000 users."
+_LISTENING: Final = (
+    "`./run bench live`: streams of changes, each of another user; then the same number of users who ask for the list "
+    "once a second. The clients run on the same machine."
+)
 _BESIDE: Final = (
     "`./run bench heavy`: 30 light users alone, and beside 4 clients that ask without a pause for what one heavy user "
     "has: 50,000 tasks; 300 tasks of 1 MB; a task of 3,000 edits. Targets: p99 at most 2 × as long as alone (what is "
@@ -57,6 +62,7 @@ class Report:
     idle: Sequence[Usage] = ()
     growth: list[tuple[str, float, float, float]] = field(default_factory=list)
     heavy: list[Beside] = field(default_factory=list)
+    live: Sequence[tuple[str, str, str]] = ()
 
     def text(self) -> str:
         """Return the whole report, in Markdown."""
@@ -89,6 +95,8 @@ class Report:
             yield _GROWTH, _section(_GROWN, dated, _table(_GROWTH_HEAD, grown_rows))
         if self.heavy:
             yield _HEAVY, _section(_BESIDE, dated, _table(Beside.HEAD, [one.row() for one in self.heavy]))
+        if self.live:
+            yield _LIVE, _section(_LISTENING, dated, _table(("", "measured", "asked for"), self.live))
 
     def _limits(self) -> list[tuple[str, str]]:
         names = {"raw": "raw ASGI on uvicorn", "framework": "FastAPI without work"}

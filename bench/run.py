@@ -15,6 +15,7 @@ from bench.growth import grow, growth
 from bench.heavy import heavy
 from bench.idle import idle
 from bench.lab import Lab, running
+from bench.live import live
 from bench.measure import WARM_UP, Figures, Round, Rounds, measure, one_round
 from bench.plain_table import start_peer
 from bench.projection import backlog, delay
@@ -49,6 +50,8 @@ async def run(lab: Lab, choice: Choice) -> Report:
     async with running(lab):
         if "limits" in choice.further:
             report.limits = await _limits(lab, choice.rounds)
+        if "live" in choice.further:
+            report.live = await live(lab, await start_tasklog(lab, "live"))
         if "heavy" in choice.further:
             report.heavy = await heavy(await start_tasklog(lab, "heavy"), choice.rounds)
         if choice.works or choice.further & {"delay", "backlog", "growth"}:

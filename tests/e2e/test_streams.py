@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from tests.e2e.contract import assert_problem, create
+from tests.machine import free_port
 from tests.replica import Replica
 from tests.servers import RunningService, Servers, eventually, running_service, token
 from tests.streams import Seen, Stream, opened
@@ -215,3 +216,20 @@ def test_17_a_shutdown_says_when_to_come_back_and_cuts_the_streams(servers: Serv
         assert 500 <= min(retries) <= max(retries) <= 5000
         assert "Traceback" not in service.logged()
         assert "ASGI" not in service.logged()
+
+
+def test_17_without_redis_and_projector_a_change_is_seen_within_a_second(servers: Servers, tmp_path: Path) -> None:
+    """A Redis that nobody answers at, and no projector: the look finds the change, and the tail has the task."""
+    with (
+        servers.cloned() as database,
+        running_service(database, f"redis://127.0.0.1:{free_port()}", tmp_path / "log") as service,
+    ):
+        service.projector.stop(5)
+        client = service.client("alice")
+        with opened(service.url, "alice") as stream:
+            stream.next()
+            for n in range(3):
+                began = time.monotonic()
+                task = create(client, "/api/alice/tasks", f"task {n}")
+                assert stream.next().data["tasks"] == [task]
+                assert time.monotonic() - began < 3  # 1 s on a machine that is not busy
