@@ -1,8 +1,4 @@
-"""Trash, restore and undo over HTTP: examples, and any history beside a plain model.
-
-Seen to fail: with the tail of restored tasks not read from the ledger, and with restorations projected without the
-state before them.
-"""
+"""Trash, restore and undo over HTTP: examples, and any history beside a plain model."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Undo and the trash on the ledger: beside other writers, after an erasure, with long texts, in exports.
 
-Seen to fail: without OutdatedError, with the trash not ending at the last erasure, and with restored tasks projected
-without their earlier events.
+Seen to fail: with restorations decided on a cached state, which brought an erased text back, and with an undo that was
+overtaken not looking for the newest change again.
 """
 
 from __future__ import annotations
