@@ -5,9 +5,8 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from command_api.group_commit import ConflictError, InFlightError, command_queues
-from command_api.handle import StaleError
-from command_api.idempotency import KeyReusedError
+from command_api.group_commit import command_queues
+from command_api.refusals import REFUSALS
 from command_api.routes import CommandState, router
 from command_api.undo import NoPositionError
 from command_api.undo_routes import router as undo_router
@@ -62,10 +61,5 @@ async def _cannot_undo(_request: Request, error: CannotUndoError) -> Response:
 _HANDLERS: Final[Handlers] = {
     CannotUndoError: _cannot_undo,
     NoPositionError: _answering(Kind.POSITION_NOT_FOUND, "The history has no such position"),
-    ConflictError: _answering(Kind.CONTENDED_TASK, "The task is being changed by many at once, try again"),
-    InFlightError: _answering(Kind.REQUEST_IN_PROGRESS, "A request with this Idempotency-Key is being carried out"),
-    StaleError: _answering(
-        Kind.TASK_CHANGED, "The task was changed since: it is not at the version that If-Match names"
-    ),
-    KeyReusedError: _answering(Kind.KEY_REUSED, "This Idempotency-Key was used for another request before"),
+    **{error: _answering(kind, detail) for error, (kind, detail) in REFUSALS.items()},
 }

@@ -16,7 +16,7 @@ from command_api.handle import CommandRequest, LoadError, Outcome, handle
 from command_api.idempotency import Done
 from command_api.known_states import KnownStates
 from command_api.lanes import Kind, Lanes
-from command_api.taken import Taken
+from command_api.room import Room
 from command_api.waiting import BATCH, BATCH_TEXT, Waiting
 from domain.decide import CommandError
 from event_log.append import Refused
@@ -31,16 +31,6 @@ _ATTEMPTS: Final = 20
 
 _LIGHT: Final = 64 * 1024
 """Bytes: with more data a task or a command is heavy. It is carried out in a lane, apart from other users' commands."""
-
-_WAITING: Final = 1000
-"""The most commands that wait in one queue."""
-
-_HEAVY_WAITING: Final = 32 * 1024 * 1024
-"""The most text of heavy commands that waits in one queue, in characters. Light commands do not count."""
-
-_WAITING_OF_A_USER: Final = _WAITING // 2
-_HEAVY_WAITING_OF_A_USER: Final = _HEAVY_WAITING // 2
-"""The most of these that one user may take, so that others find room."""
 
 _LONGEST_WAIT_SECONDS: Final = 1.0
 """While the first command in the queue has waited longer than this, in seconds, new commands are refused."""
@@ -75,8 +65,7 @@ class CommandQueue:
         self._waiting: deque[Waiting] = deque()
         self._passed_over: list[Waiting] = []
         self._arrived = asyncio.Event()
-        self._places = Taken()
-        self._heavy_text = Taken()
+        self._room = Room()
         self._keys: set[tuple[str, str]] = set()
         self._lanes = Lanes(self._carry_out)
 
@@ -89,63 +78,85 @@ class CommandQueue:
             InFlightError: a request with the same idempotency key is being carried out.
             UnavailableError: the database cannot answer, or too many commands wait already.
         """
-        loop, user_id = asyncio.get_running_loop(), request.user_id
-        size = request.size
-        heavy = size if size > _LIGHT else 0
-        self._check_room(user_id, heavy)
-        waiting = Waiting(request=request, result=loop.create_future(), deadline=loop.time() + _PATIENCE, size=size)
-        key = request.idempotency_key and (request.user_id, request.idempotency_key.key)
-        if key in self._keys:
-            raise InFlightError
-        if key:
-            self._keys.add(key)
-            waiting.result.add_done_callback(lambda _: self._keys.discard(key))
-        self._places.take(user_id, 1)
-        if heavy:
-            self._heavy_text.take(user_id, heavy)
+        heavy = self._take_room(request.user_id, 1, request.size)
         try:
-            if heavy:
-                self._lanes.open(user_id, Kind.HEAVY).append(waiting)
-            else:
-                self._enter(waiting)
+            waiting = self._admit(request)
+            if not waiting.result.done():
+                self._enter([waiting], heavy=heavy)
             return await waiting.result
         finally:
-            self._places.give_back(user_id, 1)
-            if heavy:
-                self._heavy_text.give_back(user_id, heavy)
+            self._room.give_back(request.user_id, 1, heavy)
 
-    def _check_room(self, user_id: str, heavy: int) -> None:
+    async def execute_all(self, requests: Sequence[CommandRequest]) -> list[Done | BaseException]:
+        """Carry out commands of one user, in order, in one batch unless they are large; return what is done, or errors.
+
+        Raises:
+            UnavailableError: too many commands wait already.
+        """
+        user_id, size = requests[0].user_id, sum(request.size for request in requests)
+        heavy = self._take_room(user_id, len(requests), size)
+        try:
+            all_waiting = [self._admit(request) for request in requests]
+            admitted = [waiting for waiting in all_waiting if not waiting.result.done()]
+            for waiting in admitted[:-1]:
+                waiting.and_next = True
+            if admitted:
+                self._enter(admitted, heavy=heavy)
+            return await asyncio.gather(*(waiting.result for waiting in all_waiting), return_exceptions=True)
+        finally:
+            self._room.give_back(user_id, len(requests), heavy)
+
+    def _take_room(self, user_id: str, commands: int, size: int) -> int:
+        """Take room for a user's commands, and return how much of their text counts as heavy."""
         now = asyncio.get_running_loop().time()
-        late = self._waiting and now - self._waiting[0].deadline > _LONGEST_WAIT_SECONDS - _PATIENCE
-        if late or not self._places.leaves_room(user_id, 1, most=_WAITING, most_of_a_user=_WAITING_OF_A_USER):
+        if self._waiting and now - self._waiting[0].deadline > _LONGEST_WAIT_SECONDS - _PATIENCE:
             raise UnavailableError("too many commands are waiting")
-        if heavy and not self._heavy_text.leaves_room(
-            user_id, heavy, most=_HEAVY_WAITING, most_of_a_user=_HEAVY_WAITING_OF_A_USER
-        ):
-            raise UnavailableError("too much text is waiting")
+        heavy = size if size > _LIGHT else 0
+        self._room.take(user_id, commands, heavy)
+        return heavy
+
+    def _admit(self, request: CommandRequest) -> Waiting:
+        """Return a command that may enter; its result is an error if its key is being used."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _PATIENCE
+        waiting = Waiting(request=request, result=loop.create_future(), deadline=deadline, size=request.size)
+        if request.idempotency_key:
+            key = (request.user_id, request.idempotency_key.key)
+            if key in self._keys:
+                waiting.fail(InFlightError())
+                return waiting
+            self._keys.add(key)
+            waiting.result.add_done_callback(lambda _: self._keys.discard(key))
+        return waiting
 
     async def run_forever(self) -> None:
         """Take batches of commands from the queue and carry them out, for ever."""
         while True:
             await self._arrived.wait()
-            batch, self._passed_over = self._passed_over, []
-            text = sum(waiting.size for waiting in batch)
-            while self._waiting and len(batch) < BATCH and text < BATCH_TEXT:
-                waiting = self._waiting.popleft()
-                lane = self._lanes.of(waiting.request.user_id)  # it may have been opened after this command came
-                (batch if lane is None else lane).append(waiting)
-                text += waiting.size
-            if not self._waiting:
-                self._arrived.clear()
-            await self._carry_out(batch, light=_LIGHT)
+            await self._carry_out(self._next_batch(), light=_LIGHT)
 
-    def _enter(self, waiting: Waiting) -> None:
-        """Queue a command, behind its user's others."""
-        lane = self._lanes.of(waiting.request.user_id)
+    def _next_batch(self) -> list[Waiting]:
+        batch, self._passed_over = self._passed_over, []
+        text = sum(waiting.size for waiting in batch)
+        and_next = False
+        while self._waiting and (and_next or (len(batch) < BATCH and text < BATCH_TEXT)):
+            waiting = self._waiting.popleft()
+            lane = self._lanes.of(waiting.request.user_id)  # it may have been opened after this command came
+            (batch if lane is None else lane).append(waiting)
+            text += waiting.size
+            and_next = waiting.and_next
+        if not self._waiting:
+            self._arrived.clear()
+        return batch
+
+    def _enter(self, commands: Sequence[Waiting], *, heavy: int = 0) -> None:
+        """Queue commands of one user, behind the user's others; heavy ones in a lane."""
+        user_id = commands[0].request.user_id
+        lane = self._lanes.open(user_id, Kind.HEAVY) if heavy else self._lanes.of(user_id)
         if lane is not None:
-            lane.append(waiting)
+            lane.extend(commands)
         else:
-            self._waiting.append(waiting)
+            self._waiting.extend(commands)
             self._arrived.set()
 
     async def _carry_out(self, batch: Sequence[Waiting], *, light: int | None = None) -> None:
@@ -206,7 +217,8 @@ class CommandQueue:
             return
         waiting.attempts += 1
         waiting.request = replace(waiting.request, reload=True)
-        self._enter(waiting)
+        waiting.and_next = False
+        self._enter([waiting])
 
     async def stop(self) -> None:
         """Stop the lanes; commands still queued there get no answer."""
@@ -230,6 +242,10 @@ class CommandQueues:
     async def execute(self, request: CommandRequest) -> Done:
         """Carry a command out; see `CommandQueue.execute`."""
         return await self.of(request.user_id).execute(request)
+
+    async def execute_all(self, requests: Sequence[CommandRequest]) -> list[Done | BaseException]:
+        """Carry out commands of one user; see `CommandQueue.execute_all`."""
+        return await self.of(requests[0].user_id).execute_all(requests)
 
 
 @asynccontextmanager

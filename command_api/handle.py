@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from command_api.idempotency import Answer, Done, repeated
 from command_api.known_states import KnownStates
-from domain.commands import Command, RestoreTask, UndoCommand
+from domain.commands import Command, CreateTask, RestoreTask, UndoCommand
 from domain.decide import CommandError, decide
 from domain.events import Recorded, TaskEvent
 from domain.evolve import HistoryError, fold
@@ -26,7 +26,7 @@ _NO_TIME: Final = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandRequest:
-    """A command for one task of a user, or for a new one.
+    """A command for one task of a user, or for a new one, whose id may have been asked for in advance.
 
     `if_match` holds the versions that the task may have. With an `idempotency_key` the command is carried out only
     once. `reload` is True after the cached state of the task proved to be old.
@@ -121,6 +121,7 @@ async def _load(
     """Read the tasks that are not cached, then the answers under the requests' idempotency keys."""
     tasks: dict[TaskKey, Known] = {}
     missing: dict[TaskKey, None] = {}
+    new: set[TaskKey] = set()
     # Read old states again: after a restore or a fail-over, the ledger may even be behind the cache. What comes back is
     # always read: the cache may hold a text that was erased since.
     old = {
@@ -131,9 +132,11 @@ async def _load(
     for request in requests:
         if request.task_id is not None:
             key = (request.user_id, request.task_id)
+            if isinstance(request.command, CreateTask) and not request.reload:
+                new.add(key)
             if key not in old and (task := known.get(key)) is not None:
                 tasks[key] = task
-            else:
+            elif key not in new:
                 missing[key] = None
     heavy: set[TaskKey] = set()
     try:

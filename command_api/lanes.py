@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Final
 
 from command_api.waiting import BATCH, BATCH_TEXT, Waiting
+from domain.commands import CreateTask
 
 _HEAVY_TASKS: Final = 8
 """The most tasks in one batch of a lane, because each may hold some megabytes."""
@@ -79,6 +80,7 @@ def _take(lane: deque[Waiting]) -> list[Waiting]:
     while lane and len(batch) < BATCH and len(tasks) < _HEAVY_TASKS and text < BATCH_TEXT:
         waiting = lane.popleft()
         batch.append(waiting)
-        tasks |= {waiting.request.task_id} - {None}
+        if not isinstance(waiting.request.command, CreateTask):
+            tasks.add(waiting.request.task_id)
         text += waiting.size
     return batch

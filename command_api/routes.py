@@ -11,6 +11,9 @@ from starlette.responses import Response
 
 from command_api.handle import CommandRequest
 from command_api.idempotency import key_with_digest
+from command_api.many import Call
+from command_api.many_answer import CommandsAnswer, commands_answer, last_receipt
+from command_api.many_bodies import CommandsBody, UnreadCommands, read_commands
 from command_api.preconditions import idempotency_key, if_match
 from command_api.schemas import TOGGLE, UNCHANGED, CompletionBody, CreateTaskBody, EditTaskBody, TaskDeleted
 from domain.commands import DeleteTask, RestoreTask
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
 TASKS: Final = "/api/{user_id}/tasks"
 TASK: Final = "/api/{user_id}/tasks/{task_id}"
+COMMANDS: Final = "/api/{user_id}/commands"
 _DELETED: Final = b'{"message":"Task deleted successfully"}'
 _TEXT: Final = {"required": True, "schema": {"type": "string"}}
 RECEIPT: Final[dict[str, Any]] = {
@@ -158,6 +162,31 @@ async def delete_task(request: Request) -> Response:
     user_id = await authorized_user(request)
     done = await _carry_out(request, user_id, path_task_id(request), DeleteTask())
     return json_response(_DELETED, headers=receipt_headers(done.receipt))
+
+
+@router.post(
+    COMMANDS,
+    summary="Carry out many commands",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The result of each command, in order",
+            "headers": RECEIPT,
+            "content": {"application/json": {"schema": reference(CommandsAnswer)}},
+        },
+        **problems(401, 403, 413, 415, 422, 429),
+    },
+    openapi_extra=task_route(parameters=("user_id",), requestBody=json_of(CommandsBody)),
+)
+async def carry_out_commands(request: Request) -> Response:
+    """Up to 100 commands in order, each its own: one's failure is its own, and of those that refer to its task."""
+    user_id = await authorized_user(request)
+    asked = read_commands(await json_body(request, UnreadCommands))
+    state = state_of(request)
+    call = Call(user_id, record_of(request).request_id, asked)
+    carried = await call.carry_out(state["database"], state["queues"])
+    receipt = last_receipt(carried)
+    return json_response(commands_answer(user_id, carried, receipt), headers=receipt_headers(receipt))
 
 
 @router.post(

@@ -21,7 +21,8 @@ class Waiting:
     """A command with the future of its result.
 
     `size` is its text in characters. At `deadline`, a time of the loop, it is given up if its user's stream is held.
-    `attempts` counts the conflicts; `passed_over` is true once the stream was held.
+    `attempts` counts the conflicts; `passed_over` is true once the stream was held. With `and_next` the next command in
+    the queue belongs into the same batch.
     """
 
     request: CommandRequest
@@ -30,6 +31,7 @@ class Waiting:
     size: int
     attempts: int = 0
     passed_over: bool = False
+    and_next: bool = False
 
     def succeed(self, done: Done) -> None:
         """Give the result, unless nobody waits for it any more."""

@@ -32,6 +32,13 @@ _MESSAGES: Final = {
     "model_type": "must be a JSON object",
     "model_attributes_type": "must be a JSON object",
     "json_invalid": "is not valid JSON",
+    "list_type": "must be an array",
+    "too_short": "must not be empty",
+    "too_long": "has too many items",
+    "int_from_float": "must be a whole number",
+    "string_pattern_mismatch": "must be 1 to 255 visible ASCII characters",
+    "task_reference": "must be a task's id, or the ref of an earlier command",
+    "left_out": "must be left out",
 }
 
 _RULE: Final = "rule"
@@ -102,7 +109,7 @@ async def json_body(request: Request, model: type[Body], *, absent: Body | None 
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise _invalid_body(error) from None
+        raise invalid_body(error) from None
 
 
 def _is_strict(body: bytes) -> bool:
@@ -127,7 +134,8 @@ def _is_json(content_type: str | None) -> bool:
     return all(charset in ("utf-8", "utf8") for charset in charsets)
 
 
-def _invalid_body(error: ValidationError) -> ProblemError:
+def invalid_body(error: ValidationError) -> ProblemError:
+    """Return the problem of a body that is not what its model asks for."""
     fields = [
         _field_error(details) for details in error.errors(include_url=False, include_context=False, include_input=False)
     ]

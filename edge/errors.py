@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
     Handlers = Mapping[int | type[Exception], Handler]
 
+UNAVAILABLE: Final = "The service is not available at the moment, try again"
+UNREADABLE: Final = "An event of this user cannot be read by this version"
 _CLIENT_GONE: Final = 499
 _NOT_ALLOWED: Final = 405
 _TOKEN_KINDS: Final = {"missing": Kind.NO_TOKEN, "scheme": Kind.NO_TOKEN, "expired": Kind.EXPIRED_TOKEN}
@@ -51,8 +53,7 @@ async def _unauthorized(request: Request, error: Unauthorized) -> Response:
 
 
 async def _unavailable(_request: Request, _error: Exception) -> Response:
-    detail = "The service is not available at the moment, try again"
-    return problem(Kind.UNAVAILABLE, detail, headers={"Retry-After": "1"})
+    return problem(Kind.UNAVAILABLE, UNAVAILABLE, headers={"Retry-After": "1"})
 
 
 async def _keys_unavailable(_request: Request, error: KeysUnavailable) -> Response:
@@ -65,8 +66,7 @@ async def _unreadable(request: Request, error: HistoryError | UnreadableEventErr
     """Answer 503 for this user: the ledger has an event that this version cannot read. Other users are served."""
     record = record_of(request)
     log.error("a stream cannot be read", request_id=record.request_id, user_id=record.user_id, reason=str(error))
-    detail = "An event of this user cannot be read by this version"
-    return problem(Kind.UNREADABLE_EVENT, detail, headers={"Retry-After": "60"})
+    return problem(Kind.UNREADABLE_EVENT, UNREADABLE, headers={"Retry-After": "60"})
 
 
 async def _task_not_found(request: Request, _error: TaskNotFoundError) -> Response:

@@ -191,6 +191,14 @@ class Kind(Enum):
         "The request itself is fine.",
         "Ask for it in pages, with a smaller `limit`.",
     )
+    FAILED_REFERENCE = (
+        "failed-reference",
+        424,
+        "The command that it refers to failed",
+        "This command is for a task that an earlier command of the same call was to create.",
+        "That command failed, so there is no such task, and this one was not carried out.",
+        "See the problem of the earlier command, and send both again under the same ids.",
+    )
     TOO_MANY_REQUESTS = (
         "too-many-requests",
         429,

@@ -21,6 +21,8 @@ _RANDOM: Final = _NONCE + 10
 
 APPEND: Final = "SELECT * FROM tasklog.append_commands($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
 
+NEW_TASK_IDS: Final = "SELECT * FROM tasklog.ids_of_new_tasks($1, $2, $3)"
+
 
 class Fetching(Protocol):
     """The part of a database that reads and appends use."""
@@ -41,11 +43,11 @@ class IdempotencyKey:
 class Append:
     """The events of one command: all of them are appended, or none.
 
-    `task_id` is None for a new task; the ledger then assigns an id. The events were decided on version
-    `expected_version`; `last_event_id` is the id of the event at that version, or None to check only the version.
-    `actor` and `request_id` say who made the change, in which request. An append with an `idempotency_key` may have no
-    events: the ledger then only records that the command was carried out. `undoes` is the position of what the command
-    takes back.
+    `task_id` is None for a new task whose id was not asked for in advance; the ledger then assigns one. The events were
+    decided on version `expected_version`; `last_event_id` is the id of the event at that version, or None to check only
+    the version. `actor` and `request_id` say who made the change, in which request. An append with an `idempotency_key`
+    may have no events: the ledger then only records that the command was carried out. `undoes` is the
+    position of what the command takes back.
     """
 
     user_id: str
@@ -111,6 +113,12 @@ async def append(database: Fetching, appends: Sequence[Append], *, wait: bool = 
                 )
             )
     return [refused.get(n) or Appended(tuple(events), receipts[n]) for n, events in enumerate(recorded)]
+
+
+async def ids_of_new_tasks(database: Fetching, user_id: str, keys: Sequence[IdempotencyKey]) -> list[int]:
+    """Return the ids for tasks that commands with these keys create, or have already created."""
+    rows = await database.fetch(NEW_TASK_IDS, user_id, [key.key for key in keys], [key.fingerprint for key in keys])
+    return [row["task_id"] for row in rows]
 
 
 def _rows(n: int, command: Append, random: io.BytesIO) -> list[tuple[Any, ...]]:

@@ -53,6 +53,18 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     WHERE k.recorded_at > now() - interval '24 hours'
 $$;
 
+-- Ids for tasks that a user's commands with these idempotency keys create: new ones, or that of the task which the same
+-- command has already created.
+CREATE OR REPLACE FUNCTION tasklog.ids_of_new_tasks(owner text, keys text[], fingerprints bytea[])
+RETURNS TABLE (task_id bigint)
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(k.task_id, nextval('tasklog.task_ids'))
+    FROM unnest(keys, fingerprints) WITH ORDINALITY AS asked (key, fingerprint, n)
+    LEFT JOIN tasklog.idempotency_keys k ON k.user_id = owner AND k.key = asked.key
+        AND k.fingerprint = asked.fingerprint AND k.recorded_at > now() - interval '24 hours'
+    ORDER BY asked.n
+$$;
+
 -- The tasks and versions of idempotency keys whose event is not in the ledger; of one user, or of all for null.
 CREATE OR REPLACE FUNCTION tasklog.keys_without_event(owner text)
 RETURNS TABLE (user_id text, task_id bigint, version integer)

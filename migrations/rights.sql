@@ -18,6 +18,7 @@ GRANT EXECUTE ON FUNCTION
     tasklog.task_events(text[], bigint[], integer[]),
     tasklog.latest_events(text[], bigint[], integer[], integer),
     tasklog.carried_out(text[], text[]),
+    tasklog.ids_of_new_tasks(text, text[], bytea[]),
     tasklog.remembered(text[], text[]),
     tasklog.event_at(text, bigint),
     tasklog.changes_of_task(text, bigint, integer, integer),

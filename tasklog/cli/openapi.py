@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 import command_api.app
 import read_api.app
+from command_api.many_answer import CommandsAnswer
+from command_api.many_bodies import CommandsBody
 from command_api.schemas import CompletionBody, CreateTaskBody, EditTaskBody, UndoBody
 from edge.openapi import FILE, components
 from runtime.settings import Settings
+
+_MODELS: Final = (CreateTaskBody, EditTaskBody, CompletionBody, UndoBody, CommandsBody, CommandsAnswer)
 
 
 def generate() -> bytes:
@@ -18,8 +22,7 @@ def generate() -> bytes:
     settings = Settings(_env_file=None)
     reads = read_api.app.create_app(settings).openapi()
     commands = command_api.app.create_app(settings).openapi()
-    bodies = components(CreateTaskBody, EditTaskBody, CompletionBody, UndoBody)
-    merged = _merged(_merged(reads, commands), {"components": bodies})
+    merged = _merged(_merged(reads, commands), {"components": components(*_MODELS)})
     return orjson.dumps(merged, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
 
 

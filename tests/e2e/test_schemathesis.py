@@ -25,6 +25,7 @@ OPERATIONS = {
     "GET /api/{user_id}/history",
     "GET /api/{user_id}/tasks",
     "POST /api/{user_id}/tasks",
+    "POST /api/{user_id}/commands",
     "GET /api/{user_id}/tasks/{task_id}",
     "PUT /api/{user_id}/tasks/{task_id}",
     "PATCH /api/{user_id}/tasks/{task_id}",

@@ -15,7 +15,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from command_api import group_commit
+from command_api import group_commit, room
 from command_api.group_commit import CommandQueue, CommandQueues, command_queues
 from command_api.handle import CommandRequest
 from command_api.idempotency import key_with_digest
@@ -93,7 +93,7 @@ async def test_a_command_beyond_as_many_as_may_wait_is_refused_at_once(
     queues: CommandQueues, appends: Appends, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Commands in progress count; each queue counts its own; a refused command leaves no trace."""
-    monkeypatch.setattr(group_commit, "_WAITING", 5)
+    monkeypatch.setattr(room, "_WAITING", 5)
     monkeypatch.setattr(group_commit, "_LONGEST_WAIT_SECONDS", 100)  # however long this test takes
     async with waiting(queues, appends, 3):
         fifth = asyncio.create_task(run(queues, CREATE))
@@ -140,7 +140,7 @@ async def test_a_refused_command_with_much_text_can_be_repeated_under_its_key(
     key = key_with_digest("K", None, command, None)
     request = CommandRequest(user_id="alice", task_id=None, command=command, request_id="test", idempotency_key=key)
     with monkeypatch.context() as patched:
-        patched.setattr(group_commit, "_HEAVY_WAITING", 10)
+        patched.setattr(room, "_HEAVY_WAITING", 10)
         with pytest.raises(UnavailableError, match="too much text"):
             await within(5, queues.execute(request))
     assert isinstance((await within(5, queues.execute(request))).state, Task)

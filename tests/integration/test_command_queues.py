@@ -15,6 +15,7 @@ import pytest
 
 from command_api.group_commit import CommandQueues, command_queues
 from command_api.handle import CommandRequest
+from command_api.idempotency import Done
 from domain.commands import ToggleTask
 from domain.task import Task
 from event_log.append import APPEND
@@ -186,7 +187,7 @@ async def test_one_command_with_an_error_costs_the_others_of_its_batch_a_few_sta
     async with command_queues(counted, Wake(None)) as queue:
         one = queue.of("cursed")
         answers = await together(*(one.execute(request(user)) for user in users))
-    assert [type(answer) for answer in answers].count(Task) == 63
+    assert [type(answer) for answer in answers].count(Done) == 63
     assert isinstance(answers[37], asyncpg.RaiseError)
     assert counted.appends == 1 + 2 * 6
 

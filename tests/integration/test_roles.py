@@ -47,6 +47,7 @@ FUNCTIONS = {
         "changes_of_task",
         "changes_of_user",
         "event_at",
+        "ids_of_new_tasks",
         "latest_events",
         "remembered",
         "task_events",

@@ -91,7 +91,14 @@ def test_every_request_body_is_a_component_with_a_name_of_its_own() -> None:
     bodies = [operation["requestBody"] for operation in operations() if "requestBody" in operation]
     text = json.dumps([body["content"]["application/json"]["schema"] for body in bodies])
     names = re.findall(r"#/components/schemas/(\w+)", text)
-    assert sorted(names) == ["CompletionBody", "CreateTaskBody", "EditTaskBody", "EditTaskBody", "UndoBody"]
+    assert sorted(names) == [
+        "CommandsBody",
+        "CompletionBody",
+        "CreateTaskBody",
+        "EditTaskBody",
+        "EditTaskBody",
+        "UndoBody",
+    ]
     assert "properties" not in text
     assert all(schemas()[name]["title"] == name for name in names)
 

@@ -1,0 +1,19 @@
+"""How the errors of commands are told to clients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from command_api.group_commit import ConflictError, InFlightError
+from command_api.handle import StaleError
+from command_api.idempotency import KeyReusedError
+from edge.problem_kinds import Kind
+
+REFUSALS: Final[Mapping[type[Exception], tuple[Kind, str]]] = {
+    ConflictError: (Kind.CONTENDED_TASK, "The task is being changed by many at once, try again"),
+    InFlightError: (Kind.REQUEST_IN_PROGRESS, "A request with this Idempotency-Key is being carried out"),
+    StaleError: (Kind.TASK_CHANGED, "The task was changed since: it is not at the version that If-Match names"),
+    KeyReusedError: (Kind.KEY_REUSED, "This Idempotency-Key was used for another request before"),
+}
+"""The kind and the sentence for each error that only a write can have."""
