@@ -68,6 +68,9 @@ class ChangedTasks(BaseModel):
     """What is different from what it was at a token: each task once, as it is now."""
 
     token: str = Field(description="Ask with it for what comes after this answer; opaque")
+    position: int = Field(
+        description="Of the user's history: writes up to here are in the tasks, once there is no more"
+    )
     more: bool = Field(description="There is more at once: ask with the token")
     tasks: list[TaskObject] = Field(description="Tasks that are new or changed, whole")
     deleted: list[int] = Field(description="Ids of tasks that are gone")

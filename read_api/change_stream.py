@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect
 
 from edge.event_stream import Event
 from edge.holds import End
-from read_api.changes import Changes
+from read_api.changes import Changes, beginning
 
 if TYPE_CHECKING:
     from edge.holds import Hold, Holds
@@ -59,10 +59,9 @@ class ChangeSource:
 
     def nothing(self) -> Event:
         """Return an event that says that nothing has changed since the last one."""
-        token = str(self._since)
-        more = b"true" if self._more else b"false"
-        json = b'{"token":"%b","more":%b,"tasks":[],"deleted":[]}' % (token.encode(), more)
-        return Event(token, json, None, self._more)
+        assert self._since is not None
+        json = beginning(self._since, more=self._more) + b'[],"deleted":[]}'
+        return Event(str(self._since), json, None, self._more)
 
 
 async def wait_for_changes(source: ChangeSource, request: ServiceRequest, holds: Holds, seconds: float) -> Changes:

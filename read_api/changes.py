@@ -73,11 +73,16 @@ class Changes:
         yield self._end()
 
     def _beginning(self) -> bytes:
-        more = b"true" if self.more else b"false"
-        return b'{"token":"%b","more":%b,"tasks":' % (str(self.bookmark).encode(), more)
+        return beginning(self.bookmark, more=self.more)
 
     def _end(self) -> bytes:
         return b',"deleted":[%b]}' % self.deleted
+
+
+def beginning(bookmark: Bookmark, *, more: bool) -> bytes:
+    """Return the JSON of an answer up to its tasks."""
+    said = b"true" if more else b"false"
+    return b'{"token":"%b","position":%d,"more":%b,"tasks":' % (str(bookmark).encode(), bookmark.position, said)
 
 
 def bookmark_of(head: Head) -> Bookmark:

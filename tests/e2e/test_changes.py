@@ -52,7 +52,7 @@ def test_16_the_first_answer_has_all_tasks_and_an_empty_since_is_none(
     client = shared_service.client(user)
     task = create(client, f"/api/{user}/tasks")
     first = client.get(f"/api/{user}/changes").json()
-    assert list(first) == ["token", "more", "tasks", "deleted"]
+    assert list(first) == ["token", "position", "more", "tasks", "deleted"]
     assert (first["more"], first["tasks"], first["deleted"]) == (False, [task], [])
     assert client.get(f"/api/{user}/changes", params={"since": ""}).json() == first
     assert client.get(f"/api/{user}/changes/", params={"since": first["token"]}).json() == first | {"tasks": []}

@@ -33,7 +33,7 @@ def test_17_a_stream_begins_with_all_tasks_and_goes_on_with_what_changes(
         assert stream.answer.headers["content-type"].partition(";")[0] == "text/event-stream"
         assert "no-transform" in stream.answer.headers["cache-control"]
         event = stream.next()
-        assert event.data == {"token": event.id, "more": False, "tasks": [first], "deleted": []}
+        assert event.data == {"token": event.id, "position": 1, "more": False, "tasks": [first], "deleted": []}
         second = create(client, tasks, "second")
         assert stream.next().data["tasks"] == [second]
         client.delete(f"{tasks}/{first['id']}")
@@ -46,7 +46,7 @@ def test_17_the_first_event_comes_at_once_also_when_nothing_has_changed(
 ) -> None:
     since = shared_service.client(user).get(f"/api/{user}/changes").json()["token"]
     with opened(shared_service.url, user, since) as stream:
-        assert stream.next().data == {"token": since, "more": False, "tasks": [], "deleted": []}
+        assert stream.next().data == {"token": since, "position": 0, "more": False, "tasks": [], "deleted": []}
 
 
 def test_17_the_last_event_id_wins_over_since(shared_service: RunningService, user: str) -> None:

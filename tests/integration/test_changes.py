@@ -121,7 +121,6 @@ async def test_a_walk_over_all_tasks_misses_nothing_that_happens_meanwhile(  # n
     limit: int,
     catching: bool,
 ) -> None:
-    """Seen to fail: with the walk's last bookmark at the head of its last page, and with pages sorted by id."""
     model, known, replica = Model(f"walked-{next(_users)}"), KnownStates(), Replica()
     await live(model, writer, known, before)
     for meanwhile in rounds:
@@ -152,7 +151,13 @@ async def test_an_answer_has_what_is_different_and_nothing_else(writer: Database
     assert [(task["id"], task["title"]) for task in found["tasks"]] == [(edited, "E"), (model.ids[-1], "new")]
     assert (found["deleted"], found["more"]) == ([deleted], False)
     nothing = await ask(changes, "alice", found["token"])
-    assert nothing == {"token": found["token"], "more": False, "tasks": [], "deleted": []}
+    assert nothing == {
+        "token": found["token"],
+        "position": found["position"],
+        "more": False,
+        "tasks": [],
+        "deleted": [],
+    }
 
 
 async def test_someone_without_a_task_has_a_token_that_the_first_task_comes_after(
