@@ -150,7 +150,6 @@ def test_a_dead_service_is_503_whatever_the_body(gateway_to_nobody: str, user: s
 def test_a_stream_comes_through_the_gateway_at_once_and_outlives_the_time_for_requests(
     shared_service: RunningService, tmp_path: Path, user: str
 ) -> None:
-    """Seen to fail: CADDYSEEN"""
     upstream = shared_service.url.removeprefix("http://")
     client = shared_service.client(user)
     with running_gateway(upstream, tmp_path, read_body="1s") as url, opened(url, user) as stream:

@@ -1,8 +1,4 @@
-"""Many commands in one call: each its own, in order, in one append; repeated, it answers the same.
-
-Seen to fail: with refs resolved to ids that are not stored under the key, with a failed command that ends the call, and
-with a call whose commands may be in different batches.
-"""
+"""Many commands in one call: each its own, in order, in one append; repeated, it answers the same."""
 
 from __future__ import annotations
 

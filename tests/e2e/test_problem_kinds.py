@@ -1,7 +1,4 @@
-"""Each problem has a type of its own, which leads to a page that explains it.
-
-Seen to fail: with two kinds exchanged in `edge/errors.py`, and without the routes of the pages.
-"""
+"""Each problem has a type of its own, which leads to a page that explains it."""
 
 from __future__ import annotations
 

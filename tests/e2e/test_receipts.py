@@ -1,8 +1,4 @@
-"""Each write's answer has a receipt: the user's position after it, and the hash there.
-
-Seen to fail: with the head of the whole batch in place of a command's own, with the task's last event in place of the
-head, and with keys whose position is not stored.
-"""
+"""Each write's answer has a receipt: the user's position after it, and the hash there."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Many commands at once in the queues: one batch, whatever else waits, and two processes with the same call.
-
-Seen to fail: without `and_next`, and without the second try of commands whose task got another id elsewhere.
-"""
+"""Many commands at once in the queues: one batch, whatever else waits, and two processes with the same call."""
 
 from __future__ import annotations
 

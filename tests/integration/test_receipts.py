@@ -1,8 +1,4 @@
-"""Receipts of commands that are carried out together, and of repeats whose first time is hard to find again.
-
-Seen to fail: with the head after the whole batch as everybody's receipt, with a cached head, and without `coalesce` in
-`tasklog.carried_out`.
-"""
+"""Receipts of commands that are carried out together, and of repeats whose first time is hard to find again."""
 
 from __future__ import annotations
 
