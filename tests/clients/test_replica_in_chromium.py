@@ -1,0 +1,116 @@
+"""The replica in a real browser: two windows agree, and what is done without a network is sent once, after a reload.
+
+Seen to fail: with the queue in memory.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.machine import go_without
+from tests.servers import RunningService, eventually, token
+
+MODULES = Path(__file__).parents[2] / "clients" / "typescript" / "src"
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
+OPEN = """async ([url, user, token]) => {
+    const { Replica, Tasklog } = await import("/index.js");
+    window.replica = await Replica.open(new Tasklog({ url, user, token }));
+}"""
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
+
+
+@pytest.fixture(scope="module")
+def origin() -> Iterator[str]:
+    """Serve the client's modules to pages, from another origin than the API's."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(MODULES))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://localhost:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        go_without("replica in a browser", "chromium is not installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    with browser.new_context() as context:
+        yield context
+
+
+class Window:
+    """A page with a replica."""
+
+    def __init__(self, context: BrowserContext, origin: str, service: RunningService, user: str) -> None:
+        self.page: Page = context.new_page()
+        self.page.goto(origin + "/openapi.d.ts")  # any page of the origin
+        self.page.evaluate(OPEN, [service.url, user, token(user)])
+
+    def titles(self) -> list[str]:
+        titles: list[str] = self.page.evaluate("() => replica.tasks().map((task) => task.title)")
+        return titles
+
+    def state(self) -> dict[str, Any]:
+        state: dict[str, Any] = self.page.evaluate("() => replica.state()")
+        return state
+
+    def give(self, *calls: str) -> None:
+        for call in calls:
+            self.page.evaluate(f"() => void replica.{call}.catch(() => {{}})")
+
+
+def titles(client: httpx.Client, user: str) -> list[str]:
+    return [task["title"] for task in client.get(f"/api/{user}/tasks").json()]
+
+
+def test_two_windows_agree(context: BrowserContext, origin: str, shared_service: RunningService, user: str) -> None:
+    one, other = (Window(context, origin, shared_service, user) for _ in range(2))
+    one.give("create({title: 'Milk'})")
+    assert one.titles() == ["Milk"]
+    assert eventually(lambda: other.titles() == ["Milk"])
+    assert eventually(lambda: one.state()["waiting"] == 0)
+    assert titles(shared_service.client(user), user) == ["Milk"]
+
+
+def test_what_is_done_offline_is_sent_once_in_order_also_by_the_next_page(
+    context: BrowserContext, origin: str, shared_service: RunningService, user: str
+) -> None:
+    client = shared_service.client(user)
+    window = Window(context, origin, shared_service, user)
+    window.give("create({title: 'Bread'})")
+    assert eventually(lambda: titles(client, user) == ["Bread"])
+    context.set_offline(True)
+    window.give("create({title: 'Milk'})", "edit(-2, {title: 'Oat milk'})", "complete(-2)", "create({title: 'Tea'})")
+    assert window.titles() == ["Tea", "Oat milk", "Bread"]
+    assert eventually(lambda: window.state()["problem"] is not None)
+    assert titles(client, user) == ["Bread"]
+    window.page.close()
+    context.set_offline(False)
+    again = Window(context, origin, shared_service, user)
+    assert eventually(lambda: again.state()["waiting"] == 0)
+    assert eventually(lambda: again.titles() == titles(client, user) == ["Tea", "Oat milk", "Bread"])
+    events = client.get(f"/api/{user}/history").json()["events"]
+    assert [event["type"] for event in events] == [
+        "task.created", "task.created", "task.edited", "task.completed", "task.created",
+    ]  # fmt: skip
