@@ -4,8 +4,9 @@
     IF sort = '{sort.name}' THEN ... ORDER BY {sort.order} ... END IF;
     -- END EACH
 
-is repeated for each of the SORTS, with its attributes in place of the braces; `-- EACH setter` for each of the SETTERS.
-`{ROW_FORMAT}` stands for the format of this version's rows.
+is repeated for each of the SORTS, with its attributes in place of the braces; `-- EACH indexed` for those with an
+index, `-- EACH setter` for each of the SETTERS.
+`{ROW_FORMAT}` stands for the format of this version's rows, `{PLAIN_FACETS}` for the facets of a plain task.
 """
 
 from __future__ import annotations
@@ -17,15 +18,16 @@ from typing import Final
 
 from event_log.setters import SETTERS
 from read_model.formats import ROW_FORMAT
-from read_model.sorts import SORTS
+from read_model.keys import PLAIN_FACETS
+from read_model.sorts import INDEXED, SORTS
 
 _EACH: Final = re.compile(r"^ *-- EACH (\w+)\n(.*?)^ *-- END EACH\n", re.DOTALL | re.MULTILINE)
-_ITEMS: Final[Mapping[str, Iterable[object]]] = {"sort": SORTS.values(), "setter": SETTERS}
+_ITEMS: Final[Mapping[str, Iterable[object]]] = {"sort": SORTS.values(), "indexed": INDEXED, "setter": SETTERS}
 
 
 def statements(path: Path) -> str:
     """Return the statements of an SQL file, with its templates filled in."""
-    text = path.read_text().replace("{ROW_FORMAT}", ROW_FORMAT)
+    text = path.read_text().replace("{ROW_FORMAT}", ROW_FORMAT).replace("{PLAIN_FACETS}", PLAIN_FACETS)
     return _EACH.sub(lambda block: _repeated(block[1], block[2]), text)
 
 

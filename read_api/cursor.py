@@ -6,10 +6,12 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Final, Literal, TypeAlias
 
 import orjson
 
+from read_model.filters import NO_FILTERS, Filters
 from read_model.sorts import SORTS, Key, Place, is_bigint
 
 Status: TypeAlias = Literal["all", "pending", "completed"]
@@ -25,7 +27,8 @@ class CursorError(ValueError):
 class Cursor:
     """The last task of a page: its sort key and id, and the list that it belongs to.
 
-    `sort` is one of SORTS; `as_of` is the position that a list of the past shows.
+    `sort` is one of SORTS; `filters` is a digest of the list's filters, empty without them; `as_of` is the position
+    that a list of the past shows.
     """
 
     sort: str
@@ -33,6 +36,7 @@ class Cursor:
     key: Key
     id: int
     as_of: int | None = None
+    filters: str = ""
 
     @property
     def place(self) -> Place:
@@ -40,10 +44,17 @@ class Cursor:
         return self.key, self.id
 
 
+def filters_digest(filters: Filters) -> str:
+    """Return what cursors hold of filters."""
+    return "" if filters == NO_FILTERS else blake2b(repr(filters).encode(), digest_size=6).hexdigest()
+
+
 def encode(cursor: Cursor) -> str:
     """Return the cursor as text of the URL-safe base64 alphabet, without padding."""
-    fields = [cursor.sort, cursor.status, cursor.key, cursor.id]
-    if cursor.as_of is not None:
+    fields: list[object] = [cursor.sort, cursor.status, cursor.key, cursor.id]
+    if cursor.filters:
+        fields += [cursor.as_of, cursor.filters]
+    elif cursor.as_of is not None:
         fields.append(cursor.as_of)
     return base64.urlsafe_b64encode(orjson.dumps(fields)).rstrip(b"=").decode()
 
@@ -61,8 +72,9 @@ def decode(text: str) -> Cursor:
     except (binascii.Error, orjson.JSONDecodeError):
         raise CursorError from None
     match fields:
-        case [str(sort), ("all" | "pending" | "completed") as status, key, int(number), *as_of] if sort in SORTS:
-            cursor = Cursor(sort=sort, status=status, key=key, id=number, as_of=next(iter(as_of), None))
+        case [str(sort), ("all" | "pending" | "completed") as status, key, int(number), *rest] if sort in SORTS:
+            as_of, filters = (*rest, None, None)[:2]
+            cursor = Cursor(sort=sort, status=status, key=key, id=number, as_of=as_of, filters=filters or "")
         case _:
             raise CursorError
     if not _fits(cursor) or encode(cursor) != text:
@@ -74,6 +86,7 @@ def _fits(cursor: Cursor) -> bool:
     """Return whether the key, the id and the position have types that the database accepts."""
     return (
         is_bigint(cursor.id)
+        and isinstance(cursor.filters, str)
         and (cursor.as_of is None or is_bigint(cursor.as_of))
         and SORTS[cursor.sort].is_key(cursor.key)
     )

@@ -32,7 +32,7 @@ class KeptPages:
 
     def keep(self, key: PageKey, page: TaskPage) -> None:
         """Cache `page` in place of an older one, unless it would take a large part of the limit."""
-        weight = len(page.body) + 1000
+        weight = len(page.body) + 4 * key[1].filters.size + 1000
         if weight <= self._largest:
             self._kept.keep(key, page, weight)
         else:

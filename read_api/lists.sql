@@ -1,4 +1,5 @@
--- The read side's functions for lists of tasks. migrations/templates.py repeats the parts that depend on a sort.
+-- The read side's functions for lists of tasks in the order of an index; find.sql has those for filters and all sorts.
+-- migrations/templates.py repeats the parts that depend on a sort.
 
 -- A user's list of tasks; see read_api/queries.py. It holds the tasks whose `completed` is `wanted`, or all for null. A
 -- page begins after a place: the sort key of a task, as text, and its id.
@@ -59,22 +60,22 @@ BEGIN
         SELECT json_agg(t) INTO touched FROM tasklog.tasks t WHERE t.user_id = rows_of AND t.id = ANY (touched_ids);
     ELSIF page_size IS NULL AND after_id IS NULL THEN
         -- Leave long rows out at first, so that no long list is built only to be discarded.
-        -- EACH sort
-        IF sort = '{sort.name}' THEN
+        -- EACH indexed
+        IF sort = '{indexed.name}' THEN
             SELECT '[' || coalesce(string_agg(t.body, ',') FILTER (WHERE octet_length(t.body) <= short), '') || ']',
                    count(*), sum(octet_length(t.body)), max(octet_length(t.body)) INTO body, rows, bytes, longest
             FROM (SELECT t.body FROM tasklog.tasks t
                   WHERE t.user_id = rows_of AND (wanted IS NULL OR t.completed = wanted)
-                  ORDER BY {sort.order} LIMIT most_rows) t;
+                  ORDER BY {indexed.order} LIMIT most_rows) t;
         END IF;
         -- END EACH
         is_long := coalesce(rows = most_rows OR bytes > room, false);
         IF is_long THEN
             body := NULL;
         ELSIF longest > short THEN
-            -- EACH sort
-            IF sort = '{sort.name}' THEN
-                SELECT '[' || string_agg(t.body, ',' ORDER BY {sort.order}) || ']' INTO body FROM tasklog.tasks t
+            -- EACH indexed
+            IF sort = '{indexed.name}' THEN
+                SELECT '[' || string_agg(t.body, ',' ORDER BY {indexed.order}) || ']' INTO body FROM tasklog.tasks t
                 WHERE t.user_id = rows_of AND (wanted IS NULL OR t.completed = wanted);
             END IF;
             -- END EACH
@@ -82,25 +83,25 @@ BEGIN
         RETURN NEXT;
         RETURN;
     END IF;
-    -- EACH sort
-    IF sort = '{sort.name}' THEN
-        SELECT json_agg(json_build_array(p.{sort.column}, p.id, p.body)) FILTER (WHERE octet_length(p.body) <= short),
+    -- EACH indexed
+    IF sort = '{indexed.name}' THEN
+        SELECT json_agg(json_build_array(p.{indexed.column}, p.id, p.body)) FILTER (WHERE octet_length(p.body) <= short),
                count(*), sum(octet_length(p.body)), max(octet_length(p.body)) INTO page, rows, bytes, longest
-        FROM (SELECT t.{sort.column}, t.id, t.body FROM tasklog.tasks t
+        FROM (SELECT t.{indexed.column}, t.id, t.body FROM tasklog.tasks t
               WHERE t.user_id = rows_of AND (wanted IS NULL OR t.completed = wanted) AND t.id <> ALL (touched_ids)
-                AND {sort.behind}
-              ORDER BY {sort.order} LIMIT least(page_size + 1, most_rows)) p;
+                AND {indexed.behind}
+              ORDER BY {indexed.order} LIMIT least(page_size + 1, most_rows)) p;
     END IF;
     -- END EACH
     is_long := coalesce(rows = most_rows OR bytes > room, false);
     IF longest > short AND NOT is_long THEN
-        -- EACH sort
-        IF sort = '{sort.name}' THEN
-            SELECT json_agg(json_build_array(p.{sort.column}, p.id, p.body)) INTO page FROM (
-                SELECT t.{sort.column}, t.id, t.body FROM tasklog.tasks t
+        -- EACH indexed
+        IF sort = '{indexed.name}' THEN
+            SELECT json_agg(json_build_array(p.{indexed.column}, p.id, p.body)) INTO page FROM (
+                SELECT t.{indexed.column}, t.id, t.body FROM tasklog.tasks t
                 WHERE t.user_id = rows_of AND (wanted IS NULL OR t.completed = wanted) AND t.id <> ALL (touched_ids)
-                  AND {sort.behind}
-                ORDER BY {sort.order} LIMIT page_size + 1) p;
+                  AND {indexed.behind}
+                ORDER BY {indexed.order} LIMIT page_size + 1) p;
         END IF;
         -- END EACH
     END IF;
@@ -138,14 +139,14 @@ BEGIN
     END IF;
     SELECT coalesce(array_agg(DISTINCT e.task_id) FILTER (WHERE e.task_id IS NOT NULL), '{}') INTO touched
     FROM tasklog.events e WHERE e.user_id = owner AND e.position > projected;
-    -- EACH sort
-    IF sort = '{sort.name}' THEN
-        SELECT array_agg(p.id), array_agg(p.version), array_agg(p.size), json_agg(p.{sort.column})
+    -- EACH indexed
+    IF sort = '{indexed.name}' THEN
+        SELECT array_agg(p.id), array_agg(p.version), array_agg(p.size), json_agg(p.{indexed.column})
         INTO ids, versions, sizes, keys FROM (
-            SELECT t.id, t.version, octet_length(t.body) AS size, t.{sort.column} FROM tasklog.tasks t
+            SELECT t.id, t.version, octet_length(t.body) AS size, t.{indexed.column} FROM tasklog.tasks t
             WHERE t.user_id = rows_of AND (wanted IS NULL OR t.completed = wanted) AND t.id <> ALL (touched)
-              AND {sort.behind}
-            ORDER BY {sort.order} LIMIT page_size + 1) p;
+              AND {indexed.behind}
+            ORDER BY {indexed.order} LIMIT page_size + 1) p;
     END IF;
     -- END EACH
     IF page_size IS NOT NULL THEN

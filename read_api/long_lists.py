@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from array import array
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,12 +18,16 @@ from domain.task import NoTask, Task, TaskState
 from event_log.append import Fetching
 from event_log.long_texts import left_out, parts, whole, with_data, without_long_texts
 from event_log.read import recorded
-from read_api.queries import Head, TaskBody, TaskPage, TaskQuery, json_array, place_of
+from read_api.queries import Head, TaskBody, TaskPage, TaskQuery, found_place_of, json_array, place_of
 from read_model.body import task_body
 from read_model.formats import ROW_FORMAT
 from read_model.sorts import Key, Place, Sort
 
 PLAN: Final = f"SELECT * FROM tasklog.long_list($1, $2, $3, $4, $5, $6, '{ROW_FORMAT}')"
+FOUND_PLAN: Final = f"""
+    SELECT * FROM tasklog.find_long($1, $6, string_to_array($2, chr(31)), string_to_array($3, chr(31)), $4, $5,
+                                    $7, $8, $9, $10, '{ROW_FORMAT}')
+"""
 BODIES: Final = f"SELECT * FROM tasklog.bodies($1, $2, $3, '{ROW_FORMAT}')"
 JOINED: Final = f"SELECT * FROM tasklog.joined_bodies($1, $2, $3, '{ROW_FORMAT}')"
 TASKS_AT: Final = "SELECT * FROM tasklog.tasks_at($1, $2, $3)"
@@ -88,9 +92,10 @@ async def long_list(database: Fetching, user_id: str, query: TaskQuery) -> TaskP
         HistoryError, UnreadableEventError: an event that is not projected yet is impossible or unreadable.
         UnavailableError: the database cannot answer.
     """
-    (row,) = await database.fetch(PLAN, *place_of(user_id, query))
+    plan_of, place = (PLAN, place_of) if query.is_indexed else (FOUND_PLAN, found_place_of)
+    (row,) = await database.fetch(plan_of, *place(user_id, query))
     states = await tasks_at(database, user_id, row["touched"], row["head"]) if row["touched"] else {}
-    changed = [state for state in states.values() if isinstance(state, Task) and query.has(state)]
+    changed = await found(database, user_id, query, states.values())
     head = Head(row["head"], row["mark"] or "")
     plan, last = await asyncio.to_thread(_merged, user_id, query, row, changed)
     return TaskPage(
@@ -131,6 +136,22 @@ def _merged(
 def _place_of(place: Place, order: Sort, ids: Sequence[int], keys: Sequence[Key], begin: int) -> int:
     """Return how many of the tasks `ids`, which are in order and have these keys, a list has before a place."""
     return bisect_left(range(len(ids)), 1, lo=begin, key=lambda n: order.is_behind((keys[n], ids[n]), place))
+
+
+async def found(database: Fetching, user_id: str, query: TaskQuery, states: Iterable[TaskState]) -> list[Task]:
+    """Return the tasks that a list has; long texts are fetched where words are asked for, a few at a time."""
+    tasks = [state for state in states if isinstance(state, Task) and query.has_but_for_words(state)]
+    if not query.filters.words:
+        return tasks
+    having: list[Task] = []
+    for part in parts((task, size_of(task)) for task in tasks):
+        texts = await whole(database, [(user_id, task) for task in part], TEXTS)
+        having += await asyncio.to_thread(_having_words, query, part, texts)
+    return having
+
+
+def _having_words(query: TaskQuery, tasks: Sequence[Task], texts: Sequence[Task]) -> list[Task]:
+    return [task for task, text in zip(tasks, texts, strict=True) if query.filters.has_words(text)]
 
 
 def size_of(task: Task) -> int:

@@ -18,8 +18,9 @@ from domain.evolve import HistoryError, evolve
 from domain.task import NoTask, Task, TaskState
 from event_log.codec import UnreadableEventError
 from event_log.read import recorded
-from read_api.cursor import Cursor, Status
+from read_api.cursor import Cursor, Status, filters_digest
 from read_model.body import task_body
+from read_model.filters import NO_FILTERS, Filters
 from read_model.formats import ROW_FORMAT
 from read_model.rows import task_of
 from read_model.sorts import SORTS, Place, Sort
@@ -31,6 +32,18 @@ LISTS: Final = f"""
         WITH ORDINALITY AS asked (user_id, completed, sort, after_key, after_id, page_size, n)
     CROSS JOIN LATERAL tasklog.short_list(
         asked.user_id, asked.completed, asked.sort, asked.after_key, asked.after_id, asked.page_size, $7,
+        '{ROW_FORMAT}') AS list
+    ORDER BY asked.n
+"""
+FINDS: Final = f"""
+    -- The same for lists that no index has in order; the patterns of $2 and $3 have U+001F between them.
+    SELECT list.* FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[],
+                              $6::boolean[], $7::text[], $8::text[], $9::bigint[], $10::integer[])
+        WITH ORDINALITY AS asked (user_id, lines, words, due_after, due_before,
+                                  completed, sort, after_key, after_id, page_size, n)
+    CROSS JOIN LATERAL tasklog.find_tasks(
+        asked.user_id, asked.completed, string_to_array(asked.lines, chr(31)), string_to_array(asked.words, chr(31)),
+        asked.due_after, asked.due_before, asked.sort, asked.after_key, asked.after_id, asked.page_size, $11,
         '{ROW_FORMAT}') AS list
     ORDER BY asked.n
 """
@@ -55,6 +68,7 @@ class TaskQuery:
     """
 
     status: Status = "all"
+    filters: Filters = NO_FILTERS
     sort: str = "created"
     limit: int | None = None
     after: Cursor | None = None
@@ -65,10 +79,19 @@ class TaskQuery:
         """Return the sort."""
         return SORTS[self.sort]
 
-    def has(self, task: Task) -> bool:
-        """Return whether the task has the requested status."""
+    @property
+    def is_indexed(self) -> bool:
+        """Return whether an index has the list in order."""
+        return self.order.index is not None and self.filters == NO_FILTERS
+
+    def has_but_for_words(self, task: Task) -> bool:
+        """Return whether the task has the requested status, and what the filters ask for but for words."""
         wanted = _WANTED[self.status]
-        return wanted is None or task.completed is wanted
+        return (wanted is None or task.completed is wanted) and self.filters.has_but_for_words(task)
+
+    def has(self, task: Task) -> bool:
+        """Return whether the list has the task, which must have all its texts."""
+        return self.has_but_for_words(task) and self.filters.has_words(task)
 
     def is_reached(self, place: Place) -> bool:
         """Return whether a place comes after the one at which the page begins."""
@@ -77,7 +100,8 @@ class TaskQuery:
     def cursor(self, place: Place, as_of: int | None = None) -> Cursor:
         """Return the cursor of a page that ends with the task at `place`."""
         key, task_id = place
-        return Cursor(sort=self.sort, status=self.status, key=key, id=task_id, as_of=as_of)
+        its = filters_digest(self.filters)
+        return Cursor(sort=self.sort, status=self.status, filters=its, key=key, id=task_id, as_of=as_of)
 
 
 class Long(Enum):
@@ -133,21 +157,23 @@ _Entry: TypeAlias = tuple[Place, str]
 async def lists(database: Database, asked: Sequence[tuple[str, TaskQuery]]) -> list[TaskPage | Long | ListError]:
     """Return, for each (user id, query), the user's tasks as they are after every acknowledged command.
 
-    An error is the value for a list with an unprojected event that is impossible or unreadable; LONG is the value for a
-    list that must be read separately.
+    The queries are all of those that are indexed, or none is. An error is the value for a list with an unprojected
+    event that is impossible or unreadable; LONG is the value for a list that must be read separately.
 
     Raises:
         UnavailableError: the database cannot answer.
     """
-    arguments = zip(*(place_of(user_id, query) for user_id, query in asked), strict=True)
+    is_indexed = asked[0][1].is_indexed
+    statement, place, page = (LISTS, place_of, _page) if is_indexed else (FINDS, found_place_of, _found_page)
+    arguments = zip(*(place(user_id, query) for user_id, query in asked), strict=True)
     try:
-        rows = await database.fetch(LISTS, *map(list, arguments), LIST_BYTES)
+        rows = await database.fetch(statement, *map(list, arguments), LIST_BYTES)
     except TooLongError as error:
         return [error] if len(asked) == 1 else [page for one in asked for page in await lists(database, [one])]
     pages: list[TaskPage | Long | ListError] = []
     for row, (user_id, query) in zip(rows, asked, strict=True):
         try:
-            pages.append(Long.LONG if row["is_long"] else _page(row, user_id, query))
+            pages.append(Long.LONG if row["is_long"] else page(row, user_id, query))
         except (HistoryError, UnreadableEventError) as error:
             pages.append(error)
     return pages
@@ -159,14 +185,33 @@ def place_of(user_id: str, query: TaskQuery) -> tuple[object, ...]:
     return user_id, _WANTED[query.status], query.sort, key, task_id, query.limit
 
 
+def found_place_of(user_id: str, query: TaskQuery) -> tuple[object, ...]:
+    """Return the same with the filters behind the user, for the functions that know them."""
+    filters = query.filters
+    its = filters.line_patterns, filters.word_patterns, filters.due_after, filters.due_before
+    return (user_id, *its, *place_of(user_id, query)[1:])
+
+
 def _page(row: Mapping[str, Any], user_id: str, query: TaskQuery) -> TaskPage:
     if row["body"] is not None:
         return TaskPage(body=row["body"].encode(), head=_head(row))
+    return _merged(row, user_id, query, [((key, task_id), body) for key, task_id, body in json_array(row["page"])])
+
+
+def _found_page(row: Mapping[str, Any], user_id: str, query: TaskQuery) -> TaskPage:
+    if row["body"] is not None:
+        return TaskPage(body=row["body"].encode(), head=_head(row))
+    places = zip(json_array(row["keys"]), row["ids"] or (), strict=True)
+    return _merged(row, user_id, query, list(zip(places, row["bodies"] or (), strict=True)))
+
+
+def _merged(row: Mapping[str, Any], user_id: str, query: TaskQuery, entries: list[_Entry]) -> TaskPage:
+    """Return the page of the untouched tasks, which are in order, and of those that the tail touches."""
     changed = [task for task in changed_tasks(row) if query.has(task)]
-    entries: list[_Entry] = [((key, task_id), body) for key, task_id, body in json_array(row["page"])]
     reached = [(place, task) for task in changed if query.is_reached(place := query.order.place(task))]
-    entries += [(place, task_body(user_id, task).decode()) for place, task in reached]
-    entries.sort(reverse=query.order.descending)
+    if reached:
+        entries += [(place, task_body(user_id, task).decode()) for place, task in reached]
+        entries.sort(reverse=query.order.descending)
     page = entries[: query.limit]
     last = page[-1] if query.limit is not None and len(entries) > query.limit else None
     return TaskPage(

@@ -41,6 +41,7 @@ class Reader:
         self._heads = Coalescer(self._fetch_heads)
         self._tasks = Coalescer(self._fetch_tasks)
         self._lists = Coalescer(self._fetch_lists, at_most=LISTS_AT_ONCE)
+        self._finds = Coalescer(self._fetch_lists, at_most=LISTS_AT_ONCE)
         self._kept = KeptPages()
         self._long: ExpiringCache[PageKey, Long] = ExpiringCache(_LONG_LISTS, _LONG_SECONDS)
         self.turns = Turns(database)
@@ -60,7 +61,8 @@ class Reader:
                 return etag, None
             if kept is not None and kept.head == head:
                 return etag, kept
-        page = self._long.get((user_id, query)) or await self._lists.get((user_id, query))
+        reads = self._lists if query.is_indexed else self._finds
+        page = self._long.get((user_id, query)) or await reads.get((user_id, query))
         if isinstance(page, Exception):
             raise page
         if page is Long.LONG:

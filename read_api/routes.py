@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import quote, urlencode
 
@@ -22,13 +24,12 @@ from read_api.history import history
 from read_api.history_schemas import HISTORY_PARAMETERS, History, history_query
 from read_api.long_lists import task_at
 from read_api.reader import Reader
-from read_api.schemas import AS_OF, LIST_PARAMETERS, as_of, check_as_of, task_query
+from read_api.schemas import AS_OF, LIST_PARAMETERS, Stats, as_of, check_as_of, link_parameters, task_query
+from read_api.stats import stats
 from read_api.time_travel import FutureError, list_tasks_as_of, moment
 from read_model.body import task_tag
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from read_api.history import HistoryPage, HistoryQuery
     from read_api.queries import TaskPage, TaskQuery
     from read_api.time_travel import Moment
@@ -49,6 +50,10 @@ _LIST_HEADERS: Final[dict[str, Any]] = {
 _TASK_HEADERS: Final[dict[str, Any]] = {
     "ETag": {"description": "The task's version and a digest of the answer", **ALWAYS},
     _POSITION: {"description": "With `as_of`: the position that is shown", "schema": {"type": "integer"}},
+}
+_STATS_HEADERS: Final[dict[str, Any]] = {
+    "ETag": {"description": "Of the user's last change and the numbers", **ALWAYS},
+    _POSITION: {"description": "The position in the user's history that is counted", "schema": {"type": "integer"}},
 }
 _HISTORY_HEADERS: Final[dict[str, Any]] = {
     **NEXT,
@@ -112,7 +117,7 @@ async def read_tasks(request: Request) -> Response:
 
 
 async def _list(request: Request, user_id: str, query: TaskQuery, page: TaskPage, etag: str) -> Response:
-    headers = _list_headers(user_id, query, page, etag)
+    headers = _list_headers(request, user_id, query, page, etag)
     if page.parts is not None:
         return json_in_parts(request, page.parts, headers)
     return await json_answer(request, page.body, headers)
@@ -121,12 +126,28 @@ async def _list(request: Request, user_id: str, query: TaskQuery, page: TaskPage
 async def _past_tasks(request: Request, user_id: str, query: TaskQuery, when: int | datetime) -> Response:
     then = await _moment(request, user_id, when)
     check_as_of(query.after, then.position)
-    etag = entity_tag(then, (query.status, query.sort, query.limit, query.after))
+    etag = entity_tag(then, replace(query, as_of=None))
     unchanged = not_modified(request, {"ETag": etag, "Cache-Control": CACHING, _POSITION: str(then.position)})
     if unchanged is not None:
         return unchanged
     page = await list_tasks_as_of(reader_of(request).turns.of(user_id), user_id, query, then.position)
     return await _list(request, user_id, query, page, etag)
+
+
+@router.get(
+    "/api/{user_id}/stats",
+    summary="Count tasks",
+    response_class=Response,
+    responses={**read_answer(Stats, "The user's tasks by number", _STATS_HEADERS), **problems(401, 403, 422, 429)},
+    openapi_extra=read_route("user_id"),
+)
+async def read_stats(request: Request) -> Response:
+    """How many tasks the user has, as they are after every acknowledged write."""
+    user_id = await authorized_user(request)
+    turn = reader_of(request).turns.of(user_id)
+    head, counts = await stats(_database(request), turn, user_id, datetime.now(UTC))
+    headers = {"ETag": entity_tag(head, counts), "Cache-Control": CACHING, _POSITION: str(head.position)}
+    return not_modified(request, headers) or json_response(counts.body(), headers=headers)
 
 
 @router.get(
@@ -225,18 +246,18 @@ async def _moment(request: Request, user_id: str, when: int | datetime) -> Momen
         raise invalid("as_of", "is in the future: the user's history has not reached it") from None
 
 
-def _list_headers(user_id: str, query: TaskQuery, page: TaskPage, etag: str) -> dict[str, str]:
+def _list_headers(request: Request, user_id: str, query: TaskQuery, page: TaskPage, etag: str) -> dict[str, str]:
     headers = {"ETag": etag, "Cache-Control": CACHING, _POSITION: str(page.head.position)}
     if page.total is not None:
         headers["X-Total-Count"] = str(page.total)
     if page.next is not None:
-        asked_next = {"status": query.status, "sort": query.sort, "limit": query.limit, "cursor": encode(page.next)}
-        past = {} if query.as_of is None else {"as_of": page.head.position}
-        headers["Link"] = next_link(user_id, "tasks", asked_next | past)
+        past = [] if query.as_of is None else [("as_of", page.head.position)]
+        asked = [*link_parameters(request.query_params, query), ("limit", query.limit), ("cursor", encode(page.next))]
+        headers["Link"] = next_link(user_id, "tasks", [*asked, *past])
     return headers
 
 
-def next_link(user_id: str, path: str, asked: dict[str, Any]) -> str:
+def next_link(user_id: str, path: str, asked: Any) -> str:
     """Return a reference with an absolute path but no host: it works behind any gateway."""
     return f'</api/{quote(user_id, safe="")}/{path}?{urlencode(asked)}>; rel="next"'
 

@@ -4,18 +4,36 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, cast, get_args
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import BaseModel
+from pydantic import Field as Described
 
 from edge.problem_kinds import Kind
 from edge.problems import ProblemError, invalid
-from read_api.cursor import CursorError, Status, decode
+from read_api.cursor import CursorError, decode, filters_digest
+from read_api.filter_parameters import FILTER_NAMES, FILTER_PARAMETERS, filters_of
 from read_api.queries import TaskQuery
-from read_model.sorts import SORTS
+from read_model.sorts import SORTS, directed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
-    from read_api.cursor import Cursor
+    from starlette.datastructures import QueryParams
+
+    from read_api.cursor import Cursor, Status
+
+
+class Stats(BaseModel):
+    """How many tasks a user has."""
+
+    total: int
+    pending: int
+    completed: int
+    overdue: int = Described(
+        description="Not completed, and the moment has passed when they were due; of a date, its day in UTC"
+    )
+
 
 LIMIT: Final = 1000
 """The longest page, in tasks or events."""
@@ -25,9 +43,30 @@ BIGINT_DIGITS: Final = 18
 
 # A "+" that was not percent-encoded arrives as a space.
 _RFC_3339: Final = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?)([Zz]|[-+ ]\d\d:\d\d)", re.ASCII)
-_STATUSES: Final = get_args(Status)
-_SORTS: Final = tuple(SORTS)
-_ORDERS: Final = ", or ".join(sort.words for sort in SORTS.values())
+_STATUSES: Final[Mapping[str, Status]] = {
+    "all": "all",
+    "pending": "pending",
+    "completed": "completed",
+    "active": "pending",
+    "incomplete": "pending",
+    "todo": "pending",
+    "done": "completed",
+    "": "all",
+}
+_COMPLETED: Final[Mapping[str, Status]] = {"true": "completed", "false": "pending", "all": "all", "": "all"}
+_SORT_NAMES: Final = ("sort", "sort_by", "sortBy")
+_SORTS: Final[Mapping[str, str]] = {
+    "created": "created",
+    "updated": "updated",
+    "title": "title",
+    "due": "due",
+    "priority": "priority",
+    "created_at": "created",
+    "updated_at": "updated",
+    "due_date": "due",
+}
+_ORDER_NAMES: Final = ("order", "sort_order")
+_ORDERS: Final = ("asc", "desc")
 _DEFAULT: Final = TaskQuery()
 
 AS_OF: Final[dict[str, Any]] = {
@@ -40,14 +79,29 @@ LIST_PARAMETERS: Final[tuple[dict[str, Any], ...]] = (
     {
         "name": "status",
         "in": "query",
-        "description": "Which tasks",
-        "schema": {"type": "string", "enum": list(_STATUSES), "default": "all"},
+        "description": "Which tasks, in any case; `active`, `incomplete` and `todo` are pending, `done` is completed",
+        "schema": {"type": "string", "enum": [*filter(None, _STATUSES)], "default": "all"},
     },
+    {
+        "name": "completed",
+        "in": "query",
+        "description": "The same as `status`, as a truth value; 400 where the two contradict each other",
+        "schema": {"type": "string", "enum": [*filter(None, _COMPLETED)]},
+    },
+    *FILTER_PARAMETERS,
     {
         "name": "sort",
         "in": "query",
-        "description": _ORDERS[0].upper() + _ORDERS[1:],
+        "description": f"{'; '.join(f'{name}: {SORTS[name].words}' for name in dict.fromkeys(_SORTS.values()))}. "
+        "Those alike go by id. `created_at`, `updated_at` and `due_date` are the same; also sent as `sort_by` or "
+        "`sortBy`",
         "schema": {"type": "string", "enum": list(_SORTS), "default": _DEFAULT.sort},
+    },
+    {
+        "name": "order",
+        "in": "query",
+        "description": "The direction of the sort, if it is not the one above; also sent as `sort_order`",
+        "schema": {"type": "string", "enum": list(_ORDERS)},
     },
     {
         "name": "limit",
@@ -65,25 +119,57 @@ LIST_PARAMETERS: Final[tuple[dict[str, Any], ...]] = (
 )
 
 
-def task_query(parameters: Mapping[str, str]) -> TaskQuery:
+def task_query(parameters: QueryParams) -> TaskQuery:
     """Return the list query of some parameters; unknown parameters are ignored.
 
     Raises:
-        ProblemError: a value is not valid (422), or the cursor belongs to another list (400).
+        ProblemError: a value is not valid (422), or two contradict each other (400), as a cursor of another list.
     """
     if not parameters:
         return _DEFAULT
-    status = cast("Status", one_of("status", parameters.get("status", "all"), _STATUSES))
-    sort = one_of("sort", parameters.get("sort", _DEFAULT.sort), _SORTS)
+    status, filters, sort = _status(parameters), filters_of(parameters), _sort(parameters)
     length = parameters.get("limit")
     limit = None if length is None else number("limit", length, 1, LIMIT)
     after = _cursor(parameters.get("cursor"))
-    if after is not None and (after.status, after.sort) != (status, sort):
-        raise ProblemError(Kind.CONTRADICTORY_REQUEST, "The cursor belongs to a list with another status or sort")
+    if after is not None and (after.status, after.filters, after.sort) != (status, filters_digest(filters), sort):
+        raise ProblemError(
+            Kind.CONTRADICTORY_REQUEST, "The cursor belongs to a list with another status, filter or sort"
+        )
     past = as_of(parameters)
     if past is None:
         check_as_of(after, None)
-    return TaskQuery(status=status, sort=sort, limit=limit, after=after, as_of=past)
+    return TaskQuery(status=status, filters=filters, sort=sort, limit=limit, after=after, as_of=past)
+
+
+def link_parameters(parameters: QueryParams, query: TaskQuery) -> list[tuple[str, object]]:
+    """Return what asks for the same list again, but for its page."""
+    sent = [(name, value) for name, value in parameters.multi_items() if name in FILTER_NAMES]
+    order = [] if query.sort in _SORTS else [("order", "desc" if query.order.descending else "asc")]
+    return [("status", query.status), *sent, ("sort", query.sort.removeprefix("-")), *order]
+
+
+def _status(parameters: QueryParams) -> Status:
+    """Return the status that `status` and `completed` ask for."""
+    status = _STATUSES[one_of("status", parameters.get("status", "all").lower(), _STATUSES)]
+    completed = _COMPLETED[one_of("completed", parameters.get("completed", "all"), _COMPLETED)]
+    if "all" in {status, completed}:
+        return status if completed == "all" else completed
+    if status != completed:
+        raise ProblemError(Kind.CONTRADICTORY_REQUEST, "status and completed contradict each other: send one of them")
+    return status
+
+
+def _sort(parameters: QueryParams) -> str:
+    """Return the name of the sort that is asked for, in its direction."""
+    name, value = _first(parameters, _SORT_NAMES)
+    sort = _DEFAULT.sort if value is None else _SORTS[one_of(name, value, _SORTS)]
+    name, order = _first(parameters, _ORDER_NAMES)
+    return directed(sort, None if order is None else one_of(name, order, _ORDERS)).name
+
+
+def _first(parameters: QueryParams, names: Sequence[str]) -> tuple[str, str | None]:
+    """Return the first of some names that was sent, and its value."""
+    return next(((name, parameters[name]) for name in names if name in parameters), (names[0], None))
 
 
 def as_of(parameters: Mapping[str, str]) -> int | datetime | None:
@@ -116,14 +202,14 @@ def check_as_of(after: Cursor | None, position: int | None) -> None:
         raise ProblemError(Kind.CONTRADICTORY_REQUEST, "The cursor belongs to a list with another as_of")
 
 
-def one_of(name: str, value: str, values: tuple[str, ...]) -> str:
+def one_of(name: str, value: str, values: Collection[str]) -> str:
     """Return the value if it is one of `values`.
 
     Raises:
         ProblemError: it is not (422).
     """
     if value not in values:
-        raise invalid(name, f"must be one of {', '.join(values)}")
+        raise invalid(name, f"must be one of {', '.join(filter(None, values))}")
     return value
 
 

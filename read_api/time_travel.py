@@ -13,7 +13,7 @@ from domain.task import NoTask, Task, TaskState
 from event_log.append import Fetching
 from event_log.long_texts import with_data, without_long_texts
 from event_log.read import recorded
-from read_api.long_lists import TEXTS, Plan, bodies, size_of
+from read_api.long_lists import TEXTS, Plan, bodies, found, size_of
 from read_api.queries import LIST_BYTES, Head, TaskPage, TaskQuery
 from runtime.database import Database
 
@@ -62,7 +62,7 @@ async def list_tasks_as_of(database: Fetching, user_id: str, query: TaskQuery, p
         UnavailableError: the database cannot answer.
     """
     states = await _fold(database, user_id, position)
-    tasks = [state for state in states.values() if isinstance(state, Task) and query.has(state)]
+    tasks = await found(database, user_id, query, states.values())
     tasks.sort(key=query.order.place, reverse=query.order.descending)
     rest = [task for task in tasks if query.is_reached(query.order.place(task))]
     page = rest[: query.limit]

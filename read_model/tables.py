@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from event_log.tables import metadata, user_id
-from read_model.sorts import SORTS
+from read_model.sorts import INDEXED
 
 tasks = sa.Table(
     "tasks",
@@ -36,7 +36,7 @@ tasks = sa.Table(
     sa.Column("facets", sa.Text),
     sa.Column("search_text", sa.Text),
     sa.PrimaryKeyConstraint("user_id", "id", name="tasks_pkey"),
-    *(sa.Index(sort.index, "user_id", *sort.columns) for sort in SORTS.values()),
+    *(sa.Index(name, "user_id", *columns) for name, columns in {sort.index: sort.columns for sort in INDEXED}.items()),
     postgresql_with={"fillfactor": "80"},
 )
 

@@ -23,6 +23,7 @@ OPERATIONS = {
     "GET /health",
     "GET /api/{user_id}/changes",
     "GET /api/{user_id}/history",
+    "GET /api/{user_id}/stats",
     "GET /api/{user_id}/tasks",
     "POST /api/{user_id}/tasks",
     "POST /api/{user_id}/commands",

@@ -57,9 +57,15 @@ def before_call(_context: Any, case: Case, _kwargs: dict[str, Any]) -> None:
             del case.headers["If-Match"]
     if case.headers and "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = str(uuid.uuid4())
-    for name in ("cursor", "as_of", "since"):  # another list's cursor is a 400, a time to come a 422, any token a 410
-        if case.query:
-            case.query.pop(name, None)
+    if case.query:
+        _without_contradictions(case.query)
+
+
+def _without_contradictions(query: Any) -> None:
+    for name in ("cursor", "as_of", "since"):  # another list's cursor is a 400, a later time a 422, any token a 410
+        query.pop(name, None)
+    if "status" in query:  # the two may contradict each other: 400
+        query.pop("completed", None)
 
 
 def _name_commands(case: Case) -> None:

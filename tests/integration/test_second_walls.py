@@ -34,6 +34,9 @@ READS: dict[str, tuple[Any, ...]] = {
     "list_tasks": ("alice", None, "created", None, None, None),
     "short_list": ("alice", None, "created", None, None, None, 100_000, ROW_FORMAT),
     "long_list": ("alice", None, "created", None, None, None, ROW_FORMAT),
+    "find_tasks": ("alice", *[None] * 5, "due", None, None, None, 100_000, ROW_FORMAT),
+    "find_long": ("alice", *[None] * 5, "due", None, None, None, ROW_FORMAT),
+    "count_tasks": ("alice", 0, ROW_FORMAT),
     "short_events": ("alice", 0, 100, 100),
     "changes": ("alice", 0, 100, 100, 100_000, ROW_FORMAT),
     "moved": (["alice"], [0], [""]),
@@ -94,6 +97,10 @@ async def test_no_function_of_the_reading_role_shows_anothers_text(
         for row_format in (ROW_FORMAT, "other"):
             calls.append(("long_list", (*arguments, row_format)))
             calls.append(("short_list", (*arguments, 100_000, row_format)))
+            found = (*arguments[:2], None, None, None, None, *arguments[2:])
+            calls.append(("find_tasks", (*found, 100_000, row_format)))
+            calls.append(("find_long", (*found, row_format)))
+            calls.append(("count_tasks", ("alice", 0, row_format)))
     granted = {row[0] for row in await owner.fetch(GRANTED, "tasklog_reader")}
     assert granted == {name for name, _ in calls}, "a function is not covered here"
     for name, arguments in calls:

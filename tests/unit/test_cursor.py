@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.task import title_key
-from read_api.cursor import Cursor, CursorError, decode, encode
+from read_api.cursor import Cursor, CursorError, decode, encode, filters_digest
+from read_model.filters import Filters
 
 numbers = st.integers(min_value=1, max_value=2**63 - 1)
 statuses = st.sampled_from(["all", "pending", "completed"])
@@ -37,6 +38,22 @@ def test_a_cursor_by_any_title_comes_back_as_it_was(status: Any, key: str, numbe
 def test_a_cursor_of_the_past_comes_back_as_it_was(status: Any, key: int, number: int, as_of: int) -> None:
     cursor = Cursor(sort="created", status=status, key=key, id=number, as_of=as_of)
     assert decode(encode(cursor)) == cursor
+
+
+@given(status=statuses, key=st.integers(-(2**63) + 1, 2**63 - 1), number=numbers, as_of=st.none() | numbers)
+def test_a_cursor_of_a_list_with_filters_comes_back_as_it_was(
+    status: Any, key: int, number: int, as_of: int | None
+) -> None:
+    filters = filters_digest(Filters(words=("milk",)))
+    assert filters
+    for sort in ("due", "-due", "updated", "-updated"):
+        cursor = Cursor(sort=sort, status=status, key=key, id=number, as_of=as_of, filters=filters)
+        assert decode(encode(cursor)) == cursor
+
+
+def test_cursors_of_lists_with_different_filters_differ() -> None:
+    made = [Filters(), Filters(words=("a",)), Filters(lines=("a",)), Filters(due_after=1), Filters(due_before=1)]
+    assert len({filters_digest(filters) for filters in made}) == 5
 
 
 @given(st.text())
@@ -83,6 +100,12 @@ def test_any_packed_fields_are_a_cursor_or_refused(fields: list[Any]) -> None:
         packed("title", "all", None, 1),
         packed("title", "all", "a\0b", 1),
         packed("title", "all", "a" * 201, 1),
+        packed("due", "all", 2**63, 1),
+        packed("priority", "all", 5, 1),
+        packed("priority", "all", True, 1),
+        packed("created", "all", 1, 1, None, ""),
+        packed("created", "all", 1, 1, None, 7),
+        packed("created", "all", 1, 1, None, "0", "0"),
     ],
 )
 def test_what_the_database_could_not_take_is_no_cursor(text: str) -> None:

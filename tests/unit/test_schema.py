@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROWS = ["domain/task.py", *(f"read_model/{name}.py" for name in ("body", "formats", "rows", "sorts"))]
-WRITTEN_OUT = ["domain/fields.py", "event_log/setters.py", "migrations/templates.py", *ROWS]
+ROWS = ["domain/task.py", *(f"read_model/{name}.py" for name in ("body", "formats", "keys", "rows", "sorts"))]
+WRITTEN_OUT = ["domain/fields.py", "domain/labels.py", "event_log/setters.py", "migrations/templates.py", *ROWS]
 INSTALLED = [*ROOT.glob("*/*.sql"), *ROOT.glob("migrations/versions/*.py"), *map(ROOT.joinpath, WRITTEN_OUT)]
 
 
