@@ -1,4 +1,7 @@
-"""Plans that were made while tables were small stay good while they grow: a new user does not add reads for others."""
+"""Plans that were made while tables were small stay good while they grow: a new user does not add reads for others.
+
+Seen to fail, directly and behind PgBouncer: with `enable_seqscan=on`, both by the scans and by what was read.
+"""
 
 from __future__ import annotations
 
