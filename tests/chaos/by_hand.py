@@ -11,10 +11,11 @@ from typing import Any
 import orjson
 
 from tests.chaos.checker import PLANTED, Evidence, Violation, check_answers, check_writes
-from tests.chaos.fold import Event, TaskObject, Tasks, apply, contract_fields, listed, title_key
+from tests.chaos.fold import Event, TaskObject, Tasks, apply, contract_fields, listed
 from tests.chaos.history import Kind, Operation
 from tests.chaos.ledger import Stored
 from tests.chaos.order import check_order
+from tests.chaos.rows import encoded, row_of
 from tests.chaos.storage import _link, check_projection, check_streams
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -68,9 +69,7 @@ def stored(*streams: list[Event]) -> Stored:
     rows = {}
     for user, events in by_user.items():
         for task_id, task in tasks_at(events).items():
-            body = orjson.dumps(contract_fields(task)).decode()
-            times = {name: datetime.fromisoformat(task[name]) for name in ("created_at", "updated_at")}
-            rows[user, task_id] = {**task, **times, "title_key": title_key(task["title"]), "body": body}
+            rows[user, task_id] = encoded(row_of(task))
     return Stored(
         streams=by_user,
         heads={user: (len(events), events[-1].hash) for user, events in by_user.items()},

@@ -115,7 +115,7 @@ def _check_group(evidence: Evidence, group: Sequence[Operation]) -> Iterator[Vio
         events = evidence.recorded.get(operation.marker, [])
         if operation.is_refused and events:
             yield Violation("what is refused did not happen", operation.user, str(operation))
-        if events and not _fits(operation, events):
+        if events and not _fits(evidence, operation, events):
             types = [(event.type, event.task_id, event.position) for event in events]
             yield Violation("a write happens once", operation.user, f"{operation}: {types}")
         if operation.is_acknowledged:
@@ -123,14 +123,16 @@ def _check_group(evidence: Evidence, group: Sequence[Operation]) -> Iterator[Vio
             yield from _check_acknowledged(evidence, operation, done)
 
 
-def _fits(operation: Operation, events: Sequence[Event]) -> bool:
+def _fits(evidence: Evidence, operation: Operation, events: Sequence[Event]) -> bool:
     (event, *others) = events
     body = operation.body or {}
+    before = evidence.versions.get((event.user, event.task_id, event.version - 1)) or {}
     return (
         not others
         and event.type in _EVENTS_OF[operation.kind]
         and operation.task_id in {None, event.task_id}
-        and all(event.data.get(name) == body.get(name) for name in _FIELDS)
+        and all(event.data.get(name, before.get(name)) == body[name] for name in _FIELDS if name in body)
+        and all(event.data.get(name) is None for name in _FIELDS if name not in body)
         and body.get("completed") in {None, event.type == "task.completed"}
     )
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC
 from hashlib import sha256
 from itertools import pairwise
 
-import orjson
-
 from tests.chaos.checker import Violation
-from tests.chaos.fold import Event, IllegalEventError, TaskObject, Tasks, apply, contract_fields, shown, title_key
+from tests.chaos.fold import Event, IllegalEventError, TaskObject, Tasks, apply
 from tests.chaos.ledger import Stored
+from tests.chaos.rows import decoded, row_of
 
 _GENESIS = "0" * 64
 
@@ -69,14 +68,5 @@ def check_projection(stored: Stored) -> Iterator[Violation]:
         expected |= {(user, task_id): task for task_id, task in tasks.items()}
     for key in expected.keys() | stored.rows.keys():
         task, row = expected.get(key), stored.rows.get(key)
-        if task is None or row is None or _of_row(row) != _row_of(task):
+        if task is None or row is None or decoded(row) != row_of(task):
             yield Violation("the projection is its replay", key[0], f"task {key[1]}: {row}, folded {task}")
-
-
-def _of_row(row: dict[str, object]) -> dict[str, object]:
-    times = {name: shown(value) for name, value in row.items() if isinstance(value, datetime)}
-    return {**row, **times, "body": orjson.loads(str(row["body"]))}
-
-
-def _row_of(task: TaskObject) -> dict[str, object]:
-    return {**task, "title_key": title_key(task["title"]), "body": contract_fields(task)}
