@@ -36,6 +36,7 @@ def tasklog(shared_service: RunningService, user: str) -> Iterator[Tasklog]:
         (types.Changes, "ChangedTasks"),
         (types.CommandAnswer, "CommandsAnswer"),
         (types.Undone, "Undone"),
+        (types.Stats, "Stats"),
     ],
 )
 def test_a_type_has_the_members_of_the_openapi_document(kind: Any, schema: str) -> None:
@@ -43,13 +44,15 @@ def test_a_type_has_the_members_of_the_openapi_document(kind: Any, schema: str) 
 
 
 def test_each_call_does_what_it_says(tasklog: Tasklog) -> None:
-    milk = tasklog.create(title="Milk", tags=["home"], due_date="2026-12-01")
+    milk = tasklog.create(title="Milk", tags=["home"], due_date="9000-12-01")
     bread = tasklog.create(title="Bread", key="once")
     assert tasklog.create(title="Bread", key="once") == bread
     assert [task["title"] for task in tasklog.tasks(sort="title")] == ["Bread", "Milk"]
     assert [task["title"] for task in tasklog.tasks(status="completed", limit=None)] == []
     edited = tasklog.edit(milk["id"], title="Oat milk", priority="high")
-    assert (edited["title"], edited["priority"], edited["due_date"]) == ("Oat milk", "high", "2026-12-01")
+    assert (edited["title"], edited["priority"], edited["due_date"]) == ("Oat milk", "high", "9000-12-01")
+    assert [task["title"] for task in tasklog.tasks(search="OAT", tags=["home"], priority="high")] == ["Oat milk"]
+    assert tasklog.stats() == {"total": 2, "pending": 2, "completed": 0, "overdue": 0}
     assert tasklog.complete(milk["id"])["status"] == "completed"
     assert tasklog.complete(milk["id"], completed=False)["status"] == "pending"
     assert tasklog.undo()["tasks"][0]["status"] == "completed"

@@ -125,9 +125,12 @@ def test_a_reopened_task_is_not_completed_any_more() -> None:
     assert (state.completed, state.version) == (False, 3)
 
 
-def test_a_deleted_task_keeps_its_version_alone() -> None:
+def test_a_deleted_task_keeps_what_it_was() -> None:
     at = START + timedelta(seconds=2)
-    assert given_events(CREATED, DELETED) == DeletedTask(task=task_of(CREATED), deleted_at=at, version=2)
+    state = given_events(CREATED, DELETED)
+    assert state == DeletedTask(task=task_of(CREATED), deleted_at=at, version=2)
+    assert isinstance(state, DeletedTask)
+    assert state.id == 7
 
 
 @pytest.mark.parametrize(
@@ -190,6 +193,8 @@ def test_a_state_is_given_by_the_first_event_the_last_of_each_field_and_the_newe
     assert fold_last([back[0], back[2], back[4]]) == fold(NoTask(), back)
     later = recorded(CREATED, COMPLETED, DELETED, RESTORED, TaskEdited(title="Oat"))
     assert fold_last([later[0], later[1], later[4]]) == fold(NoTask(), later)
+    again = recorded(CREATED, DELETED, RESTORED, DELETED, RESTORED)
+    assert fold_last([again[0], again[1], again[4]]) == fold(NoTask(), again)
     assert fold_last([]) == NoTask()
 
 

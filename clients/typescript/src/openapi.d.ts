@@ -104,6 +104,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/{user_id}/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Count tasks
+         * @description How many tasks the user has, as they are after every acknowledged write.
+         */
+        get: operations["read_stats"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/{user_id}/tasks": {
         parameters: {
             query?: never;
@@ -863,6 +883,23 @@ export interface components {
             version: string;
         };
         /**
+         * Stats
+         * @description How many tasks a user has.
+         */
+        Stats: {
+            /** Completed */
+            completed: number;
+            /**
+             * Overdue
+             * @description Not completed, and the moment has passed when they were due; of a date, its day in UTC
+             */
+            overdue: number;
+            /** Pending */
+            pending: number;
+            /** Total */
+            total: number;
+        };
+        /**
          * Task
          * @description A task. The seven fields are always there; more may join them.
          * @example {
@@ -1515,13 +1552,84 @@ export interface operations {
             503: components["responses"]["Problem503"];
         };
     };
+    read_stats: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag of an earlier answer; if it still holds, the answer is a 304 without a body */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The token's user */
+                user_id: components["parameters"]["user_id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The user's tasks by number */
+            200: {
+                headers: {
+                    /** @description Of the user's last change and the numbers */
+                    ETag: string;
+                    /** @description The position in the user's history that is counted */
+                    "Tasklog-Position"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Stats"];
+                };
+            };
+            /** @description Unchanged since If-None-Match */
+            304: {
+                headers: {
+                    /** @description Of the user's last change and the numbers */
+                    ETag: string;
+                    /** @description The position in the user's history that is counted */
+                    "Tasklog-Position"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: components["responses"]["Problem401"];
+            /** @description Forbidden */
+            403: components["responses"]["Problem403"];
+            /** @description Method Not Allowed */
+            405: components["responses"]["Problem405"];
+            /** @description Unprocessable Content */
+            422: components["responses"]["Problem422"];
+            /** @description Too Many Requests */
+            429: components["responses"]["Problem429"];
+            /** @description Internal Server Error */
+            500: components["responses"]["Problem500"];
+            /** @description Service Unavailable */
+            503: components["responses"]["Problem503"];
+        };
+    };
     read_tasks: {
         parameters: {
             query?: {
-                /** @description Which tasks */
-                status?: "all" | "pending" | "completed";
-                /** @description Newest first, or by title without regard to case */
-                sort?: "created" | "title";
+                /** @description Which tasks, in any case; `active`, `incomplete` and `todo` are pending, `done` is completed */
+                status?: "all" | "pending" | "completed" | "active" | "incomplete" | "todo" | "done";
+                /** @description The same as `status`, as a truth value; 400 where the two contradict each other */
+                completed?: "true" | "false" | "all";
+                /** @description Only tasks in whose title, description, tags or category every word occurs, in any case; also as `q` */
+                search?: string;
+                /** @description Only tasks of this priority, in any case; the words of a rank are alike: low and P3, medium and P2, high and P1, urgent and critical. Empty or `all` is no filter */
+                priority?: string;
+                /** @description Only tasks of this category, in any case. Empty or `all` is no filter */
+                category?: string;
+                /** @description Only tasks with all of these tags, in any case: repeated, or with commas between; also as `tag`. Empty or `all` is no filter */
+                tags?: string[];
+                /** @description Only tasks due at this date or time, or later; a date is its first moment in UTC */
+                due_after?: string;
+                /** @description Only tasks due before this date or time; a date is its first moment in UTC */
+                due_before?: string;
+                /** @description created: newest first; updated: last changed first; title: by title without regard to case; due: due soonest first, those without a due date last; priority: highest priority first. Those alike go by id. `created_at`, `updated_at` and `due_date` are the same; also sent as `sort_by` or `sortBy` */
+                sort?: "created" | "updated" | "title" | "due" | "priority" | "created_at" | "updated_at" | "due_date";
+                /** @description The direction of the sort, if it is not the one above; also sent as `sort_order` */
+                order?: "asc" | "desc";
                 /** @description The most tasks of a page; without it, one page has all */
                 limit?: number;
                 /** @description Where the page begins: from the `Link` of the previous page, with the same other parameters */
