@@ -43,6 +43,7 @@ def listed(client: httpx.Client, tasks: str) -> str:
         ("search=food+home", ["milk"]),
         ("search=100%25", ["Bread 100%"]),
         ("search=1_0", []),
+        ("search=1%250", []),
         ("search=milk&q=bread", ["milk"]),
         ("search=all", []),
         ("completed=true", ["milk"]),
