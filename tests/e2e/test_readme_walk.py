@@ -67,7 +67,7 @@ def test_the_walk_of_the_readme_shows_what_it_says(start_run: StartRun, tmp_path
     script = "".join(f"{command}echo '{END_OF_STEP}'\n" for command, _ in walk)
     statuses, printed = walked(script.replace(ADDRESS, url), run.env, tmp_path)
 
-    assert statuses == [201, 200, 200, 200, 200, 200, 200, 200, 200, 200, 404, 401, 403, 422]
+    assert statuses == [201, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 404, 401, 403, 422]
     shown_errors = [int(status) for _, shown in walk for status in re.findall(r'"status":(\d{3})', shown)]
     assert shown_errors == [status for status in statuses if status >= 400]
     outputs = printed.split(f"{END_OF_STEP}\n")[:-1]

@@ -50,7 +50,7 @@ creations = st.tuples(
     st.just({"title": "milk"}) | st.builds(lambda edit: {"title": "milk"} | edit, edits),
     st.just(0),
 )
-steps = st.one_of(
+steps: st.SearchStrategy[Any] = st.one_of(
     creations,
     st.tuples(st.just("edit"), edits.filter(bool), st.integers(0, 7)),
     st.tuples(st.sampled_from(["complete", "reopen", "delete"]), st.just({}), st.integers(0, 7)),
