@@ -87,7 +87,8 @@ def _write_dropped() -> None:
     async def broken(self: CommandQueue, request: Any) -> Any:
         if request.task_id is None and next(creations) % 20 == 0 and request.user_id in last:
             _happens()
-            return last[request.user_id]._replace(title=request.command.title, description=request.command.description)
+            done, asked = last[request.user_id], request.command
+            return done._replace(state=done.state._replace(title=asked.title, description=asked.description))
         outcome = await execute(self, request)
         if request.task_id is None:
             last[request.user_id] = outcome
