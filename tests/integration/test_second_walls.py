@@ -143,7 +143,8 @@ async def test_what_a_reading_session_makes_for_itself_shadows_nothing(
     calls = [*READS.items(), *((name, make(mallorys_task)) for name, make in TASK_READS.items())]
     async with shadowing(database.reader) as connection:
         for name, arguments in calls:
-            query, whose = _call(name, arguments), (["mallory"] if name == "heads" else "mallory", *arguments[1:])
+            mallory = ["mallory"] if isinstance(arguments[0], list) else "mallory"
+            query, whose = _call(name, arguments), (mallory, *arguments[1:])
             assert await connection.fetch(query, *whose) == await reader.fetch(query, *whose)
 
 
