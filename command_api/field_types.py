@@ -15,7 +15,8 @@ _LABEL_RULE: Final = f"must be at most {LABEL_LENGTH} characters"
 _TAGS_RULE: Final = f"must be at most {MOST_TAGS} tags of at most {LABEL_LENGTH} characters"
 _TAGS_KIND: Final = "must be an array of strings, or one string with commas"
 _NULL: Final[dict[str, Any]] = {"type": "null"}
-_LABEL: Final[dict[str, Any]] = {"type": "string", "maxLength": LABEL_LENGTH, "pattern": r"^[^\x00]*$"}
+_TEXT: Final[dict[str, Any]] = {"type": "string", "pattern": r"^[^\x00]*$"}
+_LABEL: Final[dict[str, Any]] = {**_TEXT, "maxLength": LABEL_LENGTH}
 
 
 def _due_date(text: str | None) -> str | None:
@@ -37,8 +38,9 @@ def _tags(value: object) -> tuple[str, ...]:
     texts = value.split(",") if isinstance(value, str) else [] if value is None else value
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise broken_rule(_TAGS_KIND)
+    texts = [without_nul(text) for text in texts]
     try:
-        return tags_of(map(without_nul, texts))
+        return tags_of(texts)
     except ValueError:
         raise broken_rule(_TAGS_RULE) from None
 
@@ -75,6 +77,6 @@ Tags = Annotated[
     tuple[str, ...],
     BeforeValidator(_tags),
     Field(description="An array, or one text with commas; trimmed, without repeats; null and an empty one clear them"),
-    WithJsonSchema({"anyOf": [{"type": "array", "items": _LABEL, "maxItems": MOST_TAGS}, {"type": "string"}, _NULL]}),
+    WithJsonSchema({"anyOf": [{"type": "array", "items": _LABEL, "maxItems": MOST_TAGS}, _TEXT, _NULL]}),
 ]
 """Tags as they are kept."""

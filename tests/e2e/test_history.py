@@ -15,7 +15,7 @@ from tests.servers import RunningService
 
 FIELDS = {
     "position", "task_id", "version", "event_id", "type", "schema_version", "recorded_at", "actor", "request_id",
-    "changes", "erased", "data", "metadata", "content_digest", "hash",
+    "changes", "erased", "data", "metadata", "undoes", "content_digest", "hash",
 }  # fmt: skip
 
 

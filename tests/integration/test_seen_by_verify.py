@@ -177,7 +177,7 @@ OF_THE_SCHEMA = {
     "constraint tasks.short": "ALTER TABLE tasklog.tasks ADD CONSTRAINT short CHECK (length(title) < 500) NOT VALID",
     "column events.hash": "ALTER TABLE tasklog.events ALTER COLUMN hash DROP NOT NULL",
     "column checkpoints.attempts": "ALTER TABLE tasklog.checkpoints ALTER COLUMN attempts SET DEFAULT 7",
-    "column tasks.priority": "ALTER TABLE tasklog.tasks ADD COLUMN priority int",
+    "column tasks.colour": "ALTER TABLE tasklog.tasks ADD COLUMN colour int",
     "column tasks.title": "ALTER TABLE tasklog.tasks ALTER COLUMN title SET STATISTICS 100",
     "table idempotency_keys": "ALTER TABLE tasklog.idempotency_keys SET UNLOGGED",
     "table events": "ALTER TABLE tasklog.events ENABLE ROW LEVEL SECURITY",

@@ -8,14 +8,13 @@ from typing import Any
 
 import asyncpg
 import pytest
-from redis.asyncio import Redis
 
 from read_api import listeners as listening
 from read_api.listeners import Listeners, open_listeners
 from read_api.queries import Head, heads
 from runtime.database import Database
 from runtime.settings import Settings
-from runtime.wakeup import CHANNEL, MOST_USERS, SOMEBODY, Wake, message_of, open_wake, users_of
+from runtime.wakeup import MOST_USERS, SOMEBODY, Wake, message_of, open_wake, users_of
 from tests.ledger import created
 from tests.servers import eventually_async
 
@@ -39,14 +38,9 @@ def test_a_message_names_its_users_and_too_many_are_somebody() -> None:
 
 async def test_a_wake_up_wakes_the_listeners_of_its_users_alone(settings: Settings, reader: Database) -> None:
     async with open_wake(settings) as wake, open_listeners(settings, reader) as listeners:
-        alice, bob = Ear(), Ear()
-        async with Redis.from_url(str(settings.redis_url and settings.redis_url.get_secret_value())) as redis:
-
-            async def is_heard() -> bool:
-                return bool((await redis.pubsub_numsub(CHANNEL))[0][1])
-
-            await eventually_async(is_heard)
-        await asyncio.sleep(0)
+        alice, bob, carol = Ear(), Ear(), Ear()
+        listeners.join("carol", carol)
+        await eventually_async(lambda: carol.woken)  # at the connect, everybody is woken once
         listeners.join("alice", alice)
         listeners.join("bob", bob)
         wake.notify({"alice"})
