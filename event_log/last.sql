@@ -25,7 +25,10 @@ BEGIN
                    AS is_long,
                row_number() OVER task = 1 AS is_first
         FROM unnest(users, tasks, versions) WITH ORDINALITY AS a (user_id, task_id, version, n)
-        JOIN tasklog.streams s ON s.user_id = a.user_id
+        CROSS JOIN LATERAL (
+            -- OFFSET 0: always by the index, never joined with all streams.
+            SELECT s.head, s.hash FROM tasklog.streams s WHERE s.user_id = a.user_id OFFSET 0
+        ) AS s
         CROSS JOIN LATERAL (
             SELECT e.task_id, e.position, e.version, e.event_id, e.type, e.schema_version, e.data, e.recorded_at
             FROM tasklog.events e
