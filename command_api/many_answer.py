@@ -15,7 +15,7 @@ from edge.openapi import Task as TaskObject
 from edge.problems import ProblemError, problem_members
 from event_log.receipt import Receipt
 from read_model.body import task_body
-from read_model.bookmark import HASH_PREFIX_DIGITS, Bookmark
+from read_model.bookmark import bookmark_after_write
 
 
 class CommandDone(BaseModel):
@@ -52,7 +52,7 @@ def commands_answer(user_id: str, carried: Sequence[Carried], receipt: Receipt |
     """Return a `CommandsAnswer`, UTF-8."""
     token = None
     if receipt is not None:
-        token = str(Bookmark(position=receipt.position, hash_prefix=receipt.hash[:HASH_PREFIX_DIGITS], repair=None))
+        token = bookmark_after_write(receipt.position, receipt.hash)
     results = b",".join(_result(user_id, one) for one in carried)
     return b'{"token":%b,"results":[%b]}' % (orjson.dumps(token), results)
 

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Final, Literal, TypeAlias
-
-import orjson
+from typing import Literal, TypeAlias
 
 from read_model.filters import NO_FILTERS, Filters
+from read_model.opaque import opaque_text, values_of
 from read_model.sorts import SORTS, Key, Place, is_bigint
 
 Status: TypeAlias = Literal["all", "pending", "completed"]
-
-_TEXT: Final = re.compile(r"[A-Za-z0-9_-]{1,2048}")
 
 
 class CursorError(ValueError):
@@ -56,7 +50,7 @@ def encode(cursor: Cursor) -> str:
         fields += [cursor.as_of, cursor.filters]
     elif cursor.as_of is not None:
         fields.append(cursor.as_of)
-    return base64.urlsafe_b64encode(orjson.dumps(fields)).rstrip(b"=").decode()
+    return opaque_text(fields)
 
 
 def decode(text: str) -> Cursor:
@@ -65,11 +59,9 @@ def decode(text: str) -> Cursor:
     Raises:
         CursorError: `text` is not exactly what `encode` gives.
     """
-    if not _TEXT.fullmatch(text):
-        raise CursorError
     try:
-        fields = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except (binascii.Error, orjson.JSONDecodeError):
+        fields = values_of(text)
+    except ValueError:
         raise CursorError from None
     match fields:
         case [str(sort), ("all" | "pending" | "completed") as status, key, int(number), *rest] if sort in SORTS:

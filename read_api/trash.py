@@ -5,15 +5,10 @@ An index finds the deletions, and a few events give each task, however long its 
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from array import array
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final
-
-import orjson
 
 from domain.task import DeletedTask
 from event_log.append import Fetching
@@ -22,12 +17,12 @@ from read_api.cursor import CursorError
 from read_api.long_lists import PART_BYTES, TEXTS, size_of, tasks_at
 from read_api.queries import Head
 from read_model.body import deleted_body
+from read_model.opaque import opaque_text, values_of
 from read_model.sorts import is_bigint
 
 TRASH: Final = "SELECT * FROM tasklog.trash($1, $2, $3)"
 
 _AT_ONCE: Final = 250
-_CURSOR: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,7 +93,7 @@ async def trash(database: Fetching, user_id: str, query: TrashQuery) -> Trash:
 
 def encode(before: int) -> str:
     """Return the cursor of the page of what was deleted before a position, as URL-safe text."""
-    return base64.urlsafe_b64encode(orjson.dumps(["trash", before])).rstrip(b"=").decode()
+    return opaque_text(["trash", before])
 
 
 def decode(text: str) -> int:
@@ -107,11 +102,9 @@ def decode(text: str) -> int:
     Raises:
         CursorError: `text` is not exactly what `encode` gives.
     """
-    if not _CURSOR.fullmatch(text):
-        raise CursorError
     try:
-        fields = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except (binascii.Error, orjson.JSONDecodeError):
+        fields = values_of(text)
+    except ValueError:
         raise CursorError from None
     match fields:
         case ["trash", int(before)] if is_bigint(before) and encode(before) == text:

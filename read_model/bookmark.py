@@ -6,21 +6,15 @@ restore, a repair of rows or an upgrade the same position means other tasks.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from dataclasses import dataclass
 from typing import Final
 
-import orjson
-
 from read_model.formats import BODY_FORMAT
+from read_model.opaque import opaque_text, values_of
 from read_model.sorts import is_bigint
 
 HASH_PREFIX_DIGITS: Final = 12
 """The length of a hash prefix, in hex digits, as tasklog.mark returns it."""
-
-_TEXT: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")
 
 
 class UnknownBookmarkError(ValueError):
@@ -44,7 +38,7 @@ class Bookmark:
     def __str__(self) -> str:
         """Return the bookmark as text of the URL-safe base64 alphabet."""
         fields = [BODY_FORMAT, self.position, self.hash_prefix, self.repair, *(self.after or ())]
-        return base64.urlsafe_b64encode(orjson.dumps(fields)).rstrip(b"=").decode()
+        return opaque_text(fields)
 
     def is_of(self, hash_prefix: str | None, repair: str) -> bool:
         """Return whether the event at the position has this hash prefix now, and this was the last repair."""
@@ -57,11 +51,9 @@ def read_bookmark(text: str) -> Bookmark:
     Raises:
         UnknownBookmarkError: this version writes no such text.
     """
-    if not _TEXT.fullmatch(text):
-        raise UnknownBookmarkError
     try:
-        fields = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except (binascii.Error, orjson.JSONDecodeError):
+        fields = values_of(text)
+    except ValueError:
         raise UnknownBookmarkError from None
     match fields:
         case [str(form), int(position), str(prefix), (str() | None) as repair, *after] if form == BODY_FORMAT:

@@ -57,24 +57,7 @@ def apply(tasks: Tasks, event: Event) -> None:
     if event.type == "task.created":
         if task is not None or event.version != 1:
             raise IllegalEventError(f"{event.type} of a task that was there")
-        tasks[event.task_id] = {
-            "id": event.task_id,
-            "user_id": event.user,
-            "title": event.data["title"],
-            "description": event.data.get("description"),
-            "completed": False,
-            "created_at": at,
-            "updated_at": at,
-            "priority": event.data.get("priority", "medium"),
-            "due_date": event.data.get("due_date"),
-            "tags": event.data.get("tags", []),
-            "category": event.data.get("category"),
-            "completed_at": None,
-            "is_completed": False,
-            "status": "pending",
-            "version": 1,
-            "created_position": event.position,
-        }
+        tasks[event.task_id] = _created(event)
         return
     if event.type == "task.restored":
         task = tasks.deleted.pop(event.task_id, None)
@@ -95,6 +78,28 @@ def apply(tasks: Tasks, event: Event) -> None:
         tasks.deleted[event.task_id] = tasks.pop(event.task_id) | {"version": event.version}
     else:
         tasks[event.task_id] = task | change
+
+
+def _created(event: Event) -> TaskObject:
+    at = shown(event.recorded_at)
+    return {
+        "id": event.task_id,
+        "user_id": event.user,
+        "title": event.data["title"],
+        "description": event.data.get("description"),
+        "completed": False,
+        "created_at": at,
+        "updated_at": at,
+        "priority": event.data.get("priority", "medium"),
+        "due_date": event.data.get("due_date"),
+        "tags": event.data.get("tags", []),
+        "category": event.data.get("category"),
+        "completed_at": None,
+        "is_completed": False,
+        "status": "pending",
+        "version": 1,
+        "created_position": event.position,
+    }
 
 
 def contract_fields(task: TaskObject) -> TaskObject:

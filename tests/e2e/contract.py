@@ -51,3 +51,8 @@ def raw(service: RunningService, method: str, path: str, headers: list[tuple[str
         connection.endheaders()
         with connection.getresponse() as response:
             return response.status
+
+
+def head(client: httpx.Client, base: str) -> int:
+    """Return the position of the user's last event."""
+    return int(client.get(f"{base}/history").json()["head"]["position"])

@@ -7,16 +7,9 @@ import { events } from "./stream.js";
 
 /** @typedef {import("./openapi.js").components["schemas"]} Schemas */
 /** @typedef {Schemas["Task"]} Task */
+/** @typedef {Schemas["ChangedTasks"]} Changes */
+/** @typedef {Schemas["CommandDone"] | Schemas["CommandRefused"]} CommandResult */
 /** @typedef {import("./openapi.js").operations["read_tasks"]["parameters"]["query"]} ListQuery */
-
-/**
- * @typedef {object} Changes what is different from what it was at an earlier token
- * @property {string} token names this moment: the next call's `since`
- * @property {number} position the user's position at this moment
- * @property {boolean} more whether the token is for the rest
- * @property {Task[]} tasks whole tasks, as they are now
- * @property {number[]} deleted ids
- */
 
 /**
  * @typedef {object} Receipt what the answer to a write proves
@@ -101,10 +94,16 @@ export class Tasklog {
   /** @param {number} id @returns {Promise<Task>} */
   restore = (id) => this.json("POST", `/tasks/${id}/restore`);
 
-  /** @param {{limit?: number, cursor?: string}} [query] @returns {Promise<(Task & {deleted_at: string})[]>} */
+  /** @param {{limit?: number, cursor?: string}} [query] @returns {Promise<Schemas["DeletedTask"][]>} */
   trash = (query) => this.json("GET", "/trash", { query });
 
-  /** @param {number} [position] the newest change that is not undone yet, if left out */
+  /** @returns {Promise<Schemas["Stats"]>} */
+  stats = () => this.json("GET", "/stats");
+
+  /**
+   * @param {number} [position] the newest change that is not undone yet, if left out
+   * @returns {Promise<Schemas["Undone"]>}
+   */
   undo = (position) => this.json("POST", "/undo", position === undefined ? {} : { body: { position } });
 
   /** @param {Record<string, string | number>} [query] @returns {Promise<Schemas["History"]>} */
@@ -119,7 +118,7 @@ export class Tasklog {
   /**
    * Carry out up to 100 commands in order.
    * @param {import("./queue.js").Command[]} commands
-   * @returns {Promise<{token: string, results: CommandResult[], receipt: Receipt}>}
+   * @returns {Promise<{token: string | null, results: CommandResult[], receipt: Receipt}>}
    */
   async commands(commands) {
     const answer = await this.call("POST", "/commands", { body: { commands } });
@@ -204,15 +203,6 @@ export class Tasklog {
     });
   }
 }
-
-/**
- * @typedef {object} CommandResult
- * @property {string} id
- * @property {number} status
- * @property {Task | null} [task] after the command
- * @property {number} [deleted]
- * @property {Schemas["Problem"]} [problem]
- */
 
 /** Return a random id for a command. Unlike crypto.randomUUID, it is there on pages without TLS, too. */
 export function uuid() {

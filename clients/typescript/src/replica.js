@@ -207,11 +207,9 @@ export class Replica {
     for (const id of deleted) into.delete(id);
     this.#token = token;
     this.#position = position;
-    if (!more && this.#arriving !== null) {
-      this.#sent = this.#arriving;
+    if (!more) {
+      this.#sent = into;
       this.#arriving = null;
-    }
-    if (this.#arriving === null && !more) {
       this.#given = this.#given.filter(({ answer }) => answer === null || answer.position > position);
       this.#set({ ready: true, live: true, problem: null });
     }
@@ -277,12 +275,12 @@ export class Replica {
       if (given === undefined || isTemporary(result.status)) break; // it, and what may refer to it, are sent again
       settled.push(given);
       const { waiting, resolve, reject } = given;
-      if (result.status >= 400) {
+      if ("problem" in result) {
         this.#drop(given);
-        reject(new Problem(result.status, result.problem ?? {}));
+        reject(new Problem(result.status, result.problem));
         continue;
       }
-      const task = result.task ?? null;
+      const { task } = result;
       given.answer = { position, id: task?.id ?? result.deleted ?? 0, task };
       if (waiting.local && task) this.#ids.set(waiting.local, task.id);
       if (position <= this.#position) this.#drop(given);
