@@ -48,36 +48,46 @@ async def export(
         OSError: `out` cannot be written; it is incomplete, and has no last line.
         UnavailableError: the database went away; `out` is incomplete, and has no last line.
     """
-    digest, events, moment = sha256(), 0, datetime.now(UTC)
-    unwritable: OSError | None = None
-
-    async def write(block: bytes) -> None:
-        # Never raise in here: asyncpg would wait for ever, and the transaction would blame the database.
-        nonlocal events, unwritable
-        if unwritable is not None:
-            return
-        digest.update(block)
-        try:
-            out.write(block)
-        except OSError as error:
-            unwritable = error
-            return
-        lines = block.count(b"\n")
-        events += lines
-        progress(lines)
-
+    moment, copied = datetime.now(UTC), _Copied(out, progress)
     query, arguments = (_ALL, ()) if user_id is None else (_OF_USER, (user_id,))
     async with database.transaction() as connection:
         # JSON has no control characters, so with these as delimiter and quote each row is exactly its JSON.
-        await connection.copy_from_query(query, *arguments, output=write, format="csv", delimiter="\x02", quote="\x01")
-    if unwritable is not None:
-        raise unwritable
-    if user_id is not None and not events:
+        await connection.copy_from_query(
+            query, *arguments, output=copied.write, format="csv", delimiter="\x02", quote="\x01"
+        )
+    if copied.failed is not None:
+        raise copied.failed
+    if user_id is not None and not copied.events:
         raise NoStreamError(user_id)
-    end = {"end": True, "user_id": user_id, "events": events, "exported_at": moment, "sha256": digest.hexdigest()}
-    out.write(orjson.dumps(end, option=orjson.OPT_UTC_Z) + b"\n")
+    end = {"end": True, "user_id": user_id, "events": copied.events, "exported_at": moment}
+    out.write(orjson.dumps(end | {"sha256": copied.digest.hexdigest()}, option=orjson.OPT_UTC_Z) + b"\n")
     out.flush()
-    return events
+    return copied.events
+
+
+class _Copied:
+    """The lines written so far: their number, their digest, and why the file could not be written, if so."""
+
+    def __init__(self, out: IO[bytes], progress: Progress) -> None:
+        self.events = 0
+        self.digest = sha256()
+        self.failed: OSError | None = None
+        self._out = out
+        self._progress = progress
+
+    async def write(self, block: bytes) -> None:
+        # Never raise in here: asyncpg would wait for ever, and the transaction would blame the database.
+        if self.failed is not None:
+            return
+        self.digest.update(block)
+        try:
+            self._out.write(block)
+        except OSError as error:
+            self.failed = error
+            return
+        lines = block.count(b"\n")
+        self.events += lines
+        self._progress(lines)
 
 
 async def export_to(

@@ -12,7 +12,8 @@ from typing import Final, assert_never
 import asyncpg
 import structlog
 
-from command_api.handle import CommandRequest, LoadError, Outcome, handle
+from command_api.handle import LoadError, handle
+from command_api.plan import CommandRequest, Outcome
 from command_api.idempotency import Done
 from command_api.known_states import KnownStates
 from command_api.lanes import Kind, Lanes

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from command_api.group_commit import ConflictError, InFlightError
-from command_api.handle import StaleError
+from command_api.plan import StaleError
 from command_api.idempotency import KeyReusedError
 from edge.problem_kinds import Kind
 

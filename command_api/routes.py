@@ -9,7 +9,7 @@ from fastapi.routing import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from command_api.handle import CommandRequest
+from command_api.plan import CommandRequest
 from command_api.idempotency import key_with_digest
 from command_api.many import Call
 from command_api.many_answer import CommandsAnswer, commands_answer, last_receipt

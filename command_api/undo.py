@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from command_api.group_commit import CommandQueues, ConflictError
-from command_api.handle import CommandRequest
+from command_api.plan import CommandRequest
 from command_api.idempotency import Done, repeated
 from domain.commands import UndoCommand
 from domain.decide import CommandError, OutdatedError

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
-from command_api.handle import CommandRequest
+from command_api.plan import CommandRequest
 from command_api.idempotency import Done
 
 BATCH: Final = 200

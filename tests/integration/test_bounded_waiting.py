@@ -17,7 +17,7 @@ import pytest
 
 from command_api import group_commit, room
 from command_api.group_commit import CommandQueue, CommandQueues, command_queues
-from command_api.handle import CommandRequest
+from command_api.plan import CommandRequest
 from command_api.idempotency import key_with_digest
 from domain.commands import CreateTask
 from domain.task import Task

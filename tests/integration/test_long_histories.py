@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from command_api.group_commit import CommandQueues, command_queues
-from command_api.handle import CommandRequest
+from command_api.plan import CommandRequest
 from command_api.idempotency import key_with_digest
 from domain.commands import CreateTask, DeleteTask, EditTask, TaskCommand, ToggleTask
 from domain.events import TaskEdited

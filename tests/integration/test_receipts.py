@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 
 from command_api.group_commit import CommandQueues, command_queues
-from command_api.handle import CommandRequest
+from command_api.plan import CommandRequest
 from command_api.idempotency import Done, key_with_digest
 from domain.commands import CompleteTask, CreateTask, EditTask, TaskCommand, ToggleTask
 from domain.task import Task

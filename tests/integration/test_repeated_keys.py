@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from command_api.group_commit import command_queues
-from command_api.handle import CommandRequest
+from command_api.plan import CommandRequest
 from command_api.idempotency import Done, KeyReusedError, key_with_digest
 from domain.commands import EditTask, TaskCommand, ToggleTask
 from domain.task import Task

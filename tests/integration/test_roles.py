@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from command_api.handle import CommandRequest, handle
+from command_api.handle import handle
+from command_api.plan import CommandRequest
 from command_api.idempotency import Done
 from command_api.known_states import KnownStates
 from domain.commands import CreateTask, ToggleTask

@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from command_api.group_commit import CommandQueues
-from command_api.handle import CommandRequest
+from command_api.plan import CommandRequest
 from command_api.idempotency import Done
 from domain.commands import ToggleTask
 from domain.evolve import HistoryError
