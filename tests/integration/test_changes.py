@@ -272,16 +272,20 @@ async def test_what_is_read_grows_with_what_changed_and_not_with_the_history(
 ) -> None:
     """Blocks that the statement touches, for one change after a short history and after a long one."""
 
-    async def blocks(user: str) -> int:
-        token = (await ask(changes, user, None, 1000))["token"]
-        position = read_bookmark(token).position
-        await created(writer, user)
-        await catch_up(projector)
+    async def touched(user: str, position: int) -> int:
         plan = await owner.fetchval(
             f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {changing.CHANGES}", [user], [position], [10], 10_000, 100_000
         )
         top = json.loads(plan)[0]["Plan"]
         return int(top["Shared Hit Blocks"]) + int(top["Shared Read Blocks"])
+
+    async def blocks(user: str) -> int:
+        token = (await ask(changes, user, None, 1000))["token"]
+        position = read_bookmark(token).position
+        await created(writer, user)
+        await catch_up(projector)
+        # When autovacuum has been at a table, the next statement plans anew, and the catalog's blocks count with it.
+        return min([await touched(user, position) for _ in range(5)])
 
     await created(writer, "short")
     await owner.execute(
@@ -294,5 +298,4 @@ async def test_what_is_read_grows_with_what_changed_and_not_with_the_history(
     await owner.execute("INSERT INTO tasklog.streams VALUES ('long', 20000, sha256('x'), now(), NULL)")
     await owner.execute("INSERT INTO tasklog.checkpoints (user_id, position) VALUES ('long', 20000)")
     await owner.execute("VACUUM ANALYZE tasklog.events")
-    await blocks("short")  # the first call fills the caches of the catalog
     assert await blocks("long") <= await blocks("short") + 60
