@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from command_api.group_commit import CommandQueues, ConflictError
-from command_api.plan import CommandRequest
 from command_api.idempotency import Done, repeated
+from command_api.plan import CommandRequest
 from domain.commands import UndoCommand
 from domain.decide import CommandError, OutdatedError
 from domain.task import DeletedTask, NoTask, Task, TaskState
-from domain.undo import CannotUndoError, Effect, commands, inverse, newest_to_undo
+from domain.undo import CannotUndoError, Effect, Step, commands, inverse, newest_to_undo
 from event_log.append import Fetching, IdempotencyKey
 from event_log.changes import EventAt, event_at, steps_of_task, steps_of_user, undo_at
 from event_log.read import known_tasks
@@ -20,7 +21,7 @@ from event_log.receipt import Receipt
 MOST_CHANGES: Final = 10_000
 """How many events back an undo looks, of its task or for the newest change of the user."""
 _FEW: Final = 100
-"""How many it looks at first for the newest change."""
+"""How many it looks at first."""
 _ATTEMPTS: Final = 20
 
 
@@ -115,10 +116,7 @@ async def _found(database: Fetching, user_id: str, position: int) -> tuple[int, 
     event = await event_at(database, user_id, position)
     task_id = _checked(event, position)
     assert event is not None
-    # From the version before it, as it may belong to the same command.
-    after = event.version - 2
-    steps = await steps_of_task(database, user_id, task_id, after=after, at_most=MOST_CHANGES)
-    done = list(commands(steps))
+    done = list(commands(await _steps_since(database, user_id, task_id, event.version)))
     target = next((command for command in done if command.before < event.version <= command.version), None)
     if target is None:
         reason = f"The task has changed more than {MOST_CHANGES:,} times since position {position}"
@@ -129,6 +127,18 @@ async def _found(database: Fetching, user_id: str, position: int) -> tuple[int, 
     return task_id, UndoCommand(
         undoes=target.position, version=done[0].version, inverse=inverse(target, later, before, now)
     )
+
+
+async def _steps_since(database: Fetching, user_id: str, task_id: int, version: int) -> Sequence[Step]:
+    """Return a task's events, newest first, down to `version` and the one before it, as that may be of its command.
+
+    If there are more than MOST_CHANGES, only the newest are returned, and those are few.
+    """
+    after, few = version - 2, min(_FEW, MOST_CHANGES)
+    steps = await steps_of_task(database, user_id, task_id, after=after, at_most=few)
+    if len(steps) == few and steps[0].version - version < MOST_CHANGES:
+        return await steps_of_task(database, user_id, task_id, after=after, at_most=MOST_CHANGES)
+    return steps
 
 
 def _checked(event: EventAt | None, position: int) -> int:

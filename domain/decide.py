@@ -33,7 +33,7 @@ class TaskExistsError(CommandError):
 
 
 class OutdatedError(CommandError):
-    """The task has changed since the inverse of a command was found."""
+    """The task has changed since the inverse of a command was found, or was erased."""
 
 
 def decide(command: Command, state: TaskState) -> tuple[TaskEvent, ...]:
@@ -42,7 +42,7 @@ def decide(command: Command, state: TaskState) -> tuple[TaskEvent, ...]:
     Raises:
         TaskNotFoundError: the command needs a task that exists.
         TaskExistsError: the id was used before.
-        OutdatedError: the command undoes another one, and the task has changed since.
+        OutdatedError: the command undoes another one, and the task has changed since, or was erased.
     """
     match command:
         case CreateTask():
@@ -50,7 +50,7 @@ def decide(command: Command, state: TaskState) -> tuple[TaskEvent, ...]:
         case RestoreTask():
             return _restored(state)
         case UndoCommand():
-            if state.version != command.version:
+            if state.version != command.version or (isinstance(state, DeletedTask) and state.is_erased):
                 raise OutdatedError
             return decide(command.inverse, state)
         case _ if isinstance(state, Task):

@@ -70,13 +70,13 @@ BEGIN
     END LOOP;
 
     FOR event IN
-        SELECT e.*, last.version AS last_version, last.event_id AS last_event
+        SELECT e.*, last.version AS last_version, last.event_id AS last_event, last.is_erased
         FROM unnest(commands, users, tasks, versions, known, event_ids, types, schema_versions, data, metadata, keys,
                     fingerprints)
             WITH ORDINALITY AS e (command, user_id, task_id, version, known, event_id, type, schema_version, data, metadata,
                                   key, fingerprint, n)
         LEFT JOIN LATERAL (
-            SELECT l.version, l.event_id FROM tasklog.events l
+            SELECT l.version, l.event_id, l.erased_digest IS NOT NULL AS is_erased FROM tasklog.events l
             WHERE l.user_id = e.user_id AND l.task_id = e.task_id ORDER BY l.version DESC LIMIT 1
         ) AS last ON true
         ORDER BY e.user_id COLLATE "C", e.n
@@ -107,8 +107,10 @@ BEGIN
                 place := array_position(changed, task_id);
                 current_version := CASE WHEN place IS NULL THEN coalesce(event.last_version, 0) ELSE changed_to[place] END;
                 current_event := CASE WHEN place IS NULL THEN event.last_event END;
-                -- Commands decided on the result of a refused command are refused too, even if their version fits.
+                -- Commands decided on the result of a refused command are refused too, even if their version fits. A
+                -- restoration is refused if its task was erased since it was decided on.
                 IF current_version <> event.version - 1 OR current_event <> event.known
+                   OR event.type = 'task.restored' AND place IS NULL AND event.is_erased
                    OR task_id = ANY (refused) THEN
                     outcome := 'conflict';
                     refused := refused || task_id;

@@ -4,7 +4,8 @@
 -- The position that a command took back, from an event's metadata. They are canonical JSON with `undoes` last; within a
 -- string, a backslash would stand before its quotes.
 CREATE OR REPLACE FUNCTION tasklog.undoes(metadata json) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT substring($1::text FROM '"undoes":([0-9]+)\}$')::bigint
+    -- Few events have it, and LIKE is much faster than a regular expression.
+    SELECT CASE WHEN $1::text LIKE '%"undoes":%' THEN substring($1::text FROM '"undoes":([0-9]+)\}$')::bigint END
 $$;
 
 -- Whether an event belongs to the same command as the one before it.

@@ -59,7 +59,10 @@ class Trash:
         for start in range(0, len(self.ids), _AT_ONCE):
             ids = self.ids[start : start + _AT_ONCE].tolist()
             states = await tasks_at(database, self.user_id, ids, self.head.position)
-            deleted = [state for state in map(states.get, ids) if isinstance(state, DeletedTask)]
+            # What is erased meanwhile is in no trash any more.
+            deleted = [
+                state for state in map(states.get, ids) if isinstance(state, DeletedTask) and not state.is_erased
+            ]
             for part in parts(((state, size_of(state.task)) for state in deleted), PART_BYTES):
                 yield before + b",".join(await self._bodies(database, part))
                 before = b","

@@ -10,11 +10,13 @@ import asyncpg
 import pytest
 
 from command_api.group_commit import CommandQueues, command_queues
-from command_api.plan import CommandRequest
 from command_api.idempotency import key_with_digest
+from command_api.plan import CommandRequest
+from command_api.undo import UndoRequest, undo
 from domain.commands import CreateTask, DeleteTask, EditTask, TaskCommand, ToggleTask
 from domain.events import TaskEdited
 from domain.task import Task
+from domain.undo import CannotUndoError
 from event_log.read import known_tasks
 from projector.catch_up import catch_up
 from read_api.queries import Long, TaskBody, TaskQuery, get_tasks, lists
@@ -112,6 +114,20 @@ async def test_the_repeat_of_a_key_reads_a_handful_of_events_and_answers_as_then
     assert isinstance(then, Task)
     assert (then.title, then.description, then.completed, then.version) == ("Then", None, True, 3)
     assert (counting.returned, counting.read) <= (12, 40)
+
+
+async def test_an_undo_of_what_is_too_long_ago_is_refused_without_reading_the_history(
+    queue: CommandQueues, counting: Any, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail while all events that an undo may read were read first."""
+    monkeypatch.setattr("command_api.undo.MOST_CHANGES", TOGGLES - 10)
+    task = await created(owner, "alice")
+    await run(queue, EditTask(title="Oat"), task)
+    await grow(owner, task, TOGGLES)
+    with pytest.raises(CannotUndoError) as refused:
+        await undo(counting, queue, UndoRequest(user_id="alice", position=2, request_id="r"))
+    assert refused.value.positions == (TOGGLES,)
+    assert counting.read <= 110
 
 
 @pytest.mark.parametrize("text", ["short", "long " * 2_000])

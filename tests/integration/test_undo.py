@@ -1,13 +1,16 @@
 """Undo and the trash on the ledger: beside other writers, after an erasure, with long texts, in exports.
 
 Seen to fail: with restorations decided on a cached state, which brought an erased text back, and with an undo that was
-overtaken not looking for the newest change again.
+overtaken not looking for the newest change again; without the append's look at erasures; with an erased task in the
+trash; and with an undo that only reads the few newest changes.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -16,12 +19,13 @@ from pydantic import SecretStr
 from audit.export import export_to
 from audit.export_file import verify_file
 from audit.verify import verify
-from command_api.group_commit import CommandQueues
+from command_api.group_commit import CommandQueues, command_queues
 from command_api.undo import Undone, UndoRequest, undo
 from domain.commands import CompleteTask, CreateTask, DeleteTask, EditTask, RestoreTask
 from domain.decide import TaskNotFoundError
 from domain.task import Task
 from domain.undo import CannotUndoError
+from event_log.append import APPEND
 from event_log.erase import ERASE
 from projector.catch_up import catch_up
 from projector.rebuild import rebuild, request_rebuild
@@ -29,6 +33,7 @@ from read_api.queries import TaskQuery
 from read_api.trash import TrashQuery, trash
 from runtime.database import Database, open_database
 from runtime.settings import Settings
+from runtime.wakeup import Wake
 from tests.integration.answers import trash_of
 from tests.integration.commands import run, together
 from tests.ledger import list_tasks, tasks_copy
@@ -106,6 +111,49 @@ async def test_after_an_erasure_nothing_comes_back(
     assert (await undone(writer, queue)).state.id == new
 
 
+class Between:
+    """A database in which something happens once, right before a statement."""
+
+    def __init__(self, inner: Database, statement: str, happens: Callable[[], Awaitable[object]]) -> None:
+        self._inner, self._statement = inner, statement
+        self._happens: Callable[[], Awaitable[object]] | None = happens
+
+    async def fetch(self, query: str, *args: Any) -> Any:
+        if query == self._statement and (happens := self._happens) is not None:
+            self._happens = None
+            await happens()
+        return await self._inner.fetch(query, *args)
+
+
+@pytest.mark.parametrize("how", ["restore", "undo"])
+async def test_what_is_erased_while_it_is_being_restored_stays_erased(
+    writer: Database, reader: Database, queue: CommandQueues, owner: asyncpg.Connection, how: str
+) -> None:
+    """The erasure comes between the decision and the append: a restored task would have the title "[erased]"."""
+    task = await made(queue)
+    await run(queue, DeleteTask(), task)
+    between: Any = Between(writer, APPEND, lambda: owner.fetch(ERASE, "alice", "an operator", "r"))
+    async with command_queues(between, Wake(None)) as meanwhile:
+        if how == "restore":
+            with pytest.raises(TaskNotFoundError):
+                await run(meanwhile, RestoreTask(), task)
+        else:
+            with pytest.raises(CannotUndoError):
+                await undone(between, meanwhile, 2)
+    assert (await list_tasks(reader, "alice", TaskQuery())).body == b"[]"
+    assert await owner.fetchval("SELECT max(type) FROM tasklog.events WHERE position > 2") == "stream.erased"
+
+
+async def test_what_is_erased_while_the_trash_is_being_read_is_not_in_it(
+    reader: Database, queue: CommandQueues, owner: asyncpg.Connection
+) -> None:
+    task = await made(queue)
+    await run(queue, DeleteTask(), task)
+    page = await trash(reader, "alice", TrashQuery())
+    await owner.fetch(ERASE, "alice", "an operator", "r")
+    assert (list(page.ids), b"".join([part async for part in page.parts(reader)])) == ([task], b"[]")
+
+
 @pytest.mark.parametrize("apart", [True, False])
 async def test_a_restored_task_is_projected_as_it_was(  # noqa: PLR0913, PLR0917 - who takes part
     writer: Database,
@@ -167,15 +215,20 @@ async def test_a_trash_of_many_tasks_comes_in_parts_in_order(
     assert list(page.ids) == [row["task_id"] for row in await owner.fetch(deletions)]
 
 
+@pytest.mark.parametrize("few", [2, 100])
 async def test_an_undo_looks_back_a_bounded_number_of_changes(
-    writer: Database, queue: CommandQueues, monkeypatch: pytest.MonkeyPatch
+    writer: Database, queue: CommandQueues, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
     monkeypatch.setattr("command_api.undo.MOST_CHANGES", 4)
+    monkeypatch.setattr("command_api.undo._FEW", few)
     task = await made(queue)
     for title in "abcd":
         await run(queue, EditTask(title=title), task)
     with pytest.raises(CannotUndoError, match="more than 4 times"):
         await undone(writer, queue, 1)
+    with pytest.raises(CannotUndoError) as refused:
+        await undone(writer, queue, 2)
+    assert refused.value.positions == (3, 4, 5)
     assert (await undone(writer, queue, 5)).undone == 5
 
 

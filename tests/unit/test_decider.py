@@ -172,6 +172,12 @@ def test_an_undo_that_was_found_at_another_version_is_outdated() -> None:
         decide(UndoCommand(undoes=1, version=1, inverse=DeleteTask()), given_events(CREATED, COMPLETED))
 
 
+def test_an_undo_that_was_found_before_its_task_was_erased_is_outdated() -> None:
+    erased = given_events(TaskCreated(title=ErasedText("[erased]")), DELETED)
+    with pytest.raises(OutdatedError):
+        decide(UndoCommand(undoes=2, version=2, inverse=RestoreTask()), erased)
+
+
 texts = st.text(min_size=1, max_size=20)
 fields = st.one_of(st.none(), texts)
 commands: st.SearchStrategy[Command] = st.one_of(
