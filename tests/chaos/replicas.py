@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from typing import Any, Final
 
 import asyncpg
@@ -42,7 +43,8 @@ def send_all(server: Postgres, number: signal.Signals) -> None:
     """Send a signal to every process of a server: SIGSTOP freezes it, SIGKILL ends it like a lost machine."""
     assert server.process is not None
     for process in (server.process.pid, *children_of(server.process.pid)):
-        os.kill(process, number)
+        with suppress(ProcessLookupError):  # a session may end meanwhile
+            os.kill(process, number)
 
 
 def execute(server: Postgres, statement: str, *args: object) -> list[Any]:

@@ -57,9 +57,9 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "short": Scenario(faults=_SHORT, count=len(_SHORT), pause=0.3, weight=0),
     "kill-services": Scenario(
         faults=(nemesis.kill_gateway, nemesis.kill_projector),
-        count=100,
+        count=150,
         pause=0.8,
-        weight=3,
+        weight=4,
         options=Options(gateways=2, projectors=2),
     ),
     "kill-between-statements": Scenario(

@@ -68,6 +68,10 @@ def kill_child(world: World, rng: random.Random) -> bool:
     assert isinstance(world, SupervisedWorld)
     children = world.children()
     world.observe()
-    if children:
+    if not children:
+        return False
+    try:
         os.kill(rng.choice(children), signal.SIGKILL)
-    return bool(children)
+    except ProcessLookupError:  # it ended meanwhile
+        return False
+    return True
