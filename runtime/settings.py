@@ -61,6 +61,7 @@ class Settings(BaseSettings):
     max_streams: int = Field(default=10_000, ge=0)
 
     better_auth_secret: SecretStr | None = None
+    better_auth_secret_previous: SecretStr | None = None
     jwt_algorithm: Literal["HS256"] = "HS256"
     jwt_issuer: str | None = None
     jwt_audience: str | None = None

@@ -1,6 +1,7 @@
 """Who sends a request: the user id in a verified bearer token.
 
-There are two modes, with separate keys: HS256 with the secret shared with Better Auth, and the public keys of its JWKS.
+There are two modes, with separate keys: HS256 with the secret shared with Better Auth (while it is changed, also the
+previous one), and the public keys of its JWKS.
 The algorithm in the token's header selects the mode; a key only verifies tokens of its own algorithm.
 """
 
@@ -38,9 +39,9 @@ _HARMLESS_KID = re.compile(r"[A-Za-z0-9._~:=+-]+")
 
 @dataclass(frozen=True, kw_only=True)
 class TokenRules:
-    """What the settings require of a token; a mode without its key or URL is off."""
+    """What the settings require of a token; a mode without its keys or URL is off."""
 
-    secret: VerificationKey | None
+    secrets: tuple[VerificationKey, ...]
     secret_claims: Expected
     jwks_url: str | None
     jwks_claims: Expected
@@ -87,22 +88,22 @@ class TokenVerifier:
     async def _verify(self, token: bytes) -> Grant:
         """Verify a token, its claims first, so that a token with bad claims causes no look-up of a key."""
         jws = read_jws(token)
-        secret = self._secret(jws) if jws.algorithm == HMAC_ALGORITHM else None
-        if secret is None and (self._keys is None or jws.algorithm not in JWKS_ALGORITHMS):
+        secrets = self._secrets(jws) if jws.algorithm == HMAC_ALGORITHM else ()
+        if not secrets and (self._keys is None or jws.algorithm not in JWKS_ALGORITHMS):
             raise Unauthorized("algorithm")
-        expected = self._rules.secret_claims if secret else self._rules.jwks_claims
+        expected = self._rules.secret_claims if secrets else self._rules.jwks_claims
         grant = read_grant(read_object(jws.payload), expected)
         grant.check(self._clock())
-        if not (secret or await self._public_key(jws)).verifies(jws):
+        if not any([key.verifies(jws) for key in secrets or [await self._public_key(jws)]]):
             raise Unauthorized("signature")
         return grant
 
-    def _secret(self, token: Jws) -> VerificationKey:
-        if self._rules.secret is None:
+    def _secrets(self, token: Jws) -> tuple[VerificationKey, ...]:
+        if not self._rules.secrets:
             raise Unauthorized("algorithm")
         if token.kid is not None and not _HARMLESS_KID.fullmatch(token.kid):
             raise Unauthorized("kid")
-        return self._rules.secret
+        return self._rules.secrets
 
     async def _public_key(self, token: Jws) -> VerificationKey:
         key = await self._keys.find(token.kid) if self._keys is not None and token.kid else None
@@ -129,13 +130,15 @@ def token_rules(settings: Settings) -> TokenRules:
     """Return what the settings require of a token.
 
     Raises:
-        SettingsError: no mode is on, the secret is published or easy to guess, or the URL is not valid.
+        SettingsError: no mode is on, a secret is published or easy to guess, or the URL is not valid.
     """
     if settings.better_auth_secret is None and settings.jwks_url is None:
         raise SettingsError("Set BETTER_AUTH_SECRET, JWKS_URL or both: without one no token can be verified.")
+    if settings.better_auth_secret is None and settings.better_auth_secret_previous is not None:
+        raise SettingsError("BETTER_AUTH_SECRET_PREVIOUS needs a BETTER_AUTH_SECRET that follows it: set that, too.")
     origin = None if settings.jwks_url is None else _origin(settings.jwks_url)
     return TokenRules(
-        secret=_secret_key(settings),
+        secrets=_secret_keys(settings),
         secret_claims=Expected(issuer=settings.jwt_issuer, audience=settings.jwt_audience),
         jwks_url=settings.jwks_url,
         jwks_claims=Expected(issuer=settings.jwt_issuer or origin, audience=settings.jwt_audience or origin),
@@ -164,19 +167,29 @@ def _bearer(authorization: Sequence[bytes]) -> bytes:
     return token
 
 
-def _secret_key(settings: Settings) -> VerificationKey | None:
-    if settings.better_auth_secret is None:
-        return None
-    secret = settings.better_auth_secret.get_secret_value()
-    if not (settings.embedded and settings.environment == "development"):
+def _secret_keys(settings: Settings) -> tuple[VerificationKey, ...]:
+    """Return the keys of the secret and of the previous one, as far as they are set."""
+    secrets = {
+        "BETTER_AUTH_SECRET": settings.better_auth_secret,
+        "BETTER_AUTH_SECRET_PREVIOUS": settings.better_auth_secret_previous,
+    }
+    is_private = settings.embedded and settings.environment == "development"
+    return tuple(
+        _secret_key(name, secret.get_secret_value(), is_private=is_private) for name, secret in secrets.items() if secret
+    )
+
+
+def _secret_key(name: str, secret: str, *, is_private: bool) -> VerificationKey:
+    """Return the key of a secret; `is_private` is True for development on one machine, where any will do."""
+    if not is_private:
         if secret in _PUBLISHED:
-            raise SettingsError("BETTER_AUTH_SECRET is a published example or default: choose your own.")
+            raise SettingsError(f"{name} is a published example or default: choose your own.")
         if len(secret.encode()) < SHORTEST_SECRET:
-            raise SettingsError(f"BETTER_AUTH_SECRET is shorter than {SHORTEST_SECRET} bytes: choose a longer one.")
+            raise SettingsError(f"{name} is shorter than {SHORTEST_SECRET} bytes: choose a longer one.")
     try:
         material = get_default_algorithms()[HMAC_ALGORITHM].prepare_key(secret)
     except InvalidKeyError:
-        raise SettingsError("BETTER_AUTH_SECRET is a public key or certificate: it must be a secret.") from None
+        raise SettingsError(f"{name} is a public key or certificate: it must be a secret.") from None
     return VerificationKey(algorithm=HMAC_ALGORITHM, material=material)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -34,6 +35,7 @@ from tokens.verifier import TokenVerifier, Unauthorized, token_rules, token_veri
 BOTH = verifier("secret", "jwks", jwt_issuer=ORIGIN, jwt_audience=ORIGIN)
 MODES = pytest.mark.parametrize("algorithm", ["HS256", "EdDSA"])
 PUBLIC_DEFAULT = "better-auth-secret-12345678901234567890"
+CHOSEN = {"better_auth_secret": SecretStr(SECRET)}
 
 
 class Clock:
@@ -204,6 +206,9 @@ def test_a_refused_token_is_not_remembered() -> None:
             "public key",
         ),
         ({"jwks_url": "http://☃.example/"}, "JWKS_URL"),
+        ({"better_auth_secret_previous": SecretStr("x" * 32), "jwks_url": JWKS_URL}, "PREVIOUS needs"),
+        ({**CHOSEN, "better_auth_secret_previous": SecretStr("x" * 31)}, "PREVIOUS is shorter"),
+        ({**CHOSEN, "better_auth_secret_previous": SecretStr(PUBLIC_DEFAULT)}, "PREVIOUS is a published"),
     ],
     ids=str,
 )
@@ -214,7 +219,17 @@ def test_settings_that_would_let_others_in_or_nobody_are_refused_at_start(values
 
 
 def test_the_embedded_development_mode_takes_a_short_secret() -> None:
-    assert token_rules(settings(database_url=None, better_auth_secret=SecretStr("short"))).secret is not None
+    assert token_rules(settings(database_url=None, better_auth_secret=SecretStr("short"))).secrets
+
+
+def test_while_the_secret_changes_tokens_of_the_previous_one_are_good_too() -> None:
+    previous, third = "p" * 32, "t" * 32
+    changing = verifier("secret", "jwks", better_auth_secret_previous=SecretStr(previous), jwt_issuer=ORIGIN)
+    drafts = [replace(good(), key=key) for key in (SECRET, previous, third)]
+    assert [verdict(changing, bearer(draft)) for draft in drafts] == [USER, USER, "401 signature"]
+    assert [verdict(verifier("secret"), bearer(draft)) for draft in drafts] == [USER, *["401 signature"] * 2]
+    assert verdict(changing, bearer(drafts[1].claims_with(exp=NOW - 60))) == "401 expired"
+    assert verdict(changing, bearer(drafts[1].claims_with(iss="https://elsewhere.example"))) == "401 iss"
 
 
 @pytest.mark.parametrize(
