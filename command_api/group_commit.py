@@ -13,15 +13,16 @@ import asyncpg
 import structlog
 
 from command_api.handle import LoadError, handle
-from command_api.plan import CommandRequest, Outcome
 from command_api.idempotency import Done
 from command_api.known_states import KnownStates
 from command_api.lanes import Kind, Lanes
+from command_api.plan import CommandRequest, Outcome
 from command_api.room import Room
 from command_api.waiting import BATCH, BATCH_TEXT, Waiting
 from domain.decide import CommandError
 from event_log.append import Refused
 from runtime.database import Database, UnavailableError
+from runtime.unending import unending
 from runtime.wakeup import Wake
 
 _QUEUES: Final = 2
@@ -254,7 +255,7 @@ async def command_queues(database: Database, wake: Wake) -> AsyncIterator[Comman
     """Run the queues while the service runs."""
     known = KnownStates()
     queues = [CommandQueue(database, wake, known) for _ in range(_QUEUES)]
-    running = [asyncio.create_task(queue.run_forever()) for queue in queues]
+    running = [asyncio.create_task(unending("a queue of commands", queue.run_forever)) for queue in queues]
     try:
         yield CommandQueues(queues)
     finally:

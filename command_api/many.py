@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from command_api.group_commit import CommandQueues
-from command_api.plan import CommandRequest
 from command_api.idempotency import Done, key_with_digest
 from command_api.many_bodies import AnyCommand, Asked, CreateTaskCommand
+from command_api.plan import CommandRequest
 from command_api.refusals import REFUSALS
 from domain.decide import TaskNotFoundError
 from domain.evolve import HistoryError

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from command_api.group_commit import ConflictError, InFlightError
-from command_api.plan import StaleError
 from command_api.idempotency import KeyReusedError
+from command_api.plan import StaleError
 from edge.problem_kinds import Kind
 
 REFUSALS: Final[Mapping[type[Exception], tuple[Kind, str]]] = {

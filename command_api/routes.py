@@ -9,11 +9,11 @@ from fastapi.routing import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from command_api.plan import CommandRequest
 from command_api.idempotency import key_with_digest
 from command_api.many import Call
 from command_api.many_answer import CommandsAnswer, commands_answer, last_receipt
 from command_api.many_bodies import CommandsBody, UnreadCommands, read_commands
+from command_api.plan import CommandRequest
 from command_api.preconditions import idempotency_key, if_match
 from command_api.schemas import TOGGLE, UNCHANGED, CompletionBody, CreateTaskBody, EditTaskBody, TaskDeleted
 from domain.commands import DeleteTask, RestoreTask

@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
-from command_api.plan import CommandRequest
 from command_api.idempotency import Done
+from command_api.plan import CommandRequest
 
 BATCH: Final = 200
 """The most commands in one batch."""

@@ -46,7 +46,7 @@ GRANT EXECUTE ON FUNCTION
     tasklog.short_events(text, bigint, bigint, integer),
     tasklog.texts(text, bigint[]),
     tasklog.changes(text, bigint, integer, integer, integer, text),
-    tasklog.moved(text[], bigint[], text[]),
+    tasklog.moved(text, text),
     tasklog.trash(text, bigint, integer)
 TO tasklog_reader;
 

@@ -97,14 +97,15 @@ BEGIN
     RETURN NEXT;
 END $$;
 
--- Of some users, with the position and hash prefix of the head that is known of each, those whose head is another one.
-CREATE OR REPLACE FUNCTION tasklog.moved(users text[], positions bigint[], marks text[])
-RETURNS TABLE (user_id text, head bigint, mark text)
+-- Of some users those whose head is another one than the one that is known. `users` and `heads` are lines, one for each
+-- user; a head is its position, a blank, and its hash prefix: "0 " before the first event.
+CREATE OR REPLACE FUNCTION tasklog.moved(users text, heads text) RETURNS TABLE (user_id text, head text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT known.user_id, coalesce(s.head, 0), coalesce(s.mark, '')
-    FROM unnest(users, positions, marks) AS known (user_id, head, mark)
-    LEFT JOIN LATERAL (
-        SELECT s.head, tasklog.mark(s.hash) AS mark FROM tasklog.streams s WHERE s.user_id = known.user_id OFFSET 0
-    ) AS s ON true
-    WHERE coalesce(s.head, 0) <> known.head OR coalesce(s.mark, '') <> known.mark
+    SELECT known.user_id, s.head
+    FROM unnest(string_to_array(users, E'\n'), string_to_array(heads, E'\n')) AS known (user_id, head)
+    CROSS JOIN LATERAL (
+        SELECT coalesce((SELECT s.head || ' ' || tasklog.mark(s.hash) FROM tasklog.streams s
+                         WHERE s.user_id = known.user_id), '0 ') AS head OFFSET 0
+    ) AS s
+    WHERE s.head <> known.head
 $$;

@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from runtime.redis_client import Outage, cancelled, open_redis
 from runtime.settings import Settings
+from runtime.unending import unending
 
 CHANNEL: Final = "tasklog:wake"
 SOMEBODY: Final = b""
@@ -67,7 +68,7 @@ async def open_wake(settings: Settings) -> AsyncIterator[Wake]:
     """Yield a Wake that sends messages while the service runs."""
     async with open_redis(settings) as redis:
         wake = Wake(redis)
-        publishing = asyncio.create_task(wake.publish_forever())
+        publishing = asyncio.create_task(unending("the sending of wake-ups", wake.publish_forever))
         try:
             yield wake
         finally:

@@ -17,8 +17,8 @@ import pytest
 
 from command_api import group_commit, room
 from command_api.group_commit import CommandQueue, CommandQueues, command_queues
-from command_api.plan import CommandRequest
 from command_api.idempotency import key_with_digest
+from command_api.plan import CommandRequest
 from domain.commands import CreateTask
 from domain.task import Task
 from event_log.append import APPEND

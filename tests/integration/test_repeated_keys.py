@@ -12,8 +12,8 @@ import asyncpg
 import pytest
 
 from command_api.group_commit import command_queues
-from command_api.plan import CommandRequest
 from command_api.idempotency import Done, KeyReusedError, key_with_digest
+from command_api.plan import CommandRequest
 from domain.commands import EditTask, TaskCommand, ToggleTask
 from domain.task import Task
 from event_log.append import APPEND

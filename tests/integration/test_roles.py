@@ -11,9 +11,9 @@ import asyncpg
 import pytest
 
 from command_api.handle import handle
-from command_api.plan import CommandRequest
 from command_api.idempotency import Done
 from command_api.known_states import KnownStates
+from command_api.plan import CommandRequest
 from domain.commands import CreateTask, ToggleTask
 from domain.task import Task
 from projector.catch_up import catch_up

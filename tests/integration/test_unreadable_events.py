@@ -13,8 +13,8 @@ import asyncpg
 import pytest
 
 from command_api.group_commit import CommandQueues
-from command_api.plan import CommandRequest
 from command_api.idempotency import Done
+from command_api.plan import CommandRequest
 from domain.commands import ToggleTask
 from domain.evolve import HistoryError
 from domain.task import Task

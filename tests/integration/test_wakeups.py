@@ -12,6 +12,7 @@ import pytest
 from read_api import listeners as listening
 from read_api.listeners import Listeners, open_listeners
 from read_api.queries import Head, heads
+from runtime import unending
 from runtime.database import Database
 from runtime.settings import Settings
 from runtime.wakeup import MOST_USERS, SOMEBODY, Wake, message_of, open_wake, users_of
@@ -80,6 +81,52 @@ async def test_a_look_is_one_statement_for_all_and_wakes_those_whose_head_has_mo
     await asyncio.sleep(listening.SHORTEST_PAUSE)
     await listeners._look()
     assert ears[users[0]].woken == 2
+
+
+class Failing:
+    """A database that fails for once in a way that nobody foresaw."""
+
+    def __init__(self, inner: Database) -> None:
+        self._inner, self.failed = inner, False
+
+    async def fetch(self, query: str, *args: Any) -> Any:
+        if not self.failed:
+            self.failed = True
+            raise RuntimeError("unforeseen")
+        return await self._inner.fetch(query, *args)
+
+
+async def test_a_look_that_fails_is_followed_by_the_next_one(
+    settings: Settings, writer: Database, reader: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(unending, "AGAIN_SECONDS", 0.01)
+    failing, ear = Failing(reader), Ear()
+    without_redis = settings.model_copy(update={"redis_url": None})
+    async with open_listeners(without_redis, failing) as listeners:  # type: ignore[arg-type]
+        listeners.join("alice", ear)
+        await eventually_async(lambda: failing.failed)
+        await created(writer, "alice")
+        await eventually_async(lambda: ear.woken)
+
+
+async def test_a_wake_up_that_cannot_be_heard_is_followed_by_the_next_one(
+    settings: Settings, reader: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[Any] = []
+    monkeypatch.setattr(listening, "LOOK_SECONDS", 1000)
+    monkeypatch.setattr(unending, "AGAIN_SECONDS", 0.01)
+
+    def hear(_: Listeners, users: Any) -> None:
+        heard.append(users)
+        if len(heard) == 1:
+            raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr(Listeners, "heard", hear)
+    async with open_wake(settings) as wake, open_listeners(settings, reader):
+        await eventually_async(lambda: len(heard) > 1)
+        wake.notify({"alice"})
+        await eventually_async(lambda: heard[-1] == ["alice"])
 
 
 async def test_many_changes_in_a_row_wake_a_listener_now_and_once_after_a_pause(
