@@ -12,6 +12,7 @@ from typing import Final, assert_never
 import asyncpg
 import structlog
 
+from command_api.counts import COUNTS
 from command_api.handle import LoadError, handle
 from command_api.idempotency import Done
 from command_api.known_states import KnownStates
@@ -166,7 +167,9 @@ class CommandQueue:
         if not batch:
             return
         try:
-            outcomes = await handle(self._database, self._known, [waiting.request for waiting in batch], light=light)
+            with COUNTS.batch(len(batch)):
+                requests = [waiting.request for waiting in batch]
+                outcomes = await handle(self._database, self._known, requests, light=light)
         except (LoadError, asyncpg.PostgresError) as error:
             await self._carry_out_apart(batch, error, light=light)
         except Exception as error:  # noqa: BLE001 - every command of the batch gets the error
@@ -194,14 +197,20 @@ class CommandQueue:
                 waiting.succeed(outcome)
             case CommandError():
                 waiting.fail(outcome)
+            case Refused():
+                COUNTS.refused[outcome] += 1
+                self._try_again(waiting, outcome)
+            case _:  # pragma: no cover
+                assert_never(outcome)
+
+    def _try_again(self, waiting: Waiting, refused: Refused) -> None:
+        match refused:
             case Refused.BUSY:
                 self._pass_over(waiting)
             case Refused.HEAVY:
                 self._lanes.open(waiting.request.user_id, Kind.HEAVY).append(waiting)
             case Refused.CONFLICT | Refused.REPEATED:
                 self._decide_anew(waiting)
-            case _:  # pragma: no cover
-                assert_never(outcome)
 
     def _pass_over(self, waiting: Waiting) -> None:
         if asyncio.get_running_loop().time() > waiting.deadline:
@@ -221,6 +230,11 @@ class CommandQueue:
         waiting.request = replace(waiting.request, reload=True)
         waiting.and_next = False
         self._enter([waiting])
+
+    @property
+    def lengths(self) -> tuple[int, int]:
+        """How many commands wait in the queue itself, and in its lanes."""
+        return len(self._waiting) + len(self._passed_over), self._lanes.length
 
     async def stop(self) -> None:
         """Stop the lanes; commands still queued there get no answer."""
@@ -256,9 +270,11 @@ async def command_queues(database: Database, wake: Wake) -> AsyncIterator[Comman
     known = KnownStates()
     queues = [CommandQueue(database, wake, known) for _ in range(_QUEUES)]
     running = [asyncio.create_task(unending("a queue of commands", queue.run_forever)) for queue in queues]
+    COUNTS.queues.update(queues)
     try:
         yield CommandQueues(queues)
     finally:
+        COUNTS.queues.difference_update(queues)
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)

@@ -41,6 +41,11 @@ class Lanes:
         self._tasks: set[asyncio.Task[None]] = set()
         self._at_work = {kind: asyncio.Semaphore(most) for kind, most in _AT_WORK.items()}
 
+    @property
+    def length(self) -> int:
+        """How many commands wait in all lanes."""
+        return sum(map(len, self._lanes.values()))
+
     def of(self, user_id: str) -> deque[Waiting] | None:
         """Return the commands in a user's lane, or None without a lane."""
         return self._lanes.get(user_id)

@@ -49,6 +49,11 @@ class Answers:
         self._of: Counter[str | None] = Counter()
         self._waiting: deque[_Waiting] = deque()
 
+    @property
+    def unread_bytes(self) -> int:
+        """How many bytes of long answers clients have not read yet."""
+        return self._taken
+
     @asynccontextmanager
     async def room(self, user: str | None, size: int) -> AsyncIterator[None]:
         """Reserve room for a user's answer until the block ends.

@@ -16,6 +16,7 @@ from starlette.routing import Route, compile_path
 from edge.answers import is_small, send_in_its_room
 from edge.event_stream import EventStream
 from edge.overload import Load, too_much
+from edge.request_counts import REQUESTS
 from edge.requests import SECURITY_HEADERS, ServiceRequest
 
 if TYPE_CHECKING:
@@ -72,7 +73,9 @@ class Face:
         try:
             await self._respond(request, _Answer(request, self._cors, send))
         finally:
-            _log(method, request, time.perf_counter() - started)
+            seconds, record = time.perf_counter() - started, request.record
+            REQUESTS.count(method, record.route, record.status, seconds)
+            _log(method, request, seconds)
 
     async def _respond(self, request: ServiceRequest, answer: _Answer) -> None:
         preflight = self._cors.preflight(request)

@@ -145,6 +145,11 @@ class Holds:
             hold.beat()
         self._beating = asyncio.get_running_loop().call_later(1, self._beat) if self._of else None
 
+    @property
+    def count(self) -> int:
+        """How many requests are held open."""
+        return self._of.total()
+
     def end(self) -> None:
         """End all held requests, and hold no further one."""
         self._is_stopping = True
@@ -166,6 +171,11 @@ def open_holds(most: int) -> Iterator[Holds]:
         yield holds
     finally:
         _open.discard(holds)
+
+
+def held_open() -> int:
+    """Return how many requests this process holds open."""
+    return sum(holds.count for holds in _open)
 
 
 def end_holds() -> None:

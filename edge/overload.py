@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
+from weakref import WeakSet
 
 from edge.problem_kinds import Kind
 from edge.problems import ProblemError
@@ -21,6 +22,9 @@ SMALL: Final = 16 * 1024
 """Bytes of each body that are accepted even over BODY_BYTES."""
 
 
+_loads: Final[WeakSet[Load]] = WeakSet()
+
+
 class Load:
     """What a service has in progress.
 
@@ -31,6 +35,7 @@ class Load:
     def __init__(self) -> None:
         self.requests = 0
         self.bytes = 0
+        _loads.add(self)
 
     @property
     def is_full(self) -> bool:
@@ -63,6 +68,11 @@ class Load:
         self.bytes += size
         if self.bytes > BODY_BYTES and of_request > SMALL:
             raise too_much()
+
+
+def in_progress() -> tuple[int, int]:
+    """Return how many requests this process has in progress, and how many bytes of bodies it holds."""
+    return sum(load.requests for load in _loads), sum(load.bytes for load in _loads)
 
 
 def too_much() -> ProblemError:

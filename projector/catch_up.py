@@ -8,6 +8,7 @@ of the server can lose the batch, but it loses checkpoint and rows together, so 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from domain.evolve import HistoryError, evolve
 from domain.task import DeletedTask, NoTask, Task, TaskState
 from event_log.codec import UnreadableEventError
 from event_log.read import TaskKey, known_tasks, recorded
+from projector.counts import COUNTS
 from projector.statements import (
     ADVANCE,
     CLAIM,
@@ -100,6 +102,7 @@ async def _park(database: Database, user_id: str, error: str) -> None:
     """Park a user whose rows the database refused in a batch of their own."""
     log.error(_PARKED, user_id=user_id, error=error)
     await database.fetch(PARK, user_id, error)
+    COUNTS.parkings += 1
 
 
 async def _enrol(database: Database) -> int:
@@ -116,6 +119,7 @@ async def project_batch(database: Database, users: int = USERS) -> tuple[int, in
         UnavailableError: the database went away.
     """
     claimed: dict[str, int] = {}
+    began = time.perf_counter()
     try:
         async with database.transaction() as connection:
             claimed |= {row["user_id"]: row["position"] for row in await connection.fetch(CLAIM, users)}
@@ -129,6 +133,9 @@ async def project_batch(database: Database, users: int = USERS) -> tuple[int, in
         raise RefusedError([*claimed], f"{type(error).__name__} ({error.sqlstate})") from error
     # A separate transaction, so that heads are locked only briefly: an append skips a user whose head is locked.
     await database.fetch(CLEAR_UNPROJECTED, [*batch.reached], [*batch.reached.values()])
+    COUNTS.batch_events.observe(batch.events)
+    COUNTS.batch_seconds.observe(time.perf_counter() - began)
+    COUNTS.parkings += len(batch.failed)
     return len(claimed), batch.events, batch.is_full
 
 

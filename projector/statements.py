@@ -213,10 +213,3 @@ FORGET_KEYS: Final = """
         RETURNING recorded_at
     ) SELECT count(*) FROM forgotten
 """
-
-LATE: Final = """
-    -- Whether an event of a user who is not parked has waited for more than 30 s.
-    SELECT EXISTS (
-        SELECT FROM tasklog.streams s LEFT JOIN tasklog.checkpoints c USING (user_id)
-        WHERE s.unprojected_since < now() - interval '30 s' AND c.parked_until IS NULL)
-"""

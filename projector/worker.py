@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import Final
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from typing import Final, TypeAlias
 
 import structlog
+from redis.asyncio import Redis
 
 from projector.catch_up import catch_up
 from projector.heartbeat import beat_forever
@@ -37,7 +38,16 @@ _WITHOUT_REDIS: Final = "the projector looks for work by itself"
 log = structlog.get_logger()
 
 
-def main(settings: Settings, jobs: Sequence[Job], ready: Callable[[], None] = lambda: None) -> None:
+Beside: TypeAlias = Callable[[Database, Redis | None], AbstractAsyncContextManager[object]]
+"""Opens what runs beside the projector, such as its admin port."""
+
+
+def main(
+    settings: Settings,
+    jobs: Sequence[Job],
+    ready: Callable[[], None] = lambda: None,
+    beside: Beside = lambda *_: nullcontext(),
+) -> None:
     """Run until SIGTERM, SIGINT or SIGHUP; the current batch is finished first.
 
     `jobs` are the operational jobs; `ready` is called when the projector begins to project.
@@ -46,10 +56,10 @@ def main(settings: Settings, jobs: Sequence[Job], ready: Callable[[], None] = la
         SettingsError: the database cannot be used.
     """
     with suppress(StoppedAtStart):
-        asyncio.run(_main(settings, jobs, ready))
+        asyncio.run(_main(settings, jobs, ready, beside))
 
 
-async def _main(settings: Settings, jobs: Sequence[Job], ready: Callable[[], None] = lambda: None) -> None:
+async def _main(settings: Settings, jobs: Sequence[Job], ready: Callable[[], None], beside: Beside) -> None:
     stopping, woken, idle = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     def stop() -> None:
@@ -63,24 +73,25 @@ async def _main(settings: Settings, jobs: Sequence[Job], ready: Callable[[], Non
             # Jobs may run long, so they have their own pool; its idle connections are closed after minutes.
             open_database(settings, "projector", seconds=OPERATORS_SECONDS) as patient,
             open_redis(settings) as redis,
+            beside(database, redis),
         ):
             log.info("projecting")
             asyncio.get_running_loop().call_soon(ready)  # after the line above
             signals.started(stop)
             # If one of these tasks fails, the process ends and is restarted, rather than running without that task.
             async with asyncio.TaskGroup() as group:
-                beside = [
+                companions = [
                     group.create_task(rebuild_when_idle(database, idle)),
                     group.create_task(forget_keys(database)),
                     group.create_task(look_after_streams(database)),
                     group.create_task(mend_task_ids(patient)),
                 ]
                 if redis is not None:
-                    beside.append(group.create_task(beat_forever(redis)))
-                    beside.append(group.create_task(listen_forever(redis, lambda _: woken.set(), _WITHOUT_REDIS)))
-                    beside.append(group.create_task(work_forever(settings, patient, jobs)))
+                    companions.append(group.create_task(beat_forever(redis)))
+                    companions.append(group.create_task(listen_forever(redis, lambda _: woken.set(), _WITHOUT_REDIS)))
+                    companions.append(group.create_task(work_forever(settings, patient, jobs)))
                 await project_until(stopping, database, woken, idle)
-                await asyncio.gather(*map(cancelled, beside))
+                await asyncio.gather(*map(cancelled, companions))
         log.info("stopped")
 
 

@@ -27,6 +27,11 @@ class Coalescer(Generic[K, V]):
         self._asked: list[tuple[K, asyncio.Future[V]]] = []
         self._running: set[asyncio.Task[None]] = set()
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for the next fetch."""
+        return len(self._asked)
+
     async def get(self, key: K) -> V:
         """Return the value of `key`, or raise what the fetch raised."""
         future: asyncio.Future[V] = asyncio.get_running_loop().create_future()

@@ -6,8 +6,10 @@ read, for many users in one small statement.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final, TypeAlias
+from weakref import WeakSet
 
 from read_api.coalescer import Coalescer
 from read_api.etags import entity_tag, is_known
@@ -33,6 +35,9 @@ _PLAIN: Final = TaskQuery()
 _TaskKey: TypeAlias = tuple[str, int]
 
 
+_readers: Final[WeakSet[Reader]] = WeakSet()
+
+
 class Reader:
     """The reads of one process."""
 
@@ -45,6 +50,16 @@ class Reader:
         self._kept = KeptPages()
         self._long: ExpiringCache[PageKey, Long] = ExpiringCache(_LONG_LISTS, _LONG_SECONDS)
         self.turns = Turns(database)
+        _readers.add(self)
+
+    def waiting(self) -> dict[str, int]:
+        """Return how many reads wait for the next statement, by what they read."""
+        return {
+            "heads": self._heads.waiting,
+            "tasks": self._tasks.waiting,
+            "lists": self._lists.waiting,
+            "finds": self._finds.waiting,
+        }
 
     async def list(self, user_id: str, query: TaskQuery, known: str | None = None) -> tuple[str, TaskPage | None]:
         """Return the list's ETag, and the list, or None if the client's ETags `known` include it.
@@ -94,6 +109,14 @@ class Reader:
 
     async def _fetch_tasks(self, keys: Sequence[_TaskKey]) -> Sequence[TaskBody | Long | Exception | None]:
         return await get_tasks(self._database, keys)
+
+
+def reads_waiting() -> dict[str, int]:
+    """Return how many reads of this process wait for the next statement, by what they read."""
+    waiting: Counter[str] = Counter()
+    for reader in _readers:
+        waiting.update(reader.waiting())
+    return dict(waiting)
 
 
 def _etag(head: Head, query: TaskQuery) -> str:

@@ -49,6 +49,11 @@ def give_up_databases() -> None:
         database.give_up()
 
 
+def open_databases() -> list[Database]:
+    """Return the databases that this process has open, the most patient first."""
+    return sorted(_open, key=lambda database: database.seconds, reverse=True)
+
+
 async def databases_answer() -> bool:
     """Return whether every database that this process has open answers."""
     return all([await database.answers() for database in [*_open]])
@@ -84,7 +89,7 @@ async def open_database(
         server_settings=None if where.pooled else sessions.SESSION | session,
     )
     await pool
-    database = Database(pool, where, limits, session)
+    database = Database(role, pool, where, limits, session)
     _open.add(database)
     try:
         await _check_schema(database, setting)

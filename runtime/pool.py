@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 import asyncpg
 
 from runtime import sessions
 from runtime.connecting import UNREACHABLE
-from runtime.database_url import Address
+from runtime.database_url import Address, Role
 from runtime.sessions import ReadOnlyServerError
 
 _CHUNK: Final = 500
@@ -60,13 +60,24 @@ class Limits:
         }
 
 
+class PoolUse(NamedTuple):
+    """Connections of a pool: at most, open and in use; statements that wait, and that the server did not answer."""
+
+    most: int
+    open: int
+    in_use: int
+    waiting: int
+    unavailable: int
+
+
 class Database:
     """A pool of connections of one role. Each fetch is its own transaction.
 
     At most `_WAITING` callers queue for a connection, each for at most `limits.seconds`.
     """
 
-    def __init__(self, pool: asyncpg.Pool, where: Address, limits: Limits, session: dict[str, str]) -> None:
+    def __init__(self, role: Role, pool: asyncpg.Pool, where: Address, limits: Limits, session: dict[str, str]) -> None:
+        self.role: Role = role
         self.pool = pool
         self._pooled = where.pooled
         self._limits = limits
@@ -75,6 +86,17 @@ class Database:
         self._given_up: set[asyncio.Task[Any] | None] | None = None
         self._heard_at = float("-inf")
         self._probe: asyncio.Task[None] | None = None
+        self._unavailable = 0
+
+    @property
+    def seconds(self) -> float:
+        """How long a statement may take, in seconds."""
+        return self._limits.seconds
+
+    def use(self) -> PoolUse:
+        """Return how the pool is used now."""
+        callers, most = len(self._users), self._limits.connections
+        return PoolUse(most, self.pool.get_size(), min(callers, most), max(0, callers - most), self._unavailable)
 
     async def fetch(self, query: str, *args: Any) -> Sequence[Any]:
         """Run one statement, commit, and return its rows.
@@ -137,6 +159,7 @@ class Database:
                 raise
             raise UnavailableError("the process is ending") from None
         except _UNAVAILABLE as error:
+            self._unavailable += 1
             raise UnavailableError(type(error).__name__) from error
         finally:
             del self._users[use]

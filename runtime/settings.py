@@ -45,6 +45,8 @@ class Settings(BaseSettings):
     environment: Literal["development", "production"] = "development"
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8000, ge=0, le=65535)
+    admin_host: str = "127.0.0.1"
+    admin_port: int | None = Field(default=None, ge=0, le=65535)
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ("http://localhost:3000",)
     data_dir: Path = Path(".data")
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import json
+from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -31,36 +33,47 @@ class Checked(StrEnum):
 
 @app.command(hidden=True)
 def healthcheck(what: Annotated[Checked, typer.Argument(help="What to check.")]) -> None:
-    """Check that a service works; exit with 1 and the reason if not."""
+    """Check that a service works; exit with 1 and the reason if not. With ADMIN_PORT, ask whether it is ready."""
     settings = load_settings()
-    if what is Checked.API:
-        _check_api(settings.api_port)
+    if settings.admin_port:
+        _check(settings.admin_port, "/ready")
+    elif what is Checked.API:
+        _check(settings.api_port, "/health")
     else:
         asyncio.run(_check_projector(settings))
     tell("healthy")
 
 
-def _check_api(port: int) -> None:
+def _check(port: int, path: str) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_SECONDS)
     try:
-        connection.request("GET", "/health")
-        status = connection.getresponse().status
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        status, body = answer.status, answer.read()
     except (OSError, http.client.HTTPException) as error:
-        fail(f"/health on port {port} does not answer ({type(error).__name__}).")
+        fail(f"{path} on port {port} does not answer ({type(error).__name__}).")
     finally:
         connection.close()
     if status != http.HTTPStatus.OK:
-        fail(f"/health on port {port} answers {status}.")
+        fail(_detail(body) or f"{path} on port {port} answers {status}.")
+
+
+def _detail(body: bytes) -> str | None:
+    """Return the sentence in an answer of /ready that says why it is not."""
+    with suppress(ValueError, KeyError, TypeError):
+        answer = json.loads(body)
+        return str(answer["detail"]) if answer["status"] == "not ready" else None
+    return None
 
 
 async def _check_projector(settings: Settings) -> None:
-    from projector.statements import LATE
+    from projector.lag import late_reason
     from runtime.database import UnavailableError, open_database
 
     try:
         async with open_database(settings, "projector", seconds=_SECONDS) as database:
-            ((late,),) = await database.fetch(LATE)
+            reason = await late_reason(database)
     except UnavailableError as error:
         fail(f"The database does not answer ({error}).")
-    if late:
-        fail("An event has waited for more than 30 s for its projection.")
+    if reason is not None:
+        fail(reason)

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,8 +30,9 @@ def command_api() -> None:
     """Run only the API that takes writes."""
     with _service() as settings:
         from command_api.app import create_app
+        from tasklog.admin.opened import COMMAND_API
 
-        _serve_app(settings, create_app)
+        _serve_app(settings, COMMAND_API, create_app)
 
 
 @app.command(rich_help_panel=Panel.APART)
@@ -38,8 +40,9 @@ def read_api() -> None:
     """Run only the API that answers reads."""
     with _service() as settings:
         from read_api.app import create_app
+        from tasklog.admin.opened import READ_API
 
-        _serve_app(settings, create_app)
+        _serve_app(settings, READ_API, create_app)
 
 
 @app.command(rich_help_panel=Panel.APART)
@@ -52,20 +55,22 @@ def projector(
     with _service() as settings:
         from audit.jobs import JOBS
         from projector import worker
+        from tasklog.admin.opened import beside_projector
 
-        worker.main(settings, JOBS, lambda: _say_ready(fd))
+        worker.main(settings, JOBS, lambda: _say_ready(fd), partial(beside_projector, settings))
 
 
 @app.command(hidden=True)
 def gateway(fd: Annotated[int | None, typer.Option(help="The listening socket, inherited.")] = None) -> None:
     """Run both APIs in one process."""
     with _service() as settings:
+        from tasklog.admin.opened import GATEWAY, beside_api
         from tasklog.serving import server
         from tasklog.serving.gateway import open_gateway
         from tasklog.serving.listener import listen
 
         listener = listen(settings.api_host, settings.api_port) if fd is None else socket.socket(fileno=fd)
-        server.serve(lambda: open_gateway(settings), listener)
+        server.serve(lambda: beside_api(settings, GATEWAY, open_gateway(settings)), listener)
 
 
 @contextmanager
@@ -98,8 +103,10 @@ def _say_ready(fd: int | None) -> None:
             os.write(fd, b".")
 
 
-def _serve_app(settings: Settings, create_app: Callable[[Settings], FastAPI]) -> None:
+def _serve_app(settings: Settings, service: str, create_app: Callable[[Settings], FastAPI]) -> None:
+    from tasklog.admin.opened import beside_api
     from tasklog.serving import server
     from tasklog.serving.listener import listen
 
-    server.serve(lambda: server.opened(create_app(settings)), listen(settings.api_host, settings.api_port))
+    listener = listen(settings.api_host, settings.api_port)
+    server.serve(lambda: beside_api(settings, service, server.opened(create_app(settings))), listener)

@@ -9,13 +9,13 @@ from runtime.settings import SettingsError
 
 _BACKLOG = 2048
 _ADVICE = {
-    errno.EADDRINUSE: "set API_PORT to a free one",
-    errno.EACCES: "set API_PORT to one from 1024 up, which needs no rights",
+    errno.EADDRINUSE: "set {}_PORT to a free one",
+    errno.EACCES: "set {}_PORT to one from 1024 up, which needs no rights",
 }
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Listen on an address; port 0 takes any free port.
+def listen(host: str, port: int, named: str = "API") -> socket.socket:
+    """Listen on an address; port 0 takes any free port. `named` says which settings it is from, API or ADMIN.
 
     Raises:
         SettingsError: the address is in use, or not one of this machine.
@@ -32,9 +32,10 @@ def listen(host: str, port: int) -> socket.socket:
             raise
     except (OSError, UnicodeError) as error:
         number = error.errno if isinstance(error, OSError) else None
-        advice = _ADVICE.get(number or 0, "set API_HOST to an address of this machine, such as 127.0.0.1")
+        advice = _ADVICE.get(number or 0, "set {}_HOST to an address of this machine, such as 127.0.0.1")
         reason = error.strerror if isinstance(error, OSError) else "not a name"
-        raise SettingsError(f"Tasklog cannot listen on {host} port {port} ({reason}): {advice}.") from error
+        message = f"Tasklog cannot listen on {host} port {port} ({reason}): {advice.format(named)}."
+        raise SettingsError(message) from error
     return listener
 
 

@@ -25,6 +25,8 @@ def greeting(settings: Settings, listener: socket.socket) -> str:
         token, source = "$TOKEN", "with a token of your auth server in TOKEN"
     else:
         token, source = f"$({prefix}./run token alice)", "as the user alice"
+    host, port = settings.admin_host, settings.admin_port
+    admin = [f"Operators look at http://{host}:{port} (gateway) and :{port + 1} (projector)"] if port else []
     data = f"in {settings.data_dir}" if settings.embedded else "in the database of DATABASE_URL"
     return "\n".join(
         [
@@ -32,6 +34,7 @@ def greeting(settings: Settings, listener: socket.socket) -> str:
             f"Call it once, {source}:",
             f'  curl -H "Authorization: Bearer {token}" -H "Content-Type: application/json" \\',
             f'    -d \'{{"title": "Buy milk"}}\' {url}/api/alice/tasks',
+            *admin,
             f"The data is {data}. Ctrl-C stops everything.",
         ]
     )

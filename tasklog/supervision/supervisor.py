@@ -112,8 +112,13 @@ class Supervisor:
 
     def start_services(self, env: dict[str, str], listener: socket.socket) -> None:
         """Start the gateway and the projector."""
-        self._start(Service("gateway", env=env, inherited=listener))
-        self._start(Service("projector", env=env, inherited=self._projector_ready))
+        self._start(Service("gateway", env=env | self._admin_port(0), inherited=listener))
+        self._start(Service("projector", env=env | self._admin_port(1), inherited=self._projector_ready))
+
+    def _admin_port(self, number: int) -> dict[str, str]:
+        """Return the setting of a service's admin port: that of the settings for the first service, then the next."""
+        port = self._settings.admin_port
+        return {} if port is None else {"ADMIN_PORT": str(port and port + number)}
 
     def wait_for_health(self, probe: HealthProbe) -> None:
         """Return at the first good answer of /health.

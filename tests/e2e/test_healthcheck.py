@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+from tests.admin import unreachable, watched
 from tests.machine import free_port
-from tests.servers import Database, RunningService
+from tests.servers import Database, RunningService, Servers, eventually
 
 BEHIND = "UPDATE tasklog.streams SET unprojected_since = now() - interval '31 s' WHERE user_id = 'slow'"
 STREAM = """
@@ -28,6 +30,24 @@ def test_an_api_is_healthy_while_it_answers(shared_service: RunningService) -> N
     assert check("api", API_PORT=port) == (0, "healthy")
     closed = str(free_port())
     assert check("api", API_PORT=closed) == (1, f"/health on port {closed} does not answer (ConnectionRefusedError).")
+
+
+def test_with_an_admin_port_a_process_is_healthy_while_it_is_ready(servers: Servers, tmp_path: Path) -> None:
+    with watched(servers, tmp_path) as running:
+        port = running.projector.rpartition(":")[2]
+        assert check("projector", ADMIN_PORT=port) == (0, "healthy")
+        assert check("api", ADMIN_PORT=running.gateway.rpartition(":")[2]) == (0, "healthy")
+        with unreachable(servers, running.database):
+            said = eventually(lambda: unhealthy("projector", ADMIN_PORT=port))
+        assert said.startswith("The database of the projector cannot be used: ")
+    code, said = check("projector", ADMIN_PORT=port)
+    assert (code, said) == (1, f"/ready on port {port} does not answer (ConnectionRefusedError).")
+
+
+def unhealthy(what: str, **env: str) -> str:
+    """Return what a check says that finds a fault, nothing without one."""
+    code, said = check(what, **env)
+    return said if code else ""
 
 
 def test_the_projector_is_healthy_while_no_event_waits_long(database: Database) -> None:

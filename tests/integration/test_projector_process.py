@@ -10,7 +10,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from typing import Any
 
 import asyncpg
@@ -38,7 +38,7 @@ PROJECTED = "SELECT count(*) FROM tasklog.tasks"
 async def running(settings: Settings, *jobs: Job) -> AsyncIterator[None]:
     """Run the whole process of the projector, which SIGTERM ends."""
     with capture_logs() as logs:
-        process = asyncio.create_task(worker._main(settings, jobs))
+        process = asyncio.create_task(worker._main(settings, jobs, lambda: None, lambda *_: nullcontext()))
         await eventually_async(lambda: process.done() or {"event": "projecting", "log_level": "info"} in logs)
         yield
         os.kill(os.getpid(), signal.SIGTERM)

@@ -72,7 +72,15 @@ def test_whatever_stands_in_env_for_an_api_reaches_it() -> None:
         environment = SERVICES[name]["environment"]
         assert settings <= set(environment)
         fixed = {setting for setting in settings if f"${{{setting}" not in environment[setting]}
-        assert fixed == {"ENVIRONMENT", "API_HOST", "API_PORT", "REDIS_URL"}
+        assert fixed == {"ENVIRONMENT", "API_HOST", "API_PORT", "ADMIN_HOST", "ADMIN_PORT", "REDIS_URL"}
+
+
+def test_each_process_has_an_admin_port_that_only_compose_s_networks_reach() -> None:
+    for name in ("command_api", "read_api", "projector"):
+        environment = SERVICES[name]["environment"]
+        assert (environment["ADMIN_HOST"], environment["ADMIN_PORT"]) == ("0.0.0.0", "9100")
+        assert "ports" not in SERVICES[name]
+    assert "9100" not in (ROOT / "Caddyfile").read_text()
 
 
 def test_the_commands_of_operators_run_in_migrate() -> None:

@@ -1,0 +1,77 @@
+"""What a projector knows of the whole ledger, for the admin port: lag, parked users, rebuilds, jobs, verifications.
+
+A reading is kept for ten times as long as it took, so that scrapes take at most a tenth of one connection's time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import asyncpg
+from redis.exceptions import RedisError
+
+from audit.status import Heard
+from projector.heartbeat import running_projectors
+from projector.job_states import job_states
+from projector.lag import Lag, lag
+from projector.rebuild import faults, left
+from runtime.pool import UnavailableError
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from runtime.pool import Database
+
+_SECONDS: Final = 4.0
+"""How long a reading may take, in seconds."""
+_KEPT_SECONDS: Final = 0.5
+_SHARE: Final = 10
+
+
+class LedgerFacts(NamedTuple):
+    """One reading; `lag` and the users are None if the database did not answer, `heard` is None without Redis."""
+
+    lag: Lag | None = None
+    users_to_rebuild: int | None = None
+    rebuild_faults: int | None = None
+    heard: Heard | None = None
+
+
+class FactReader:
+    """Reads the facts for all who ask."""
+
+    def __init__(self, database: Database, redis: Redis | None) -> None:
+        self._database = database
+        self._redis = redis
+        self._reading = asyncio.Lock()
+        self._kept = LedgerFacts()
+        self._until = float("-inf")
+
+    async def read(self) -> LedgerFacts:
+        """Return the facts, which may be a moment old."""
+        async with self._reading:
+            began = time.monotonic()
+            if began >= self._until:
+                self._kept = LedgerFacts(*await self._of_database(), await self._of_redis())
+                ended = time.monotonic()
+                self._until = ended + max(_KEPT_SECONDS, _SHARE * (ended - began))
+            return self._kept
+
+    async def _of_database(self) -> tuple[Lag | None, int | None, int | None]:
+        try:
+            async with asyncio.timeout(_SECONDS):
+                behind = await lag(self._database)
+                users, _ = await left(self._database)
+                return behind, users, len(await faults(self._database))
+        except (TimeoutError, UnavailableError, asyncpg.PostgresError):
+            return None, None, None
+
+    async def _of_redis(self) -> Heard | None:
+        if self._redis is None:
+            return None
+        try:
+            return Heard(jobs=await job_states(self._redis), projectors=await running_projectors(self._redis))
+        except (RedisError, OSError):
+            return None

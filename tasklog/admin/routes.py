@@ -1,0 +1,65 @@
+"""What the admin port answers at which path."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import orjson
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
+
+from tasklog.admin.families import exposition
+from tasklog.admin.port import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from tasklog.admin.families import Source
+    from tasklog.admin.port import Answering, Asked
+
+    Ready = Callable[[], Awaitable[str | None]]
+
+_JSON: Final = "application/json"
+_READS: Final = ("GET", "HEAD")
+
+
+def answering(sources: Sequence[Source], ready: Ready) -> Answering:
+    """Return what answers the requests of a process, of its figures and of why it is not ready."""
+
+    async def metrics(_asked: Asked) -> Answer:
+        found = await asyncio.gather(*(source() for source in sources))
+        families = [family for some in found for family in some]
+        return Answer(200, CONTENT_TYPE_PLAIN_0_0_4, partial(exposition, families))
+
+    async def live(_asked: Asked) -> Answer:
+        return json_answer(200, {"status": "live"})
+
+    async def is_ready(_asked: Asked) -> Answer:
+        reason = await ready()
+        return json_answer(200, {"status": "ready"}) if reason is None else _not_ready(reason)
+
+    pages: Mapping[str, Callable[[Asked], Awaitable[Answer]]] = {
+        "/live": live,
+        "/ready": is_ready,
+        "/metrics": metrics,
+    }
+
+    async def answer(asked: Asked) -> Answer:
+        page = pages.get(asked.path)
+        if page is None:
+            return json_answer(404, {"detail": f"There is nothing at this path: try {', '.join(pages)}"})
+        if asked.method not in _READS:
+            return json_answer(405, {"detail": "This path only answers GET"}, {"Allow": "GET, HEAD"})
+        return await page(asked)
+
+    return answer
+
+
+def json_answer(status: int, value: object, headers: Mapping[str, str] | None = None) -> Answer:
+    """Return an answer in JSON."""
+    return Answer(status, _JSON, orjson.dumps(value) + b"\n", headers or {})
+
+
+def _not_ready(reason: str) -> Answer:
+    return json_answer(503, {"status": "not ready", "detail": reason})

@@ -1,0 +1,87 @@
+"""A service with admin ports, and what they say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.servers import Database, RunningService, Servers, eventually, running_service
+
+OPEN = "the admin port is open"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """A running service, and the addresses of the admin ports of its processes."""
+
+    service: RunningService
+    gateway: str
+    projector: str
+
+    @property
+    def database(self) -> Database:
+        return self.service.database
+
+    def ready(self, url: str) -> tuple[int, str]:
+        """Return the status of /ready, and why it is not."""
+        answer = httpx.get(f"{url}/ready", timeout=20)
+        body = answer.json()
+        return answer.status_code, body.get("detail", body["status"])
+
+
+@contextmanager
+def watched_service(database: Database, redis_url: str, log: Path, **env: str) -> Iterator[Watched]:
+    """Start gateway and projector with admin ports on free ports of this machine."""
+    with running_service(database, redis_url, log, ADMIN_PORT="0", **env) as service:
+        urls = eventually(lambda: _urls(service))
+        yield Watched(service=service, gateway=urls["gateway"], projector=urls["projector"])
+
+
+@contextmanager
+def watched(servers: Servers, directory: Path) -> Iterator[Watched]:
+    """Start them on a database and a Redis of their own."""
+    with (
+        servers.cloned() as database,
+        servers.emptied_redis() as redis_url,
+        watched_service(database, redis_url, directory / "service.log") as found,
+    ):
+        yield found
+
+
+def _urls(service: RunningService) -> dict[str, str]:
+    """Return the last address that each process has logged; nothing before both have."""
+    lines = [json.loads(line) for line in service.logged().splitlines() if OPEN in line]
+    urls = {line["service"]: line["url"] for line in lines}
+    return urls if len(urls) == 2 else {}
+
+
+def samples(url: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """Return the value of each sample, by its name and labels."""
+    families = text_string_to_metric_families(httpx.get(f"{url}/metrics", timeout=20).raise_for_status().text)
+    found = [sample for family in families for sample in family.samples]
+    return {(sample.name, frozenset(sample.labels.items())): sample.value for sample in found}
+
+
+def value(url: str, name: str, **labels: str) -> float | None:
+    """Return the value of one sample, None without it."""
+    return samples(url).get((name, frozenset(labels.items())))
+
+
+@contextmanager
+def unreachable(servers: Servers, database: Database) -> Iterator[None]:
+    """Let the services reach the server, but not the database: it ends their sessions and admits no new one."""
+    servers.execute(f"ALTER DATABASE {database.name} CONNECTION LIMIT 0")
+    servers.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        f"WHERE datname = '{database.name}' AND usename LIKE 'tasklog%'"
+    )
+    try:
+        yield
+    finally:
+        servers.execute(f"ALTER DATABASE {database.name} CONNECTION LIMIT -1")
