@@ -94,7 +94,7 @@ class TokenVerifier:
         expected = self._rules.secret_claims if secrets else self._rules.jwks_claims
         grant = read_grant(read_object(jws.payload), expected)
         grant.check(self._clock())
-        if not any([key.verifies(jws) for key in secrets or [await self._public_key(jws)]]):
+        if not any(key.verifies(jws) for key in secrets or [await self._public_key(jws)]):
             raise Unauthorized("signature")
         return grant
 
@@ -175,7 +175,9 @@ def _secret_keys(settings: Settings) -> tuple[VerificationKey, ...]:
     }
     is_private = settings.embedded and settings.environment == "development"
     return tuple(
-        _secret_key(name, secret.get_secret_value(), is_private=is_private) for name, secret in secrets.items() if secret
+        _secret_key(name, secret.get_secret_value(), is_private=is_private)
+        for name, secret in secrets.items()
+        if secret
     )
 
 
