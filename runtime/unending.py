@@ -19,10 +19,10 @@ log: FilteringBoundLogger = structlog.get_logger()
 
 
 async def unending(what: str, work: Callable[[], Awaitable[None]]) -> None:
-    """Do work until it ends or is cancelled. After an error, which is logged as one of `what`, begin it again."""
+    """Do work until it ends or is cancelled. After an error, which is logged with the name `what`, begin it again."""
     while True:
         try:
             return await work()
         except Exception as error:  # noqa: BLE001 - whatever it is, the service needs the work
-            log.error(f"{what} failed and begins again", error=type(error).__name__)
+            log.warning("work failed and begins again", work=what, error=type(error).__name__)
             await asyncio.sleep(AGAIN_SECONDS)
