@@ -164,6 +164,9 @@ def components(*bodies: type[BaseModel]) -> dict[str, Any]:
         "parameters": {
             "user_id": _parameter("user_id", "The token's user", {"type": "string", "minLength": 1, "maxLength": 255}),
             "task_id": _parameter("task_id", "The task", {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}),
+            "position": _parameter(
+                "position", "A position in the user's history", {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}
+            ),
             "if_match": _header(
                 "If-Match", "Carry out the request only if the task has this ETag; otherwise answer 412", '"3"'
             ),

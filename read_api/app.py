@@ -16,6 +16,7 @@ from edge.service import service
 from read_api.change_reader import ChangeReader
 from read_api.change_routes import ChangeState
 from read_api.change_routes import router as change_router
+from read_api.explain_routes import router as explain_router
 from read_api.listeners import open_listeners
 from read_api.reader import Reader
 from read_api.routes import ReadState, router
@@ -58,7 +59,12 @@ def create_app(settings: Settings) -> FastAPI:
                 }
                 yield {**reads, **changes}
 
-    return service(settings, [*router.routes, *change_router.routes, *trash_router.routes], lifespan, _HANDLERS)
+    return service(
+        settings,
+        [*router.routes, *change_router.routes, *trash_router.routes, *explain_router.routes],
+        lifespan,
+        _HANDLERS,
+    )
 
 
 async def _too_long(_request: Request, _error: Exception) -> Response:

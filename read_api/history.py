@@ -143,7 +143,7 @@ def _follow(tasks: dict[int, Known], row: Mapping[str, Any]) -> list[Change]:
 
 
 def _entry(row: Mapping[str, Any], changed: Sequence[Change]) -> dict[str, Any]:
-    metadata = _object(row["metadata"])
+    metadata = json_object(row["metadata"])
     return {
         **row,
         "actor": metadata.get("actor"),
@@ -154,7 +154,7 @@ def _entry(row: Mapping[str, Any], changed: Sequence[Change]) -> dict[str, Any]:
     }
 
 
-def _object(text: str | None) -> dict[str, Any]:
+def json_object(text: str | None) -> dict[str, Any]:
     """Return the JSON object of `text`, or an empty one if it holds none."""
     try:
         value = orjson.loads(text or "{}")

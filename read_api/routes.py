@@ -145,7 +145,7 @@ async def read_stats(request: Request) -> Response:
     """How many tasks the user has, as they are after every acknowledged write."""
     user_id = await authorized_user(request)
     turn = reader_of(request).turns.of(user_id)
-    head, counts = await stats(_database(request), turn, user_id, datetime.now(UTC))
+    head, counts = await stats(database_of(request), turn, user_id, datetime.now(UTC))
     headers = {"ETag": entity_tag(head, counts), "Cache-Control": CACHING, _POSITION: str(head.position)}
     return not_modified(request, headers) or json_response(counts.body(), headers=headers)
 
@@ -230,7 +230,8 @@ async def _history(request: Request, user_id: str, query: HistoryQuery, page: Hi
     return not_modified(request, headers) or await json_answer(request, page.body, headers)
 
 
-def _database(request: Request) -> Database:
+def database_of(request: Request) -> Database:
+    """Return the database of the process, for light statements."""
     return cast("ReadState", request.scope["state"])["database"]
 
 
@@ -241,7 +242,7 @@ def reader_of(request: Request) -> Reader:
 
 async def _moment(request: Request, user_id: str, when: int | datetime) -> Moment:
     try:
-        return await moment(_database(request), user_id, when)
+        return await moment(database_of(request), user_id, when)
     except FutureError:
         raise invalid("as_of", "is in the future: the user's history has not reached it") from None
 

@@ -11,7 +11,7 @@ import typer
 
 from runtime.settings import SettingsError, load_settings
 from runtime.version import VERSION
-from tasklog.cli import audit, backup, healthcheck, ledger, services
+from tasklog.cli import audit, backup, explain, healthcheck, ledger, services
 from tasklog.cli.conventions import ExitCode, Panel, fail, stdout_errors, tell
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(audit.app)
+app.add_typer(explain.app)
 app.add_typer(ledger.app)
 app.add_typer(backup.app)
 app.add_typer(services.app)

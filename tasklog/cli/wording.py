@@ -64,16 +64,20 @@ def history_text(history: Mapping[str, Any]) -> str:
 
 
 def _event_lines(event: Mapping[str, Any]) -> Iterator[str]:
-    who = "(erased)" if event["erased"] else f"{event['actor']}, request {event['request_id']}"
-    if event["undoes"] is not None:
-        who += f", undoes {event['undoes']}"
     task = "" if event["task_id"] is None else f" task {event['task_id']}"
-    yield f"{event['position']:>6}  {event['recorded_at']}  {event['type']}{task}  by {who}"
+    yield f"{event['position']:>6}  {event['recorded_at']}  {event['type']}{task}  by {who_text(event)}"
     for change in event["changes"]:
-        yield f"        {change['field']}: {_value(change['from'])} -> {_value(change['to'])}"
+        yield f"        {change['field']}: {value_text(change['from'])} -> {value_text(change['to'])}"
 
 
-def _value(value: object) -> str:
+def who_text(event: Mapping[str, Any]) -> str:
+    """Return who is behind an event, with the request, and what it took back."""
+    who = "(erased)" if event["erased"] else f"{event['actor']}, request {event['request_id']}"
+    return who if event["undoes"] is None else f"{who}, undoes {event['undoes']}"
+
+
+def value_text(value: object) -> str:
+    """Return a value of a field as text."""
     return {None: "-", True: "yes", False: "no"}[value] if value is None or isinstance(value, bool) else repr(value)
 
 

@@ -84,6 +84,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/{user_id}/events/{position}/explain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Explain a position
+         * @description The event at a position, the command that led to it, and its task's state and row before it and after it.
+         */
+        get: operations["read_explanation"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/{user_id}/history": {
         parameters: {
             query?: never;
@@ -685,6 +705,151 @@ export interface components {
          * @enum {string}
          */
         EventType: "task.created" | "task.edited" | "task.completed" | "task.reopened" | "task.deleted" | "task.restored" | "stream.erased";
+        /**
+         * Explained
+         * @description A position, step by step. All but `event` is null for an erasure of the whole stream.
+         */
+        Explained: {
+            command: components["schemas"]["ExplainedCommand"] | null;
+            event: components["schemas"]["HistoryEvent"];
+            /**
+             * Row After
+             * @description The row that the event leads to
+             */
+            row_after: {
+                body: string | null;
+                category: string | null;
+                completed: boolean | null;
+                completed_at: string | null;
+                created_at: string | null;
+                created_position: number | null;
+                description: string | null;
+                due_date: string | null;
+                due_key: number | null;
+                facets: string | null;
+                id: number | null;
+                overdue_key: number | null;
+                priority: string | null;
+                priority_rank: number | null;
+                search_text: string | null;
+                tags: string | null;
+                title: string | null;
+                title_key: string | null;
+                updated_at: string | null;
+                user_id: string | null;
+                version: number | null;
+            } | null;
+            /**
+             * Row Before
+             * @description The row of the table `tasks`, null where there is none; columns come and go
+             */
+            row_before: {
+                body: string | null;
+                category: string | null;
+                completed: boolean | null;
+                completed_at: string | null;
+                created_at: string | null;
+                created_position: number | null;
+                description: string | null;
+                due_date: string | null;
+                due_key: number | null;
+                facets: string | null;
+                id: number | null;
+                overdue_key: number | null;
+                priority: string | null;
+                priority_rank: number | null;
+                search_text: string | null;
+                tags: string | null;
+                title: string | null;
+                title_key: string | null;
+                updated_at: string | null;
+                user_id: string | null;
+                version: number | null;
+            } | null;
+            /** @description The state before, and this event */
+            state_after: components["schemas"]["ExplainedState"] | null;
+            /** @description Its task's events before this one, folded */
+            state_before: components["schemas"]["ExplainedState"] | null;
+            /** User Id */
+            user_id: string;
+        };
+        /**
+         * ExplainedCommand
+         * @description The plainest command that is decided to these events.
+         *
+         *     The ledger keeps what was decided, not the words of the request: a toggle is a completion or a reopening here, and
+         *     an edit has only what it changed.
+         */
+        ExplainedCommand: {
+            /**
+             * Data
+             * @description What it sets; null for a command that only has a name, and once erased
+             */
+            data: {
+                category?: string | null;
+                completed?: boolean;
+                description?: string | null;
+                due_date?: string | null;
+                priority?: string;
+                tags?: string[];
+                title?: string;
+            } | null;
+            /**
+             * Positions
+             * @description The positions of the events that it led to: one or two
+             */
+            positions: number[];
+            /** Task Id */
+            task_id: number;
+            /**
+             * Type
+             * @enum {string}
+             */
+            type: "task.create" | "task.edit" | "task.complete" | "task.reopen" | "task.toggle" | "task.delete" | "task.restore";
+            /**
+             * Undoes
+             * @description The position of what it takes back, for an undo; else null
+             */
+            undoes: number | null;
+            /**
+             * Version
+             * @description The version of the task that it was decided on; 0 for a new task
+             */
+            version: number;
+        };
+        /**
+         * ExplainedState
+         * @description A task's state: none before its first event, then a task, or a deleted one with what it was.
+         */
+        ExplainedState: {
+            /** Deleted At */
+            deleted_at: string | null;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "none" | "task" | "deleted";
+            /** Task */
+            task: {
+                category: string | null;
+                completed: boolean;
+                completed_at: string | null;
+                /** Format: date-time */
+                created_at: string;
+                created_position: number;
+                description: string | null;
+                due_date: string | null;
+                id: number;
+                priority: string;
+                tags: string[];
+                title: string;
+                /** Format: date-time */
+                updated_at: string;
+                version: number;
+            } | null;
+            /** Version */
+            version: number;
+        };
         /**
          * FieldChange
          * @description A field that the event set, and its value before and after.
@@ -1309,6 +1474,8 @@ export interface components {
          * @example "3"
          */
         if_match: string;
+        /** @description A position in the user's history */
+        position: number;
         /** @description The task */
         task_id: number;
         /** @description The token's user */
@@ -1478,6 +1645,63 @@ export interface operations {
             413: components["responses"]["Problem413"];
             /** @description Unsupported Media Type */
             415: components["responses"]["Problem415"];
+            /** @description Unprocessable Content */
+            422: components["responses"]["Problem422"];
+            /** @description Too Many Requests */
+            429: components["responses"]["Problem429"];
+            /** @description Internal Server Error */
+            500: components["responses"]["Problem500"];
+            /** @description Service Unavailable */
+            503: components["responses"]["Problem503"];
+        };
+    };
+    read_explanation: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag of an earlier answer; if it still holds, the answer is a 304 without a body */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The token's user */
+                user_id: components["parameters"]["user_id"];
+                /** @description A position in the user's history */
+                position: components["parameters"]["position"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What happened at the position */
+            200: {
+                headers: {
+                    /** @description `gzip`, if the answer is long and the request accepts it */
+                    "Content-Encoding"?: string;
+                    /** @description Changes only by an erasure, a restore or an upgrade */
+                    ETag: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Explained"];
+                };
+            };
+            /** @description Unchanged since If-None-Match */
+            304: {
+                headers: {
+                    /** @description Changes only by an erasure, a restore or an upgrade */
+                    ETag: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: components["responses"]["Problem401"];
+            /** @description Forbidden */
+            403: components["responses"]["Problem403"];
+            /** @description Not Found */
+            404: components["responses"]["Problem404"];
+            /** @description Method Not Allowed */
+            405: components["responses"]["Problem405"];
             /** @description Unprocessable Content */
             422: components["responses"]["Problem422"];
             /** @description Too Many Requests */
