@@ -61,6 +61,12 @@ def _urls(service: RunningService) -> dict[str, str]:
     return urls if len(urls) == 2 else {}
 
 
+def exported(url: str) -> set[str]:
+    """Return the names of all metrics, as they are written in rules; histograms without the names of their parts."""
+    families = text_string_to_metric_families(httpx.get(f"{url}/metrics", timeout=20).raise_for_status().text)
+    return {family.name + ("_total" if family.type == "counter" else "") for family in families}
+
+
 def samples(url: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     """Return the value of each sample, by its name and labels."""
     families = text_string_to_metric_families(httpx.get(f"{url}/metrics", timeout=20).raise_for_status().text)
