@@ -62,12 +62,29 @@ _SORTS: Final[Mapping[str, str]] = {
     "due": "due",
     "priority": "priority",
     "created_at": "created",
+    "createdAt": "created",
+    "date": "created",
+    "newest": "created",
     "updated_at": "updated",
+    "updatedAt": "updated",
+    "alpha": "title",
+    "alphabetical": "title",
+    "name": "title",
     "due_date": "due",
+    "dueDate": "due",
+    "due_at": "due",
 }
-_ORDER_NAMES: Final = ("order", "sort_order")
+"""The sorts by the names that clients send."""
+_ORDER_NAMES: Final = ("order", "sort_order", "sortOrder")
 _ORDERS: Final = ("asc", "desc")
 _DEFAULT: Final = TaskQuery()
+
+
+def _synonyms() -> str:
+    """Return the sentence with the other names of each sort."""
+    others = {sort: [f"`{name}`" for name, of in _SORTS.items() if of == sort != name] for sort in _SORTS.values()}
+    return "; ".join(f"{', '.join(names)} for {sort}" for sort, names in others.items() if names)
+
 
 AS_OF: Final[dict[str, Any]] = {
     "name": "as_of",
@@ -93,14 +110,13 @@ LIST_PARAMETERS: Final[tuple[dict[str, Any], ...]] = (
         "name": "sort",
         "in": "query",
         "description": f"{'; '.join(f'{name}: {SORTS[name].words}' for name in dict.fromkeys(_SORTS.values()))}. "
-        "Those alike go by id. `created_at`, `updated_at` and `due_date` are the same; also sent as `sort_by` or "
-        "`sortBy`",
+        f"Those alike go by id. {_synonyms()}. Also sent as `sort_by` or `sortBy`",
         "schema": {"type": "string", "enum": list(_SORTS), "default": _DEFAULT.sort},
     },
     {
         "name": "order",
         "in": "query",
-        "description": "The direction of the sort, if it is not the one above; also sent as `sort_order`",
+        "description": "The direction of the sort, if not the one above; also sent as `sort_order` or `sortOrder`",
         "schema": {"type": "string", "enum": list(_ORDERS)},
     },
     {

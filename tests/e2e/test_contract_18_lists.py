@@ -85,12 +85,21 @@ def test_18_all_and_nothing_are_no_filter(client: httpx.Client, listed: str, nam
         ("sort=updated_at", ["milk", "plain", "oats", "Bread 100%"]),
         ("sort=updated&order=asc&sort_order=desc", ["Bread 100%", "oats", "plain", "milk"]),
         ("order=asc", ["milk", "Bread 100%", "oats", "plain"]),
+        ("sort=date", ["plain", "oats", "Bread 100%", "milk"]),
+        ("sort=newest&sortOrder=desc", ["plain", "oats", "Bread 100%", "milk"]),
+        ("sortBy=createdAt&sortOrder=asc", ["milk", "Bread 100%", "oats", "plain"]),
+        ("sort_by=updatedAt", ["milk", "plain", "oats", "Bread 100%"]),
+        ("sort=alpha", ["Bread 100%", "milk", "oats", "plain"]),
+        ("sort=alphabetical&order=desc", ["plain", "oats", "milk", "Bread 100%"]),
+        ("sort=name", ["Bread 100%", "milk", "oats", "plain"]),
+        ("sortBy=dueDate", ["milk", "Bread 100%", "oats", "plain"]),
+        ("sort=due_at", ["milk", "Bread 100%", "oats", "plain"]),
     ],
 )
 def test_18_a_sort_is_known_by_the_names_that_clients_send(
     client: httpx.Client, listed: str, query: str, expected: list[str]
 ) -> None:
-    """`sort=created_at` was a 422, which left clients' lists empty."""
+    """`sort=created_at` and `sort=date` were a 422, which left clients' lists empty."""
     assert titles(client.get(f"{listed}?{query}")) == expected
 
 
