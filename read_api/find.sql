@@ -16,8 +16,8 @@ CREATE OR REPLACE FUNCTION tasklog.is_found(
 $$;
 
 -- All that a query finds among a user's rows, as a JSON array in order, with the number of tasks, their bytes and those
--- of the longest. Tasks of more than `short` bytes are left out of the array. At most `most_rows` rows are read, in no
--- order: as many `rows` may not be all.
+-- of the longest. Tasks of more than `short` bytes are left out of the array. At most `most_rows` rows are read, where
+-- there is no index in no order: as many `rows` may not be all.
 CREATE OR REPLACE FUNCTION tasklog.found_array(
     rows_of text, wanted boolean, lines text[], words text[], due_after bigint, due_before bigint, sort text,
     most_rows integer, short integer
@@ -26,13 +26,13 @@ CREATE OR REPLACE FUNCTION tasklog.found_array(
 BEGIN
     -- EACH sort
     IF sort = '{sort.name}' THEN
-        SELECT '[' || coalesce(string_agg(f.body, ',' ORDER BY f.key {sort.direction}, f.id {sort.direction})
+        SELECT '[' || coalesce(string_agg(f.body, ',' {sort.key_order})
                                FILTER (WHERE octet_length(f.body) <= short), '') || ']',
                count(*), coalesce(sum(octet_length(f.body)), 0), coalesce(max(octet_length(f.body)), 0)
         INTO body, rows, bytes, longest FROM (
             SELECT t.body, t.id, {sort.expression} AS key FROM tasklog.tasks t
             WHERE t.user_id = rows_of AND tasklog.is_found(t, wanted, lines, words, due_after, due_before)
-            LIMIT most_rows) f;
+            {sort.scan_order} LIMIT most_rows) f;
     END IF;
     -- END EACH
     RETURN NEXT;

@@ -103,6 +103,16 @@ class Sort:
         return ", ".join(f"t.{column} DESC" if self.descending else f"t.{column}" for column in self.columns)
 
     @property
+    def scan_order(self) -> str:
+        """Return the ORDER BY clause for a query over rows `t` if an index has them in order, otherwise nothing."""
+        return f"ORDER BY {self.order}" if self.index else ""
+
+    @property
+    def key_order(self) -> str:
+        """Return the ORDER BY clause for an aggregate of rows `f` with their `key` if no index has them in order."""
+        return "" if self.index else f"ORDER BY f.key {self.direction}, f.id {self.direction}"
+
+    @property
     def behind(self) -> str:
         """Return the condition that a row `t` comes after `after_key` and `after_id`; nulls mean the start."""
         start = _LARGEST if self.descending else 0
