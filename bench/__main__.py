@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _WORKS: Final = {work.name: work for work in WORKS}
 _FURTHER: Final = ("limits", "delay", "backlog", "idle")
-_APART: Final = ("growth", "heavy", "live")
+_APART: Final = ("growth", "heavy", "live", "find")
 """What runs for itself, when it is asked for by name."""
 _NAMES: Final = (*_WORKS, *_FURTHER, *_APART)
 _ALL_PEERS: Final = ",".join(PEERS)

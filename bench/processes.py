@@ -34,6 +34,18 @@ def cpu_seconds_below(root: int) -> float:
     return sum(map(cpu_seconds, tree(root))) + sum(map(int, ended)) / _TICKS
 
 
+def scheduled(pid: int) -> tuple[float, float]:
+    """Return for how long a process has run, and for how long it has waited for a core, both in seconds.
+
+    It counts nanoseconds, so it also tells what something short takes.
+    """
+    try:
+        ran, waited, _ = Path(f"/proc/{pid}/schedstat").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0, 0.0
+    return int(ran) / 1e9, int(waited) / 1e9
+
+
 def memory(pid: int) -> float:
     """Return the resident memory of a process now, in MB."""
     return _status(pid, "VmRSS")

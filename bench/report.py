@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from bench.find import Found
 from bench.heavy import Beside
 from bench.idle import Usage
 from bench.measure import Figures, Rounds
@@ -24,7 +25,7 @@ WORKS_HEAD: Final = (
     *("work", "contender", "answers/s", "p50 / p95 / p99 ms"),
     *("CPU µs: API", "projector", "Postgres", "all", "WAL bytes", "API MB"),
 )
-_WORKS, _TARGETS, _LIMITS, _PROJECTOR, _IDLE, _GROWTH, _HEAVY, _LIVE = _TITLES = (
+_WORKS, _TARGETS, _LIMITS, _PROJECTOR, _IDLE, _GROWTH, _HEAVY, _LIVE, _FIND = _TITLES = (
     "Each work",
     "Targets",
     "Limits of this machine",
@@ -33,6 +34,7 @@ _WORKS, _TARGETS, _LIMITS, _PROJECTOR, _IDLE, _GROWTH, _HEAVY, _LIVE = _TITLES =
     "Growth",
     "Light users beside heavy ones",
     "Listening for changes",
+    "Filters and sorts",
 )
 _GROWTH_HEAD: Final = ("work", "empty ledger", "grown ledger", "empty : grown (target ≤ 1.3)")
 _EXPLAINED: Final = (
@@ -43,6 +45,11 @@ _GROWN: Final = "`./run bench growth`: an empty ledger against a million events 
 _LISTENING: Final = (
     "`./run bench live`: streams of changes, each of another user; then the same number of users who ask for the list "
     "once a second. The clients run on the same machine."
+)
+_FINDING: Final = (
+    "`./run bench find`: CPU of the API's code and of Postgres for a list that is not cached, without HTTP; the last "
+    "rows are pages of 20 of a user who has 50,000 tasks, and the time that they waited because other processes had "
+    "the cores."
 )
 _BESIDE: Final = (
     "`./run bench heavy`: 30 light users alone, and beside 4 clients that ask without a pause for what one heavy user "
@@ -63,6 +70,7 @@ class Report:
     growth: list[tuple[str, float, float, float]] = field(default_factory=list)
     heavy: list[Beside] = field(default_factory=list)
     live: Sequence[tuple[str, str, str]] = ()
+    find: Sequence[Found] = ()
 
     def text(self) -> str:
         """Return the whole report, in Markdown."""
@@ -97,6 +105,8 @@ class Report:
             yield _HEAVY, _section(_BESIDE, dated, _table(Beside.HEAD, [one.row() for one in self.heavy]))
         if self.live:
             yield _LIVE, _section(_LISTENING, dated, _table(("", "measured", "asked for"), self.live))
+        if self.find:
+            yield _FIND, _section(_FINDING, dated, _table(Found.HEAD, [one.row() for one in self.find]))
 
     def _limits(self) -> list[tuple[str, str]]:
         names = {"raw": "raw ASGI on uvicorn", "framework": "FastAPI without work"}

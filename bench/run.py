@@ -11,6 +11,7 @@ import asyncpg
 
 from bench.builds import THIS
 from bench.contenders import start_tasklog
+from bench.find import find
 from bench.growth import grow, growth
 from bench.heavy import heavy
 from bench.idle import idle
@@ -54,6 +55,8 @@ async def run(lab: Lab, choice: Choice) -> Report:
             report.live = await live(lab, await start_tasklog(lab, "live"))
         if "heavy" in choice.further:
             report.heavy = await heavy(await start_tasklog(lab, "heavy"), choice.rounds)
+        if "find" in choice.further:
+            report.find = await find(await start_tasklog(lab, "find"), choice.rounds)
         if choice.works or choice.further & {"delay", "backlog", "growth"}:
             await _tasklog(lab, choice, report)
     if "idle" in choice.further:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.find import Cost, Found
 from bench.heavy import Beside, Light
 from bench.measure import Figures, Round
 from bench.report import Report, plain, rows
@@ -135,6 +136,22 @@ def test_light_users_beside_a_heavy_one_wait_twice_as_long_or_200_ms_at_most_and
     lights = replace(LIGHT, p99=alone), replace(LIGHT, p99=beside, refused=refused)
     found = Beside(kind="all", alone=[lights[0]], beside=[lights[1]], heavy={}, memory={})
     assert found.row()[4] == met
+
+
+@pytest.mark.parametrize(
+    ("tasks", "cpu", "ratio", "met"),
+    [(20, 1.30, "1.30 ×", "met"), (20, 1.31, "1.31 ×", "missed"), (1000, 1.5, "1.50 ×", "met")],
+)
+def test_a_list_with_filters_may_cost_so_many_times_the_plain_one(tasks: int, cpu: float, ratio: str, met: str) -> None:
+    plain, cost = Cost(seconds=1.0, cpu=1.0, waited=0.0), Cost(seconds=9.0, cpu=cpu, waited=0.0)
+    row = Found(tasks=tasks, query="q=a", cost=cost, plain=plain).row()
+    assert (row[1], row[3], row[5]) == ("`q=a`", ratio, met)
+
+
+@pytest.mark.parametrize(("waited", "met"), [(0.21, "met"), (0.19, "missed")])
+def test_a_page_of_very_many_tasks_takes_less_than_100_ms_beside_waiting_for_a_core(waited: float, met: str) -> None:
+    row = Found(tasks=50_000, query="q=a", cost=Cost(seconds=0.3, cpu=0.05, waited=waited)).row()
+    assert (row[2], row[5]) == (f"300 ms, of which {1000 * waited:.0f} ms without a core", met)
 
 
 def test_the_bytes_of_the_log_are_those_of_its_records_without_whole_pages() -> None:
