@@ -19,7 +19,7 @@ from runtime.database import UnavailableError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from starlette.types import Message, Receive, Scope, Send
+    from starlette.types import Receive, Scope, Send
     from structlog.typing import FilteringBoundLogger
 
 ANSWER_BYTES: Final = 64 * 1024 * 1024
@@ -168,14 +168,14 @@ async def send_in_its_room(response: Response, user: str | None, scope: Scope, r
     """
     size = IN_PARTS_BYTES if isinstance(response, InParts) else len(response.body)
 
-    async def until_taken(message: Message) -> None:
-        if message["type"] == "http.response.body" and message.get("body") and not message.get("more_body"):
-            await send({**message, "more_body": True})
-            message = {"type": "http.response.body", "body": b""}  # sent after the client has read most of the body
-        await send(message)
-
     async with ANSWERS.room(user, size):
-        await response(scope, receive, until_taken)
+        if isinstance(response, Ongoing):
+            await response(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
+        await send({"type": "http.response.body", "body": response.body, "more_body": True})
+        # This is sent after the client has read most of the body.
+        await send({"type": "http.response.body", "body": b""})
 
 
 def is_small(response: Response) -> bool:
