@@ -17,6 +17,8 @@ DUE = {
     "2026-02-07T09:30": datetime(2026, 2, 7, 9, 30, tzinfo=UTC),
     "2026-02-07T00:00:00Z": datetime(2026, 2, 7, tzinfo=UTC),
     "2026-02-08": datetime(2026, 2, 8, tzinfo=UTC),
+    "2026-03-01": datetime(2026, 3, 1, tzinfo=UTC),
+    "2026-03-01T14:30:00Z": datetime(2026, 3, 1, 14, 30, tzinfo=UTC),
     "1969-12-31": datetime(1969, 12, 31, tzinfo=UTC),
     "9999-12-31T23:59:59.999999Z": datetime(9999, 12, 31, 23, 59, 59, 999999, UTC),
 }

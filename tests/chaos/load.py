@@ -34,7 +34,11 @@ _FIELDS: Final = (
     {"due_date": "2026-03-01T14:30:00Z", "tags": ["home"]},
     {"category": "Errands"},
 )
-_QUERIES: Final = ("", "", "", "?status=pending", "?status=completed", "?sort=title", "?limit=3", "?sort=title&limit=4")
+_QUERIES: Final = (
+    *("", "", "", "?status=pending", "?status=completed", "?sort=title", "?limit=3", "?sort=title&limit=4"),
+    *("?search=milk", "?priority=p1&sort=updated", "?tags=strasse,HOME", "?category=work&status=pending"),
+    *("?sort=due&limit=5", "?sort=priority&order=asc", "?due_before=2026-03-01T14:30:00Z&sort=due&order=desc"),
+)
 _METHODS: Final = {
     "create": "POST",
     "edit": "PUT",

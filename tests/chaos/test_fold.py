@@ -71,14 +71,29 @@ def test_titles_are_compared_as_a_person_does(title: str, key: str) -> None:
         ("?sort=title", [4, 1, 2, 3], 4),
         ("?sort=title&limit=3", [4, 1, 2], 4),
         ("?limit=9", [3, 2, 4, 1], 4),
+        ("?search=MILK", [2, 1], 2),
+        ("?search=work+zebra", [3], 1),
+        ("?priority=p1", [4], 1),
+        ("?category=WORK&status=completed", [3], 1),
+        ("?tags=home&tags=strasse", [2], 1),
+        ("?tags=HOME&limit=1", [2], 2),
+        ("?due_after=2026-03-01&due_before=2026-03-01T14:30:00Z", [4], 1),
+        ("?sort=due", [4, 2, 1, 3], 4),
+        ("?sort=due&order=desc", [2, 4, 3, 1], 4),
+        ("?sort=priority", [4, 3, 2, 1], 4),
+        ("?sort=priority&order=asc&limit=3", [1, 2, 3], 4),
+        ("?sort=updated", [1, 4, 3, 2], 4),
     ],
 )
 def test_a_list_is_as_its_query_says(query: str, page: list[int], total: int) -> None:
     """By title, equal titles by id; otherwise newest first, whatever the ids."""
-    titles = {1: ("milk", 1), 4: ("Apple", 2), 2: ("Milk", 3), 3: ("zebra", 4)}
-    tasks: dict[int, TaskObject] = {
-        number: {"id": number, "title": title, "completed": number == 3, "created_position": position, "version": 1}
-        for number, (title, position) in titles.items()
+    given: dict[int, TaskObject] = {
+        1: {"title": "milk", "created_position": 1, "updated_at": "2026-01-01T00:00:09Z", "tags": ["home"]},
+        4: {"title": "Apple", "created_position": 2, "priority": "High", "due_date": "2026-03-01"},
+        2: {"title": "Milk", "created_position": 3, "due_date": "2026-03-01T14:30:00Z", "tags": ["Home", "Straße"]},
+        3: {"title": "zebra", "created_position": 4, "category": "Work", "completed": True},
     }
+    others = {"updated_at": "2026-01-01T00:00:01.5Z", "version": 1}
+    tasks = {number: MILK | others | {"id": number, "completed": False} | task for number, task in given.items()}
     found, count = listed(tasks, query)
     assert ([task["id"] for task in found], count) == (page, total)

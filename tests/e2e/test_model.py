@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from domain.commands import Command, CompleteTask, DeleteTask, EditTask, ReopenTask, ToggleTask
+from tests.found import DUE, ORDERS
 from tests.ledger import TITLES
 from tests.model import LISTS, Model, Sort, Status
 from tests.servers import RunningService, token
@@ -29,12 +30,25 @@ fields = st.fixed_dictionaries(
     {},
     optional={
         "priority": st.sampled_from(["low", "HIGH", "Some day"]),
-        "due_date": st.sampled_from([None, "2026-03-01", "2026-03-01T14:30:00Z"]),
+        "due_date": st.sampled_from([None, *DUE]),
         "tags": st.sampled_from([[], ["home"], ["Straße", "a b"]]),
         "category": st.sampled_from([None, "Work"]),
     },
 )
 """Fields besides title and description, in the form in which they are kept."""
+filters = st.fixed_dictionaries(
+    {},
+    optional={
+        "status": st.sampled_from(["all", "pending", "completed"]),
+        "priority": st.sampled_from(["LOW", "P1", "medium", "some day"]),
+        "category": st.just("work"),
+        "tags": st.sampled_from(["HOME", "strasse", "a b,straße"]),
+        "due_after": st.sampled_from([*DUE]),
+        "due_before": st.sampled_from([*DUE]),
+        "search": st.sampled_from(["milk", "STRASSE", "fine", "work home", '"', "nothing"]),
+    },
+)
+orders = st.sampled_from([{"sort": sort} | ({"order": order} if order else {}) for sort, order in ORDERS])
 who = st.integers(0, 2)
 which = st.integers(0, 5)
 
@@ -153,10 +167,24 @@ class ServiceBesideModel(RuleBasedStateMachine):
         answer = self.call("GET", model.user, params={"status": of[0], "sort": of[1]})
         assert (answer.status_code, answer.json()) == (200, self.expected(model, *of))
 
+    @rule(number=who, asked=filters, order=orders, limit=st.none() | st.integers(1, 3))
+    def find(self, number: int, asked: dict[str, str], order: dict[str, str], limit: int | None) -> None:
+        model, asked = self.models[number], asked | order
+        updated = {task_id: moment(self.answers[task_id]) for task_id in model.tasks}
+        expected = [self.answers[task_id] for task_id in model.found(asked, updated)]
+        if limit is None:
+            answer = self.call("GET", model.user, params=asked)
+            assert (answer.status_code, answer.json()) == (200, expected)
+        else:
+            self.assert_pages(model, asked, limit, expected)
+
     @rule(number=who, of=st.sampled_from(LISTS), limit=st.integers(1, 3))
     def walk(self, number: int, of: tuple[Status, Sort], limit: int) -> None:
-        model, expected = self.models[number], self.expected(self.models[number], *of)
-        answer = self.call("GET", model.user, params={"status": of[0], "sort": of[1], "limit": limit})
+        model = self.models[number]
+        self.assert_pages(model, {"status": of[0], "sort": of[1]}, limit, self.expected(model, *of))
+
+    def assert_pages(self, model: Model, asked: dict[str, str], limit: int, expected: list[dict[str, Any]]) -> None:
+        answer = self.call("GET", model.user, params={**asked, "limit": limit})
         tasks = answer.json()
         while "next" in answer.links:
             assert len(answer.json()) == limit

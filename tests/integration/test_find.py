@@ -191,3 +191,34 @@ async def assert_counted(reader: Database, user: str, tasks: list[Known]) -> Non
 def over(due: str) -> datetime:
     """Return the moment from which on a due date has passed; a day is over at its end."""
     return DUE[due] + timedelta(days=1 if len(due) == 10 else 0)
+
+
+async def test_the_counts_are_right_over_thousands_of_unprojected_events(
+    writer: Database, projector: Database, reader: Database
+) -> None:
+    """The tail has more events than are folded at once, and more bytes than one statement reads.
+
+    Seen to fail: with only the first 250 of the tail's tasks counted.
+    """
+    late = [TaskCreated(title="Milk", due_date="2026-02-07" if n % 2 else None) for n in range(400)]
+    ids = [event.task_id for (event,) in await appended(writer, *(of("alice", one) for one in late))]
+    await catch_up(projector)
+    changes = [TaskCompleted()] * 100 + [TaskDeleted()] * 100 + [TaskEdited(due_date=None)] * 100
+    await appended(writer, *(of("alice", one, task=i, expected=1) for i, one in zip(ids, changes, strict=False)))
+    for first in range(0, 1500, 300):
+        new = [
+            TaskCreated(
+                title="Bread", description="x" * 50_000 * (n % 50 == 0), due_date=None if n % 3 else "2026-02-08"
+            )
+            for n in range(first, first + 300)
+        ]
+        done: list[TaskEvent] = [TaskCompleted()] if first == 0 else []
+        await appended(writer, *(of("alice", one, *done) for one in new))
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    # Of the first tasks 300 are left, 100 of them completed, and 50 of the last hundred are late; of the new ones 300
+    # are completed, and a third of the other 1,200 is late.
+    expected = (1800, 1400, 400, 450)
+    head, counts = await stats(reader, reader, "alice", at)
+    assert (head.position, counts) == (400 + 300 + 1500 + 300, expected)
+    await catch_up(projector)
+    assert await stats(reader, reader, "alice", at) == (head, expected)
