@@ -1850,9 +1850,9 @@ export interface operations {
                 due_after?: string;
                 /** @description Only tasks due before this date or time; a date is its first moment in UTC */
                 due_before?: string;
-                /** @description created: newest first; updated: last changed first; title: by title without regard to case; due: due soonest first, those without a due date last; priority: highest priority first. Those alike go by id. `created_at`, `updated_at` and `due_date` are the same; also sent as `sort_by` or `sortBy` */
-                sort?: "created" | "updated" | "title" | "due" | "priority" | "created_at" | "updated_at" | "due_date";
-                /** @description The direction of the sort, if it is not the one above; also sent as `sort_order` */
+                /** @description created: newest first; updated: last changed first; title: by title without regard to case; due: due soonest first, those without a due date last; priority: highest priority first. Those alike go by id. `created_at`, `createdAt`, `date`, `newest` for created; `updated_at`, `updatedAt` for updated; `alpha`, `alphabetical`, `name` for title; `due_date`, `dueDate`, `due_at` for due. Also sent as `sort_by` or `sortBy` */
+                sort?: "created" | "updated" | "title" | "due" | "priority" | "created_at" | "createdAt" | "date" | "newest" | "updated_at" | "updatedAt" | "alpha" | "alphabetical" | "name" | "due_date" | "dueDate" | "due_at";
+                /** @description The direction of the sort, if not the one above; also sent as `sort_order` or `sortOrder` */
                 order?: "asc" | "desc";
                 /** @description The most tasks of a page; without it, one page has all */
                 limit?: number;
