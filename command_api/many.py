@@ -13,7 +13,7 @@ from command_api.idempotency import Done, key_with_digest
 from command_api.many_bodies import AnyCommand, Asked, CreateTaskCommand
 from command_api.plan import CommandRequest
 from command_api.refusals import REFUSALS
-from domain.decide import TaskNotFoundError
+from domain.decide import TaskExistsError, TaskNotFoundError
 from domain.evolve import HistoryError
 from domain.task import Task
 from edge.errors import UNAVAILABLE, UNREADABLE
@@ -51,7 +51,7 @@ class Call:
         self._creators: dict[int, int] = {}
         """For each command that refers to a new task, the index of the command that creates it."""
         self._ids: dict[int, int] = {}
-        """The ids of the new tasks that others refer to, by the index of the command that creates it."""
+        """The ids of new tasks, by the index of the command that creates it; only if others refer to one."""
         self._results: dict[int, Result] = {}
         refs: dict[str, int] = {}
         for n, one in enumerate(asked):
@@ -81,7 +81,7 @@ class Call:
         Raises:
             UnavailableError: the database cannot answer, or too many commands wait already.
         """
-        creators = sorted({creator for creator in self._creators.values() if creator in self._commands})
+        creators = self._new_tasks()
         if creators:
             ids = await ids_of_new_tasks(database, self._user_id, [self._key_of_new(n) for n in creators])
             self._ids = dict(zip(creators, ids, strict=True))
@@ -91,6 +91,12 @@ class Call:
             if isinstance(self._results[creator], ProblemError) and not isinstance(self._results.get(n), Done):
                 self._results[n] = ProblemError(Kind.FAILED_REFERENCE, _FAILED)
         return [self._carried(n) for n in range(len(self._asked))]
+
+    def _new_tasks(self) -> list[int]:
+        """Return the commands that create tasks if one is referred to: ids are in the order of the tasks in lists."""
+        if not any(creator in self._commands for creator in self._creators.values()):
+            return []
+        return [n for n, command in self._commands.items() if isinstance(command, CreateTaskCommand)]
 
     def _carried(self, n: int) -> Carried:
         creates = isinstance(self._asked[n].read, CreateTaskCommand)
@@ -153,7 +159,8 @@ def _problem(error: BaseException, task_id: int | None) -> ProblemError:
     """
     if isinstance(error, TaskNotFoundError):
         return _not_found(task_id)
-    if isinstance(error, UnavailableError):
+    if isinstance(error, UnavailableError | TaskExistsError):
+        # An erasure may forget a key while the id of the task that it created is in use: the next try gets a new id.
         return ProblemError(Kind.UNAVAILABLE, UNAVAILABLE)
     if isinstance(error, HistoryError | UnreadableEventError):
         return ProblemError(Kind.UNREADABLE_EVENT, UNREADABLE)

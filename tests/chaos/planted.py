@@ -118,6 +118,27 @@ def _stale_read() -> None:
     patch.object(Reader, "list", broken).start()
 
 
+def _change_dropped() -> None:
+    """Leave out the last changed task of every tenth answer that has some."""
+    from dataclasses import replace
+
+    import orjson
+
+    from read_api.change_reader import ChangeReader
+
+    answer, answers = ChangeReader.changes, count(1)
+
+    async def broken(self: ChangeReader, user_id: str, since: Any, limit: int) -> Any:
+        found = await answer(self, user_id, since, limit)
+        if since is None or not found.tasks or next(answers) % 10:
+            return found
+        _happens()
+        kept = orjson.loads(b"[%b]" % found.tasks)[:-1]
+        return replace(found, tasks=orjson.dumps(kept)[1:-1])
+
+    patch.object(ChangeReader, "changes", broken).start()
+
+
 def _connections_cut() -> None:
     """Cut a connection instead of reading from it, every fiftieth time."""
     from tasklog.serving.protocol import Protocol
@@ -164,6 +185,7 @@ def _much_memory() -> None:
 kept: Final[list[bytes]] = []
 
 FAULTS: Final = {
+    "change-dropped": _change_dropped,
     "connections-cut": _connections_cut,
     "everybody-waits": _everybody_waits,
     "wrong-exit-code": _wrong_exit_code,

@@ -7,6 +7,7 @@ from typing import Final
 
 from tests.chaos import nemesis
 from tests.chaos.failover import ReplicatedWorld, lose_unforgiven, stay_read_only
+from tests.chaos.front_ends import FrontEndsWorld, front_ends_are_right, needs_node, with_commands
 from tests.chaos.growth import scan_tables
 from tests.chaos.heavy import weigh
 from tests.chaos.migrating import lock_tables, reads_do_not_wait
@@ -37,6 +38,15 @@ PLANTED_SCENARIOS: Final[dict[str, Scenario]] = {
     ),
     "planted-write-dropped": Scenario(
         faults=(nemesis.planted,), count=3, weight=0, options=Options(planted="write-dropped")
+    ),
+    "planted-change-dropped": Scenario(
+        faults=(with_commands(nemesis.planted),),
+        count=2,
+        weight=0,
+        world=FrontEndsWorld,
+        options=Options(planted="change-dropped", clients=1, users=2),
+        needs=needs_node,
+        check=front_ends_are_right,
     ),
     "planted-stale-read": Scenario(faults=(nemesis.planted,), count=3, weight=0, options=Options(planted="stale-read")),
     "planted-fail-over-with-loss": Scenario(

@@ -7,6 +7,7 @@ from typing import Final
 
 from tests.chaos import nemesis
 from tests.chaos.failover import FAILOVER
+from tests.chaos.front_ends import FRONT_ENDS
 from tests.chaos.growth import GROWTH
 from tests.chaos.heavy import HEAVY
 from tests.chaos.migrating import MIGRATIONS
@@ -139,6 +140,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     **MIGRATIONS,
     **RESTARTS,
     **FAILOVER,
+    **FRONT_ENDS,
     "soak": Scenario(faults=_SOAK, count=1000, pause=1, weight=5, options=Options(gateways=2, projectors=2, users=8)),
     **PLANTED_SCENARIOS,
 }

@@ -34,6 +34,7 @@ pytestmark = [
         ("toggle-outside-the-lock", "an event follows from what was"),
         ("write-dropped", "an acknowledged write is in the ledger"),
         ("stale-read", "no read is stale"),
+        ("change-dropped", "no change is missed"),
     ],
 )
 @pytest.mark.timeout(400)

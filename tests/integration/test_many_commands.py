@@ -1,4 +1,8 @@
-"""Many commands at once in the queues: one batch, whatever else waits, and two processes with the same call."""
+"""Many commands at once in the queues: one batch, whatever else waits, and two processes with the same call.
+
+Seen to fail: with only the tasks that are referred to having ids in advance, and with an erasure at the wrong moment as
+an internal error.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,8 @@ from command_api.idempotency import Done
 from command_api.many import Call, Carried
 from command_api.many_bodies import UnreadCommands, read_commands
 from domain.task import Task
-from event_log.append import APPEND, Fetching
+from event_log.append import APPEND, NEW_TASK_IDS, Fetching
+from event_log.erase import ERASE
 from runtime.database import Database, open_database
 from runtime.settings import Settings
 from runtime.wakeup import Wake
@@ -96,3 +101,34 @@ async def test_the_same_call_twice_at_once_is_carried_out_once(
         done = states(answer)
         assert done == [409, 424] or [type(state) for state in done] == [Task, Task]
     assert await owner.fetchval("SELECT count(*) FROM tasklog.events") == 2
+
+
+async def test_new_tasks_of_a_call_have_ids_in_its_order(queue: CommandQueues, writer: Database) -> None:
+    call = [create("a"), create("b"), {"type": "task.toggle", "task": "b"}, create("c")]
+    ids = [state.id for state in states(await carry_out(writer, queue, *call))]
+    assert ids == [ids[0], ids[0] + 1, ids[0] + 1, ids[0] + 2]
+
+
+class Erasing:
+    """A database in which the user is erased once, right after ids were asked for."""
+
+    def __init__(self, database: Database, owner: asyncpg.Connection) -> None:
+        self._database, self._owner, self.erased = database, owner, False
+
+    async def fetch(self, query: str, *args: Any) -> Any:
+        rows = await self._database.fetch(query, *args)
+        if query == NEW_TASK_IDS and not self.erased:
+            self.erased = True
+            await self._owner.fetch(ERASE, "alice", "an operator", "r")
+        return rows
+
+
+async def test_a_call_that_is_repeated_while_its_tasks_are_erased_is_to_be_sent_again(
+    queue: CommandQueues, writer: Database, owner: asyncpg.Connection
+) -> None:
+    call = [create("milk"), {"type": "task.toggle", "task": "milk"}]
+    first = states(await carry_out(writer, queue, *call))
+    assert states(await carry_out(Erasing(writer, owner), queue, *call)) == [503, 424]
+    again = states(await carry_out(writer, queue, *call))
+    assert [(state.title, state.completed) for state in again] == [("milk", False), ("milk", True)]
+    assert again[0].id != first[0].id
