@@ -126,7 +126,7 @@ async def status(database: Database, heard: Heard | None) -> Status:
         schema=schema,
         # An older schema is impossible here: the database would not have been opened.
         schema_state="current" if schema == schema_version() else "newer",
-        parked=await _parked(database),
+        parked=await parked_users(database),
         rebuild_faults=[
             FaultOfRebuild(user_id=user, position=position, reason=reason)
             for user, (position, reason) in (await rebuild_faults(database)).items()
@@ -140,7 +140,12 @@ async def status(database: Database, heard: Heard | None) -> Status:
     )
 
 
-async def _parked(database: Database) -> list[Parked]:
+async def parked_users(database: Database) -> list[Parked]:
+    """Return the first parked users; those with the most attempts first.
+
+    Raises:
+        UnavailableError: the database went away.
+    """
     return [
         Parked(
             user_id=row["user_id"],

@@ -160,6 +160,12 @@ PARK: Final = """
     WHERE user_id = $1
 """
 
+TRY_AGAIN: Final = """
+    -- Let a projector try a parked user $1 at its next sweep; no row if the user is not parked.
+    UPDATE tasklog.checkpoints SET parked_until = clock_timestamp()
+    WHERE user_id = $1 AND parked_until IS NOT NULL RETURNING user_id
+"""
+
 CLEAR_UNPROJECTED: Final = """
     -- Clear the mark of users $1, who reached positions $2, if that is their head. A head that an append has locked is
     -- skipped and checked later, so the two never wait for each other. The `|| ''` makes the planner use the index only

@@ -21,6 +21,7 @@ from tasklog.admin.families import (
     histogram,
     histograms,
 )
+from tasklog.admin.reports import Counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 _METHODS: Final = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 _NONE: Final = "none"
+_FAILED: Final = 500
 _process: Final = ProcessCollector(registry=None)
 
 
@@ -60,6 +62,22 @@ async def of_requests() -> Iterable[Metric]:
         gauge("tasklog_http_unread_answer_bytes", "Bytes of answers that clients have not read.", ANSWERS.unread_bytes),
         gauge("tasklog_streams_open", "Streams and waiting requests of changes that are held open.", held_open()),
     ]
+
+
+def counted_requests() -> Counted:
+    """Return how many requests this process has answered, and how many of these failed."""
+    from edge.request_counts import REQUESTS  # noqa: PLC0415 - as above
+
+    counts = [(answered.status or 0, sum(taken.counts)) for answered, taken in REQUESTS.durations().items()]
+    failed = sum(number for status, number in counts if status >= _FAILED)
+    return Counted(requests=sum(number for _, number in counts), failed=failed)
+
+
+def counted_events() -> Counted:
+    """Return how many events this process has projected."""
+    from projector.counts import COUNTS  # noqa: PLC0415 - as above
+
+    return Counted(events=round(COUNTS.batch_events.sum))
 
 
 async def of_commands() -> Iterable[Metric]:

@@ -3,23 +3,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 
 from tasklog.serving.listener import listen, url_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     from redis.asyncio import Redis
 
     from runtime.database import Database
     from runtime.settings import Settings
-    from tasklog.admin.families import Source
-    from tasklog.admin.routes import Ready
+    from tasklog.admin.port import Answering
 
 T = TypeVar("T")
 
@@ -43,13 +43,17 @@ async def beside_api(settings: Settings, service: str, opened: AbstractAsyncCont
             yield app
             return
         from runtime.readiness import reason_not_ready
+        from runtime.redis_client import open_redis
         from tasklog.admin import figures
+        from tasklog.admin.reports import reporting
+        from tasklog.admin.routes import answering
 
         sources = [figures.of_every_process(service), figures.of_requests]
         sources += [figures.of_commands] if service in (COMMAND_API, GATEWAY) else []
         sources += [figures.of_reads] if service in (READ_API, GATEWAY) else []
-        with _serving(settings, service, sources, reason_not_ready):
-            yield app
+        async with open_redis(settings) as redis, reporting(redis, service, figures.counted_requests):
+            with _serving(settings, service, answering(sources, reason_not_ready)):
+                yield app
 
 
 @asynccontextmanager
@@ -64,23 +68,34 @@ async def beside_projector(settings: Settings, database: Database, redis: Redis 
         return
     from projector.lag import late_reason
     from runtime.readiness import reason_not_ready
+    from runtime.redis_client import cancelled
     from tasklog.admin import figures
+    from tasklog.admin.history import History
     from tasklog.admin.ledger_facts import FactReader
     from tasklog.admin.ledger_figures import of_ledger
+    from tasklog.admin.operators_page import OperatorsPage
+    from tasklog.admin.reports import reporting
+    from tasklog.admin.routes import answering
 
     async def reason() -> str | None:
         return await reason_not_ready() or await late_reason(database)
 
     facts = FactReader(database, redis)
     sources = [figures.of_every_process(PROJECTOR), figures.of_projection, of_ledger(facts)]
-    with _serving(settings, PROJECTOR, sources, reason):
-        yield
+    history = History(facts)
+    page = OperatorsPage(database, facts, history, reason)
+    async with reporting(redis, PROJECTOR, figures.counted_events):
+        sampling = asyncio.create_task(history.sample_forever())
+        try:
+            with _serving(settings, PROJECTOR, answering(sources, reason, page.reads(), page.writes())):
+                yield
+        finally:
+            await cancelled(sampling)
 
 
-def _serving(settings: Settings, service: str, sources: Sequence[Source], ready: Ready) -> Any:
+def _serving(settings: Settings, service: str, answers: Answering) -> AbstractContextManager[None]:
     from tasklog.admin.port import serving
-    from tasklog.admin.routes import answering
 
     listener = listen(settings.admin_host, settings.admin_port or 0, "ADMIN")
     log.info("the admin port is open", service=service, url=url_of(listener))
-    return serving(listener, answering(sources, ready))
+    return serving(listener, answers)

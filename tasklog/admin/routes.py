@@ -18,14 +18,15 @@ if TYPE_CHECKING:
     from tasklog.admin.families import Source
     from tasklog.admin.port import Answering, Asked
 
+    Pages = Mapping[str, Callable[[Asked], Awaitable[Answer]]]
     Ready = Callable[[], Awaitable[str | None]]
 
 _JSON: Final = "application/json"
-_READS: Final = ("GET", "HEAD")
+_NONE: Final[Pages] = {}
 
 
-def answering(sources: Sequence[Source], ready: Ready) -> Answering:
-    """Return what answers the requests of a process, of its figures and of why it is not ready."""
+def answering(sources: Sequence[Source], ready: Ready, reads: Pages = _NONE, writes: Pages = _NONE) -> Answering:
+    """Return what answers the requests of a process: its figures, why it is not ready, and further pages."""
 
     async def metrics(_asked: Asked) -> Answer:
         found = await asyncio.gather(*(source() for source in sources))
@@ -39,19 +40,17 @@ def answering(sources: Sequence[Source], ready: Ready) -> Answering:
         reason = await ready()
         return json_answer(200, {"status": "ready"}) if reason is None else _not_ready(reason)
 
-    pages: Mapping[str, Callable[[Asked], Awaitable[Answer]]] = {
-        "/live": live,
-        "/ready": is_ready,
-        "/metrics": metrics,
-    }
+    read = {"/live": live, "/ready": is_ready, "/metrics": metrics, **reads}
+    by_method: Mapping[str, Pages] = {"GET": read, "HEAD": read, "POST": writes}
 
     async def answer(asked: Asked) -> Answer:
-        page = pages.get(asked.path)
-        if page is None:
-            return json_answer(404, {"detail": f"There is nothing at this path: try {', '.join(pages)}"})
-        if asked.method not in _READS:
-            return json_answer(405, {"detail": "This path only answers GET"}, {"Allow": "GET, HEAD"})
-        return await page(asked)
+        page = by_method[asked.method].get(asked.path)
+        if page is not None:
+            return await page(asked)
+        allowed = [method for method, pages in by_method.items() if asked.path in pages]
+        if allowed:
+            return json_answer(405, {"detail": "This path does not answer this method"}, {"Allow": ", ".join(allowed)})
+        return json_answer(404, {"detail": f"There is nothing at this path: try {', '.join(read)}"})
 
     return answer
 
