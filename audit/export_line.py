@@ -10,10 +10,10 @@ from uuid import UUID
 
 import orjson
 
-from domain.events import TaskCreated, TaskEdited
+from domain.events import TaskAdopted, TaskCreated, TaskEdited
 from domain.fields import RULES, given
 from event_log.chain import Link
-from event_log.codec import STREAM_ERASED, UnreadableEventError, canonical_json, decode
+from event_log.codec import STREAM_ERASED, UnreadableEventError, canonical_json, decode, encode
 from event_log.story import LARGEST_TASK_ID
 from event_log.user_id import is_user_id
 
@@ -217,7 +217,9 @@ def _check_data(event: FileEvent) -> None:
             raise _Unfit("erases events that come after it")
         return
     decoded = decode(event.type, event.schema_version, event.data)
-    if isinstance(decoded, TaskCreated | TaskEdited):
+    if isinstance(decoded, TaskAdopted) and event.data not in {None, encode(decoded)[2]}:
+        raise _Unfit("has data that no adoption could have written")
+    if isinstance(decoded, TaskCreated | TaskAdopted | TaskEdited):
         fields = given(decoded)
         if values is not None and not fields:
             raise _Unfit("is an edit that changes nothing")

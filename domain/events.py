@@ -16,6 +16,18 @@ class TaskCreated(Fields):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TaskAdopted(Fields):
+    """A task of another backend goes on here, with the times that it had there.
+
+    It is completed if there is a time when it was. The times are None only after an erasure.
+    """
+
+    completed_at: datetime | None = None
+    created_at: datetime | None
+    updated_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TaskEdited(Changes):
     """Some fields changed; what did not change is unset."""
 
@@ -40,7 +52,9 @@ class TaskRestored:
     """A deleted task is what it was before."""
 
 
-TaskEvent: TypeAlias = TaskCreated | TaskEdited | TaskCompleted | TaskReopened | TaskDeleted | TaskRestored
+TaskEvent: TypeAlias = (
+    TaskCreated | TaskAdopted | TaskEdited | TaskCompleted | TaskReopened | TaskDeleted | TaskRestored
+)
 
 
 class Recorded(NamedTuple):

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import assert_never
 
-from domain.events import Recorded, TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskReopened, TaskRestored
+from domain.events import (
+    Recorded,
+    TaskAdopted,
+    TaskCompleted,
+    TaskCreated,
+    TaskDeleted,
+    TaskEdited,
+    TaskReopened,
+    TaskRestored,
+)
 from domain.fields import after, field_values
 from domain.task import DeletedTask, NoTask, Task, TaskState
 
@@ -74,13 +84,18 @@ def evolve_last(state: TaskState, recorded: Recorded) -> TaskState:
 
 
 def _begin(recorded: Recorded) -> Task:
-    event = recorded.event
-    if not isinstance(event, TaskCreated):
+    event, at = recorded.event, recorded.recorded_at
+    times: tuple[datetime | None, datetime, datetime]
+    if isinstance(event, TaskCreated):
+        times = None, at, at
+    elif isinstance(event, TaskAdopted):
+        times = event.completed_at, event.created_at or at, event.updated_at or at
+    else:
         message = f"task {recorded.task_id} begins with {type(event).__name__}"
         raise HistoryError(message)
-    at = recorded.recorded_at
+    is_completed = times[0] is not None
     return Task._make(
-        (recorded.task_id, *field_values(event), False, None, at, at, recorded.position, recorded.version)
+        (recorded.task_id, *field_values(event), is_completed, *times, recorded.position, recorded.version)
     )
 
 
@@ -114,7 +129,7 @@ def _change(task: Task, recorded: Recorded) -> Task | DeletedTask:
             return task._replace(completed=False, completed_at=None, updated_at=at, version=version)
         case TaskDeleted():
             return DeletedTask(task=task, deleted_at=at, version=version)
-        case TaskCreated() | TaskRestored():
+        case TaskCreated() | TaskAdopted() | TaskRestored():
             message = f"task {recorded.task_id} exists before {type(recorded.event).__name__}"
             raise HistoryError(message)
         case _:  # pragma: no cover

@@ -17,6 +17,8 @@ from domain.task import DeletedTask, NoTask, Task, TaskState
 EXISTENCE: Final = "existence"
 """What a creation, a deletion and a restoration set, beside the fields."""
 COMPLETED: Final = "completed"
+NOTHING: Final = 0
+"""What an adoption undoes: a position that no change has. So it counts as no change that could be undone itself."""
 
 
 class CannotUndoError(CommandError):
@@ -31,7 +33,8 @@ class CannotUndoError(CommandError):
 class Step(NamedTuple):
     """An event, as far as undo has to know it.
 
-    `sets` names the fields that it set, and EXISTENCE. `undoes` is the position of what its command took back.
+    `sets` names the fields that it set, and EXISTENCE. `undoes` is the position of what its command took back, or
+    NOTHING for an adoption.
     `continues` tells that it belongs to the same command as the event before it.
     """
 
@@ -83,8 +86,11 @@ def inverse(target: Effect, later: Sequence[Effect], before: TaskState, now: Tas
     state now.
 
     Raises:
-        CannotUndoError: the target is undone already, or a later change of the same fields stands.
+        CannotUndoError: the target is an adoption, is undone already, or a later change of the same fields stands.
     """
+    if target.undoes == NOTHING:
+        reason = f"At position {target.position} the task came from another backend, which cannot be undone: delete it"
+        raise CannotUndoError(reason, [target.position])
     undone = _undone(later)
     if target.position in undone:
         raise CannotUndoError(f"The change at position {target.position} is undone already", [undone[target.position]])

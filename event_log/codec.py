@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from datetime import datetime
 from typing import Any, Final, NamedTuple, get_origin, get_type_hints
 
 import orjson
 
-from domain.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskReopened, TaskRestored
-from domain.fields import UNSET, ErasedText, Fields
+from domain.events import (
+    TaskAdopted,
+    TaskCompleted,
+    TaskCreated,
+    TaskDeleted,
+    TaskEdited,
+    TaskEvent,
+    TaskReopened,
+    TaskRestored,
+)
+from domain.fields import UNSET, ErasedText
 
 STREAM_ERASED: Final = "stream.erased"
 """The type of an event of the whole stream: the text of all events up to `through` was erased. It changes no task."""
@@ -19,6 +29,7 @@ ERASED_TITLE: Final = ErasedText("[erased]")
 
 _CLASSES: Final[Mapping[str, type[TaskEvent]]] = {
     "task.created": TaskCreated,
+    "task.adopted": TaskAdopted,
     "task.edited": TaskEdited,
     "task.completed": TaskCompleted,
     "task.reopened": TaskReopened,
@@ -37,8 +48,12 @@ _JOINED: Final[Mapping[str, Mapping[str, int]]] = {
 _OF_1_0: Final = dict.fromkeys(_CLASSES, 1) | {"task.created": 2}
 """The schema versions that release 1.0 writes. An event without a later field is still written so: 1.0 can read it."""
 
+_LEFT_OUT: Final = {"task.adopted": frozenset(["completed_at", "due_date", "priority", "tags", "category"])}
+"""Fields that an event leaves out where they have their default, although they were there from the first on."""
+
 _NEWEST: Final = {name: max((_OF_1_0[name], *_JOINED.get(name, {}).values())) for name in _CLASSES}
 _ALWAYS: Final = object()
+_CANONICAL: Final = orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z
 
 
 class _Member(NamedTuple):
@@ -51,10 +66,11 @@ class _Member(NamedTuple):
 
 def _members(name: str) -> tuple[_Member, ...]:
     """Return the members of an event's data. A field that joined after release 1.0 is left out where it is not set."""
-    found = []
+    found, optional = [], _LEFT_OUT.get(name, frozenset())
     for field in fields(_CLASSES[name]):
         since = _JOINED.get(name, {}).get(field.name, 1)
-        left_out = field.default if since > _OF_1_0[name] or field.default is UNSET else _ALWAYS
+        may_lack = since > _OF_1_0[name] or field.default is UNSET or field.name in optional
+        left_out = field.default if may_lack else _ALWAYS
         found.append(_Member(field.name, since, left_out))
     return tuple(found)
 
@@ -72,8 +88,9 @@ _REQUIRED: Final = {
     for name, _, members in _MEMBERS.values()
     for version in range(1, _NEWEST[name] + 1)
 }
-_HINTS: Final[Mapping[str, Any]] = get_type_hints(Fields)
+_HINTS: Final[Mapping[str, Any]] = get_type_hints(TaskAdopted)
 _LISTS: Final = frozenset(field for field, kind in _HINTS.items() if get_origin(kind) is tuple)
+_TIMES: Final = frozenset(["completed_at", "created_at", "updated_at"])
 _TYPES: Final = {field: tuple if field in _LISTS else kind for field, kind in _HINTS.items()}
 _WITHOUT_FIELDS: Final[Mapping[str, TaskEvent]] = {
     "task.completed": TaskCompleted(),
@@ -84,6 +101,7 @@ _WITHOUT_FIELDS: Final[Mapping[str, TaskEvent]] = {
 _ERASED: Final[Mapping[str, TaskEvent]] = {
     **_WITHOUT_FIELDS,
     "task.created": TaskCreated(title=ERASED_TITLE),
+    "task.adopted": TaskAdopted(title=ERASED_TITLE, created_at=None, updated_at=None),
     "task.edited": TaskEdited(),
 }
 
@@ -93,8 +111,8 @@ class UnreadableEventError(Exception):
 
 
 def canonical_json(value: object) -> str:
-    """Return JSON with sorted keys and no white space: the text that is stored and hashed."""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    """Return JSON with sorted keys and no white space: the text that is stored and hashed; times in UTC with a Z."""
+    return orjson.dumps(value, option=_CANONICAL).decode()
 
 
 def is_known(name: str, schema_version: int) -> bool:
@@ -134,6 +152,8 @@ def decode(name: str, schema_version: int, data: str | None) -> TaskEvent:
         values = orjson.loads(data)
         for field in _LISTS & values.keys():
             values[field] = _strings(values[field])
+        if name == "task.adopted":
+            values |= {field: _time(values[field]) for field in _TIMES & values.keys()}
         event = _CLASSES[name](**values)
         fits = _REQUIRED[name, schema_version] <= values.keys() <= known and all(
             isinstance(value, _TYPES[field]) for field, value in values.items()
@@ -144,6 +164,17 @@ def decode(name: str, schema_version: int, data: str | None) -> TaskEvent:
         message = f"the data of an event {name!r} do not match schema version {schema_version}"
         raise UnreadableEventError(message)
     return event
+
+
+def _time(text: str) -> datetime:
+    """Return a time of JSON.
+
+    Raises:
+        ValueError, TypeError: it is none in UTC with a Z.
+    """
+    if not text.endswith("Z"):
+        raise ValueError
+    return datetime.fromisoformat(text)
 
 
 def _strings(value: object) -> tuple[str, ...]:

@@ -26,6 +26,8 @@ StoryEvent: TypeAlias = tuple[str, int, int | None, int, str, int]
 
 class _Standing(Enum):
     ABSENT = "does not exist"
+    ADOPTED = "was adopted"
+    DELETED_ADOPTED = "was adopted and deleted"
     PENDING = "is pending"
     COMPLETED = "is completed"
     DELETED = "was deleted"
@@ -42,6 +44,13 @@ _NEXT: Final[Mapping[tuple[str, _Standing], _Standing]] = {
     ("task.deleted", _Standing.COMPLETED): _Standing.DELETED_COMPLETED,
     ("task.restored", _Standing.DELETED): _Standing.PENDING,
     ("task.restored", _Standing.DELETED_COMPLETED): _Standing.COMPLETED,
+    # An adopted task may be completed, which its data tell until they are erased.
+    ("task.adopted", _Standing.ABSENT): _Standing.ADOPTED,
+    ("task.edited", _Standing.ADOPTED): _Standing.ADOPTED,
+    ("task.completed", _Standing.ADOPTED): _Standing.COMPLETED,
+    ("task.reopened", _Standing.ADOPTED): _Standing.PENDING,
+    ("task.deleted", _Standing.ADOPTED): _Standing.DELETED_ADOPTED,
+    ("task.restored", _Standing.DELETED_ADOPTED): _Standing.ADOPTED,
     (STREAM_ERASED, _Standing.ABSENT): _Standing.ABSENT,
 }
 """A task's state after each possible event; `decide` allows no others. An erasure belongs to a stream, not a task."""

@@ -8,6 +8,13 @@ CREATE OR REPLACE FUNCTION tasklog.undoes(metadata json) RETURNS bigint LANGUAGE
     SELECT CASE WHEN $1::text LIKE '%"undoes":%' THEN substring($1::text FROM '"undoes":([0-9]+)\}$')::bigint END
 $$;
 
+-- What an event undoes, as domain/undo.py has it: 0, which is no position, for an adoption. So none is ever the newest
+-- change that can be undone.
+CREATE OR REPLACE FUNCTION tasklog.undoes_or_adopts(type text, metadata json) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN $1 = 'task.adopted' THEN 0 ELSE tasklog.undoes($2) END
+$$;
+
 -- Whether an event belongs to the same command as the one before it.
 CREATE OR REPLACE FUNCTION tasklog.continues(metadata json) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT coalesce($1::text LIKE '%"continues":true,%', false)
@@ -32,12 +39,12 @@ CREATE OR REPLACE FUNCTION tasklog.changes_of_task(owner text, of_task bigint, a
 RETURNS TABLE ("position" bigint, version integer, sets text[], undoes bigint, continues boolean)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT e.position, e.version, array_remove(ARRAY[
-               CASE WHEN type IN ('task.created', 'task.deleted', 'task.restored') THEN 'existence' END,
+               CASE WHEN type IN ('task.created', 'task.adopted', 'task.deleted', 'task.restored') THEN 'existence' END,
                -- EACH setter
                CASE WHEN {setter.sets} THEN '{setter.field}' END,
                -- END EACH
                NULL], NULL),
-           tasklog.undoes(e.metadata), tasklog.continues(e.metadata)
+           tasklog.undoes_or_adopts(e.type, e.metadata), tasklog.continues(e.metadata)
     FROM tasklog.events e WHERE e.user_id = owner AND e.task_id = of_task AND e.version > after
     ORDER BY e.version DESC LIMIT at_most
 $$;
@@ -46,7 +53,7 @@ $$;
 CREATE OR REPLACE FUNCTION tasklog.changes_of_user(owner text, at_most integer)
 RETURNS TABLE ("position" bigint, version integer, undoes bigint, continues boolean)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT e.position, e.version, tasklog.undoes(e.metadata), tasklog.continues(e.metadata)
+    SELECT e.position, e.version, tasklog.undoes_or_adopts(e.type, e.metadata), tasklog.continues(e.metadata)
     FROM tasklog.events e WHERE e.user_id = owner AND e.position > (SELECT tasklog.erased(owner))
     ORDER BY e.position DESC LIMIT at_most
 $$;

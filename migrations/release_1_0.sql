@@ -8,7 +8,7 @@
 -- The schema version under which 1.0 can read an event: the newest of its type that 1.0 knows.
 CREATE OR REPLACE FUNCTION tasklog.schema_version_for_1_0(type text, schema_version smallint) RETURNS smallint
 LANGUAGE sql IMMUTABLE AS $$
-    SELECT least($2, CASE $1 WHEN 'task.created' THEN 2 ELSE 1 END)::smallint
+    SELECT CASE $1 WHEN 'task.created' THEN least($2, 2) WHEN 'task.adopted' THEN 2 ELSE 1 END::smallint
 $$;
 
 -- An event's data under that schema version. Members are picked without being read: an operator of jsonb would fail on
@@ -21,11 +21,12 @@ LANGUAGE sql IMMUTABLE AS $$
 $$;
 
 -- The type under which 1.0 can read an event, up to a position. It knows no restorations: one, and the deletion before
--- it, are edits that change nothing.
+-- it, are edits that change nothing. An adoption is a creation, without what it tells of times and completion.
 CREATE OR REPLACE FUNCTION tasklog.type_for_1_0(
     owner text, of_task bigint, version integer, type text, until bigint
 ) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT CASE WHEN $4 = 'task.restored' THEN 'task.edited'
+                WHEN $4 = 'task.adopted' THEN 'task.created'
                 WHEN $4 = 'task.deleted' AND EXISTS (
                     SELECT FROM tasklog.events e WHERE e.user_id = $1 AND e.task_id = $2 AND e.version = $3 + 1
                     AND e.position <= coalesce($5, 9223372036854775807)) THEN 'task.edited'

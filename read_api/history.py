@@ -8,7 +8,16 @@ from typing import Any, Final, NamedTuple, TypeAlias, assert_never
 
 import orjson
 
-from domain.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskReopened, TaskRestored
+from domain.events import (
+    TaskAdopted,
+    TaskCompleted,
+    TaskCreated,
+    TaskDeleted,
+    TaskEdited,
+    TaskEvent,
+    TaskReopened,
+    TaskRestored,
+)
 from domain.fields import FIELDS, Fields, FieldValue, given
 from event_log.append import Fetching
 from event_log.chain import GENESIS
@@ -90,7 +99,7 @@ def changes(event: TaskEvent, before: Known) -> list[Change]:
     else:
         found = [Change(field, before.get(field), after) for field, after in _sets(event).items()]
     match event:
-        case TaskCreated() | TaskRestored():
+        case TaskCreated() | TaskAdopted() | TaskRestored():
             return [change for change in found if change.field not in _SILENT or change.after != _SILENT[change.field]]
         case TaskDeleted():
             return [
@@ -104,8 +113,9 @@ def changes(event: TaskEvent, before: Known) -> list[Change]:
 
 def _sets(event: TaskEvent) -> Known:
     match event:
-        case TaskCreated():
-            return {**given(event), "completed": False}
+        case TaskCreated() | TaskAdopted():
+            is_completed = isinstance(event, TaskAdopted) and event.completed_at is not None
+            return {**given(event), "completed": is_completed}
         case TaskEdited():
             return given(event)
         case TaskCompleted():

@@ -11,7 +11,7 @@ import typer
 
 from runtime.settings import SettingsError, load_settings
 from runtime.version import VERSION
-from tasklog.cli import audit, backup, explain, healthcheck, ledger, services
+from tasklog.cli import adoption, audit, backup, explain, healthcheck, ledger, services
 from tasklog.cli.conventions import ExitCode, Panel, fail, stdout_errors, tell
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.add_typer(audit.app)
 app.add_typer(explain.app)
 app.add_typer(ledger.app)
 app.add_typer(backup.app)
+app.add_typer(adoption.app)
 app.add_typer(services.app)
 app.add_typer(healthcheck.app)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import signal
 import sys
@@ -50,6 +51,14 @@ def fail(message: str, code: ExitCode = ExitCode.FAILED) -> NoReturn:
     """End the command with one sentence on stderr."""
     typer.echo(message, err=True)
     raise typer.Exit(code)
+
+
+def operator() -> str:
+    """Return who runs the command, for the events it writes: a login, or its user number where it has no name."""
+    try:
+        return f"operator {getpass.getuser()}"
+    except (KeyError, OSError):  # OSError from Python 3.13 on; in a container
+        return f"operator uid {os.getuid()}"
 
 
 def tell(text: str, *, nl: bool = True) -> None:

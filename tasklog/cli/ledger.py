@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +19,7 @@ from tasklog.cli.conventions import (
     OptionalUser,
     Panel,
     fail,
+    operator,
     progress,
     show,
     stdout_errors,
@@ -174,15 +173,7 @@ async def _export(database: Database, user: str | None, out: str) -> int:
 async def _erase(database: Database, user: str, request: str) -> int:
     from event_log.erase import erase as erase_text
 
-    return await erase_text(database, user, actor=f"operator {_login()}", request_id=request)
-
-
-def _login() -> str:
-    """Return the login that runs the command, or its user number if it has no name, as in a container."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # OSError from Python 3.13 on
-        return f"uid {os.getuid()}"
+    return await erase_text(database, user, actor=operator(), request_id=request)
 
 
 async def _vacuum(database: Database) -> bool:

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from pydantic import SecretStr
 
 from command_api.group_commit import CommandQueues, command_queues
 from runtime.database import Database, open_database
 from runtime.settings import Settings
 from runtime.wakeup import Wake
 from tasklog.embedded import embedded_postgres
+from tests.adoption import ROWS, SQLMODEL, insert
 from tests.integration.data_dirs import MakeDataDir
 from tests.servers import Database as Addresses
 
@@ -75,3 +77,19 @@ def make_data_dir(short_home: Path, data_dir_template: Path) -> MakeDataDir:
         return short_home / path
 
     return made
+
+
+@pytest.fixture
+async def keeper(settings: Settings, database: Addresses) -> AsyncIterator[Database]:
+    """Yield the ledger as its owner, as the command opens it."""
+    as_owner = settings.model_copy(update={"database_url": SecretStr(database.owner)})
+    async with open_database(as_owner, "owner") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def source(owner: asyncpg.Connection) -> asyncpg.Connection:
+    """Return a connection to the plan's table, with three rows."""
+    await owner.execute(SQLMODEL)
+    await insert(owner, ROWS)
+    return owner

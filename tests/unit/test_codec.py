@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskReopened, TaskRestored
+from domain.events import (
+    TaskAdopted,
+    TaskCompleted,
+    TaskCreated,
+    TaskDeleted,
+    TaskEdited,
+    TaskEvent,
+    TaskReopened,
+    TaskRestored,
+)
 from domain.fields import UNSET
 from event_log.codec import UnreadableEventError, canonical_json, decode, encode
 
+ADOPTED = '"description":null,"title":"Milk","updated_at":"2025-06-07T12:00:00Z"'
+NOON = datetime(2025, 6, 7, 12, tzinfo=UTC)
 STORED: list[tuple[TaskEvent, str, int, str]] = [
     (TaskCreated(title="Milk", description=None), "task.created", 2, '{"description":null,"title":"Milk"}'),
     (TaskCreated(title="Ä😀", description='"\n'), "task.created", 2, '{"description":"\\"\\n","title":"Ä😀"}'),
@@ -36,6 +49,30 @@ STORED: list[tuple[TaskEvent, str, int, str]] = [
     (TaskEdited(title="Oat"), "task.edited", 1, '{"title":"Oat"}'),
     (TaskEdited(description=None), "task.edited", 1, '{"description":null}'),
     (TaskEdited(title="Oat", description="one"), "task.edited", 1, '{"description":"one","title":"Oat"}'),
+    (
+        TaskAdopted(title="Milk", created_at=datetime(2025, 1, 2, 3, 4, 5, 600, UTC), updated_at=NOON),
+        "task.adopted",
+        1,
+        f'{{"created_at":"2025-01-02T03:04:05.000600Z",{ADOPTED}}}',
+    ),
+    (
+        TaskAdopted(
+            title="Milk",
+            description="",
+            due_date="2026-02-07",
+            priority="HIGH",
+            tags=("home",),
+            category="Errands",
+            completed_at=NOON,
+            created_at=NOON,
+            updated_at=NOON,
+        ),
+        "task.adopted",
+        1,
+        """{"category":"Errands","completed_at":"2025-06-07T12:00:00Z","created_at":"2025-06-07T12:00:00Z",\
+"description":"","due_date":"2026-02-07","priority":"HIGH","tags":["home"],"title":"Milk",\
+"updated_at":"2025-06-07T12:00:00Z"}""",
+    ),
     (TaskCompleted(), "task.completed", 1, "{}"),
     (TaskReopened(), "task.reopened", 1, "{}"),
     (TaskDeleted(), "task.deleted", 1, "{}"),
@@ -58,6 +95,7 @@ def test_a_created_task_of_schema_version_1_had_no_description() -> None:
     assert decode("task.created", 1, '{"title":"Milk"}') == TaskCreated(title="Milk", description=None)
 
 
+moments = st.datetimes(min_value=datetime(2, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - a zone is added
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 events = st.one_of(
     st.builds(TaskCreated, title=texts, description=st.none() | texts, due_date=st.none() | texts),
@@ -68,6 +106,14 @@ events = st.one_of(
         due_date=st.none() | texts | st.just(UNSET),
         priority=texts | st.just(UNSET),
         tags=st.lists(texts).map(tuple) | st.just(UNSET),
+    ),
+    st.builds(
+        TaskAdopted,
+        title=texts,
+        description=st.none() | texts,
+        completed_at=st.none() | moments,
+        created_at=moments,
+        updated_at=moments,
     ),
     st.sampled_from([TaskCompleted(), TaskReopened(), TaskDeleted(), TaskRestored()]),
 )
@@ -101,6 +147,12 @@ def test_an_event_of_another_time_is_unreadable_and_not_guessed_at(name: str, sc
         ("task.created", '{"title":"Milk"'),
         ("task.created", '["Milk",null]'),
         ("task.created", "null"),
+        ("task.adopted", '{"title":"Milk","description":null}'),
+        ("task.adopted", f'{{"created_at":null,{ADOPTED}}}'),
+        ("task.adopted", f'{{"created_at":5,{ADOPTED}}}'),
+        ("task.adopted", f'{{"created_at":"2025-06-07T12:00:00",{ADOPTED}}}'),
+        ("task.adopted", f'{{"created_at":"2025-06-07T12:00:00+02:00",{ADOPTED}}}'),
+        ("task.adopted", f'{{"completed_at":"noon","created_at":"2025-06-07T12:00:00Z",{ADOPTED}}}'),
         ("task.edited", '{"title":null}'),
         ("task.edited", '{"title":true}'),
         ("task.edited", '{"completed":true}'),

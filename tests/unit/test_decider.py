@@ -22,6 +22,7 @@ from domain.commands import (
 from domain.decide import CommandError, OutdatedError, TaskExistsError, TaskNotFoundError, decide
 from domain.events import (
     Recorded,
+    TaskAdopted,
     TaskCompleted,
     TaskCreated,
     TaskDeleted,
@@ -35,6 +36,7 @@ from domain.fields import ErasedText
 from domain.task import DeletedTask, NoTask, Task, TaskState, title_key
 
 START = datetime(2026, 2, 7, 12, tzinfo=UTC)
+OLD = datetime(2024, 1, 2, tzinfo=UTC)
 CREATED = TaskCreated(title="Milk", description="two litres")
 COMPLETED, REOPENED, DELETED, RESTORED = TaskCompleted(), TaskReopened(), TaskDeleted(), TaskRestored()
 
@@ -98,6 +100,38 @@ def test_nothing_can_be_asked_of_a_task_that_is_not_there(history: tuple[TaskEve
 def test_an_id_is_used_once(history: tuple[TaskEvent, ...]) -> None:
     with pytest.raises(TaskExistsError):
         decide(CreateTask(title="Again"), given_events(*history))
+
+
+@pytest.mark.parametrize("completed_at", [None, OLD])
+def test_an_adopted_task_has_the_times_that_it_had_elsewhere(completed_at: datetime | None) -> None:
+    adopted = TaskAdopted(title="Milk", completed_at=completed_at, created_at=OLD, updated_at=OLD + timedelta(days=1))
+    assert given_events(adopted) == Task(
+        id=7,
+        title="Milk",
+        description=None,
+        due_date=None,
+        priority="medium",
+        tags=(),
+        category=None,
+        completed=completed_at is not None,
+        completed_at=completed_at,
+        created_at=OLD,
+        updated_at=OLD + timedelta(days=1),
+        created_position=10,
+        version=1,
+    )
+    assert task_of(adopted, TaskEdited(title="Oat")).created_at == OLD
+    assert task_of(adopted, TaskEdited(title="Oat")).updated_at == START + timedelta(seconds=2)
+
+
+def test_an_adopted_task_whose_text_was_erased_has_the_time_of_its_adoption() -> None:
+    task = task_of(TaskAdopted(title="[erased]", created_at=None, updated_at=None))
+    assert (task.created_at, task.updated_at) == (START + timedelta(seconds=1),) * 2
+
+
+def test_a_task_that_is_there_cannot_be_adopted() -> None:
+    with pytest.raises(HistoryError):
+        given_events(CREATED, TaskAdopted(title="Milk", created_at=OLD, updated_at=OLD))
 
 
 def test_a_task_remembers_when_and_where_it_began_and_when_it_changed() -> None:

@@ -1,4 +1,4 @@
-"""The name of an operator that an erasure records."""
+"""The name of an operator that an erasure or an adoption records."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tasklog.cli.ledger import _login
+from tasklog.cli.conventions import operator
 
 
 @pytest.fixture(autouse=True)
@@ -17,10 +17,10 @@ def _no_name_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_operator_is_the_name_of_the_login(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOGNAME", "ann")
-    assert _login() == "ann"
+    assert operator() == "operator ann"
 
 
 def test_an_operator_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in the container, whose user is in no passwd file."""
     monkeypatch.setattr(os, "getuid", lambda: 2_000_010_001)
-    assert _login() == "uid 2000010001"
+    assert operator() == "operator uid 2000010001"

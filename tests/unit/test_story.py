@@ -55,6 +55,7 @@ EVENTS = {
     "deleted": ("task.deleted", 1),
     "restored": ("task.restored", 1),
     "created": ("task.created", 2),
+    "adopted": ("task.adopted", 1),
 }
 
 
@@ -76,12 +77,27 @@ EVENTS = {
         ["created", "deleted", "restored", "reopened"],
         ["created", "deleted", "created"],
         ["created", "edited", "reopened"],
+        ["created", "adopted"],
+        ["adopted", "adopted"],
+        ["adopted", "created"],
+        ["adopted", "restored"],
+        ["adopted", "reopened", "reopened"],
+        ["adopted", "edited", "completed", "completed"],
+        ["adopted", "deleted", "reopened"],
     ],
 )
 def test_what_no_command_leads_to_is_a_fault_at_its_position(names: list[str]) -> None:
     story = Story()
     story.feed([("alice", n, 1, n, *EVENTS[name]) for n, name in enumerate(names, start=1)])
     assert story.faults["alice"].position == len(names)
+
+
+@pytest.mark.parametrize("then", ["completed", "reopened", "edited", "deleted"])
+def test_an_adopted_task_may_have_been_pending_or_completed(then: str) -> None:
+    story = Story()
+    names = ["adopted", "edited", "deleted", "restored", then]
+    story.feed([("alice", n, 1, n, *EVENTS[name]) for n, name in enumerate(names, start=1)])
+    assert story.faults == {}
 
 
 def test_task_ids_are_taken_once_whatever_their_order() -> None:

@@ -21,7 +21,7 @@ from domain.evolve import evolve
 from domain.fields import FIELDS
 from domain.fields import given as given_fields
 from domain.task import DeletedTask, NoTask, Task, TaskState
-from domain.undo import COMPLETED, EXISTENCE, CannotUndoError, Effect, Step, commands, inverse, newest_to_undo
+from domain.undo import COMPLETED, EXISTENCE, NOTHING, CannotUndoError, Effect, Step, commands, inverse, newest_to_undo
 from tests.undo_model import Change, UndoModel
 
 NOW = datetime(2026, 2, 7, tzinfo=UTC)
@@ -205,6 +205,17 @@ def test_the_changes_in_between_are_named(
     asked: list[TaskCommand | int], undo: int, positions: tuple[int, ...]
 ) -> None:
     assert refused(*asked, undo=undo) == positions
+
+
+def test_an_adoption_is_not_undone_and_never_the_newest_change_to_undo() -> None:
+    created = Step(1, 1, frozenset({EXISTENCE}), None, continues=False)
+    adopted = Step(2, 1, frozenset({EXISTENCE}), NOTHING, continues=False)
+    newest = newest_to_undo(commands([adopted, created]))
+    assert (newest and newest.position) == 1
+    (target,) = commands([adopted])
+    with pytest.raises(CannotUndoError, match="came from another backend") as error:
+        inverse(target, [], NoTask(), NoTask())
+    assert error.value.positions == (2,)
 
 
 def test_both_events_of_a_command_are_undone_together() -> None:

@@ -704,7 +704,7 @@ export interface components {
          * EventType
          * @enum {string}
          */
-        EventType: "task.created" | "task.edited" | "task.completed" | "task.reopened" | "task.deleted" | "task.restored" | "stream.erased";
+        EventType: "task.created" | "task.adopted" | "task.edited" | "task.completed" | "task.reopened" | "task.deleted" | "task.restored" | "stream.erased";
         /**
          * Explained
          * @description A position, step by step. All but `event` is null for an erasure of the whole stream.

@@ -1,0 +1,1 @@
+"""Adoption: the table of a backend without a ledger becomes streams of this one."""

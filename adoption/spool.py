@@ -1,0 +1,58 @@
+"""The tasks of a source on disk, between reading and appending: in batches, as memory holds one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryFile
+from typing import IO, Final
+
+import orjson
+
+from event_log.adoption import Adoptable
+
+_TASKS: Final = 10_000
+_USERS: Final = 1_000
+_CHARACTERS: Final = 8 * 1024 * 1024
+"""The most tasks, users and characters in a batch. Each user takes a lock, of which the server has some thousands."""
+
+
+class Spool:
+    """Batches of tasks in the order of their users, in a file that nobody else sees; it is gone with the process."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.tasks = 0
+        self.highest_id = 0
+        self._file = file
+        self._batch: list[Adoptable] = []
+        self._users = 0
+        self._characters = 0
+
+    def add(self, task: Adoptable) -> None:
+        """Add a task."""
+        self._users += not self._batch or self._batch[-1].user_id != task.user_id
+        self._batch.append(task)
+        self._characters += len(task.data)
+        self.tasks += 1
+        self.highest_id = max(self.highest_id, task.task_id)
+        if len(self._batch) == _TASKS or self._users == _USERS or self._characters >= _CHARACTERS:
+            self.end()
+
+    def end(self) -> None:
+        """End the current batch."""
+        if self._batch:
+            self._file.write(orjson.dumps([*map(tuple, self._batch)]) + b"\n")
+        self._batch, self._users, self._characters = [], 0, 0
+
+    def batches(self) -> Iterator[list[Adoptable]]:
+        """Yield the batches."""
+        self._file.seek(0)
+        for line in self._file:
+            yield [Adoptable(*task) for task in orjson.loads(line)]
+
+
+@contextmanager
+def spooled() -> Iterator[Spool]:
+    """Yield an empty spool."""
+    with TemporaryFile() as file:
+        yield Spool(file)

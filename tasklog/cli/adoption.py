@@ -1,0 +1,88 @@
+"""The command that adopts the table of a backend without a ledger."""
+# ruff: noqa: PLC0415 - as in tasklog/cli/app.py
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import uuid4
+
+import typer
+
+from tasklog.cli.conventions import EXIT_CODES, ExitCode, Json, Panel, fail, operator, progress, show
+from tasklog.cli.servers import on_database, operator_settings
+from tasklog.cli.wording import count
+
+if TYPE_CHECKING:
+    from adoption.adopt import Adoption
+    from runtime.database import Database
+
+app = typer.Typer()
+
+
+@app.command(epilog=EXIT_CODES, rich_help_panel=Panel.MOVE)
+def adopt(
+    *,
+    source: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            envvar="ADOPT_FROM",
+            help="The Postgres URL of the other backend; it is only read. With a password, better in ADOPT_FROM.",
+        ),
+    ],
+    table: Annotated[str, typer.Option(help="Its table or view of tasks, as name or schema.name.")] = "tasks",
+    json: Json = False,
+) -> None:
+    """Take over the tasks of a backend without a ledger: ids, times and completion stay. Run it again for new rows."""
+    began, left_behind = time.monotonic(), list[str]()
+
+    async def work(owner: Database) -> Adoption:
+        from adoption.adopt import read, write
+        from adoption.source import opened
+        from adoption.spool import spooled
+
+        with spooled() as spool:
+            async with opened(source, table) as rows:
+                left_behind.extend(rows.left_behind)
+                await read(rows, spool, progress)
+            return await write(owner, spool, progress, actor=operator(), request_id=f"adopt-{uuid4()}")
+
+    from adoption.adopt import RefusedError
+
+    with operator_settings() as settings:
+        try:
+            done = on_database("owner", work, settings)
+        except RefusedError as error:
+            fail(str(error))
+    seconds = time.monotonic() - began
+    value = {**asdict(done), "table": table, "left_behind": left_behind, "seconds": round(seconds, 3)}
+    show(value, as_json=json, text=lambda: _text(value))
+    if done.changed or done.missing:
+        raise typer.Exit(ExitCode.FAULTS)
+
+
+def _text(done: dict[str, Any]) -> str:
+    """Return what was adopted, and whatever is not as in the source."""
+    rate = f"{done['adopted'] / max(done['seconds'], 0.001):,.0f}/s"
+    lines = [
+        f"Adopted {count(done['adopted'], 'task')} in {done['seconds']:.1f} s ({rate}); {done['there']:,} were there."
+    ]
+    different = done["changed"] + done["missing"]
+    verdict = f"{different:,} of them differ." if different else "Nothing differs."
+    lines.append(f"Compared {count(done['rows'], 'row')} with the ledger, field by field. {verdict}")
+    for what, words in _DIFFERENCES.items():
+        if done[what]:
+            ids = ", ".join(map(str, done[f"{what}_ids"])) + (", …" if done[what] > len(done[f"{what}_ids"]) else "")
+            lines.append(f"{count(done[what], 'task')} {words}: {ids}.")
+    if done["left_behind"]:
+        lines.append(f"These columns stay behind, as tasks have no such field: {', '.join(done['left_behind'])}.")
+    return "\n".join(lines)
+
+
+_DIFFERENCES = {
+    "missing": "did not arrive as they are in the source; run this again, then ./run verify",
+    "changed": "changed in the source after they were adopted, and stay as they were then",
+    "gone": "adopted before and not in the source now stay here",
+}
