@@ -1,6 +1,6 @@
 """`./run adopt` as an operator runs it: real processes, killed in the middle, and its tasks over HTTP.
 
-Seen to fail: TO FILL
+Seen to fail: with the ledger's tasks not looked up before the others are appended.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Adopted tasks afterwards: history, time travel, undo, erasure, exports, feeds and services of release 1.0.
 
-Seen to fail: TO FILL
+Seen to fail: with an adoption undone like a creation, passed on to 1.0 as it is, and called pending by a history; with
+one that must have been pending before it is reopened; and with data in an export that are not canonical.
 """
 
 from __future__ import annotations
