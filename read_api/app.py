@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asyncpg import ProgramLimitExceededError
 
+from console.routes import console_routes
 from edge.authorization import EdgeState
 from edge.holds import open_holds
 from edge.problem_kinds import Kind
@@ -59,12 +60,8 @@ def create_app(settings: Settings) -> FastAPI:
                 }
                 yield {**reads, **changes}
 
-    return service(
-        settings,
-        [*router.routes, *change_router.routes, *trash_router.routes, *explain_router.routes],
-        lifespan,
-        _HANDLERS,
-    )
+    routes = [*router.routes, *change_router.routes, *trash_router.routes, *explain_router.routes]
+    return service(settings, [*routes, *console_routes(settings)], lifespan, _HANDLERS)
 
 
 async def _too_long(_request: Request, _error: Exception) -> Response:

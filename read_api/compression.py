@@ -8,6 +8,7 @@ import zlib
 from typing import TYPE_CHECKING, Any, Final
 
 from edge.answers import InParts
+from edge.compression import takes_gzip
 from edge.service import json_response
 
 if TYPE_CHECKING:
@@ -62,12 +63,3 @@ async def _compressed(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         if compressed := await asyncio.to_thread(compressor.compress, part):
             yield compressed
     yield compressor.flush()
-
-
-def takes_gzip(accept_encoding: str) -> bool:
-    """Return whether the client accepts gzip: it names it, with a weight above 0 (RFC 9110)."""
-    for offer in accept_encoding.lower().split(","):
-        coding, _, weight = "".join(offer.split()).partition(";q=")
-        if coding == "gzip":
-            return not weight or weight.strip("0.") != ""
-    return False

@@ -29,6 +29,7 @@ _SCHEMES: Final = {
     "read_database_url": _POSTGRES,
     "redis_url": ("redis", "rediss", "unix"),
     "jwks_url": _WEB,
+    "console_token_url": _WEB,
 }
 """The schemes that each URL setting may begin with."""
 
@@ -68,6 +69,9 @@ class Settings(BaseSettings):
     jwt_issuer: str | None = None
     jwt_audience: str | None = None
     jwks_url: str | None = None
+
+    console: bool = True
+    console_token_url: str | None = None
 
     @field_validator("cors_origins", mode="before")
     @classmethod

@@ -5,7 +5,6 @@ Seen to fail: with the queue in memory.
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -15,13 +14,12 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
-from tests.machine import go_without
+from tests.browser import chromium
 from tests.servers import RunningService, eventually, token
 
 MODULES = Path(__file__).parents[2] / "clients" / "typescript" / "src"
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 OPEN = """async ([url, user, token]) => {
     const { Replica, Tasklog } = await import("/index.js");
     window.replica = await Replica.open(new Tasklog({ url, user, token }));
@@ -44,13 +42,8 @@ def origin() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        go_without("replica in a browser", "chromium is not installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
+    with chromium("replica in a browser") as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from read_api.compression import takes_gzip
+from edge.compression import takes_gzip
 
 
 @pytest.mark.parametrize(

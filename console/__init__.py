@@ -1,0 +1,1 @@
+"""The console: a page for people, made of the files in `page/` and the modules of `clients/typescript`."""

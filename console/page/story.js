@@ -1,0 +1,48 @@
+/** The history of one task: what each event changed, and a way back to each state. */
+
+import { changesTable } from "./changes.js";
+import { button, complain, element, toast } from "./dom.js";
+import { readable, said } from "./words.js";
+
+/** @typedef {import("./client/replica.js").Replica} Replica */
+/** @typedef {import("./ledger.js").PastTask} PastTask */
+
+/**
+ * Return the history of a task.
+ * @param {import("./ledger.js").Ledger} ledger
+ * @param {Replica} replica
+ * @param {number} id
+ * @param {(position: number) => void} go
+ * @returns {HTMLElement[]}
+ */
+export function storyOf(ledger, replica, id, go) {
+  const parts = ledger.story(id);
+  const title = parts.at(-1)?.title ?? `Task ${id}`; // before the order is turned
+  const lines = parts.reverse().map(({ event, title: then, task }, n) => {
+    const when = element("time", { datetime: new Date(event.at).toISOString() }, readable(event.at));
+    const where = button(`Position ${event.position}`, () => go(event.position), { class: "link" });
+    const restore = button("Restore it like this", () => restoreAs(replica, /** @type {PastTask} */ (task), event.position));
+    return element(
+      "li",
+      {},
+      element("div", { class: "event-head" }, element("strong", {}, said(event, then)), element("span", { class: "hint" }, where, " · ", when)),
+      event.changes.length > 0 ? changesTable(event.changes) : "",
+      task !== null && n > 0 ? restore : "",
+    );
+  });
+  return [element("h2", { tabindex: -1 }, title), element("ol", { class: "story" }, ...lines)];
+}
+
+/**
+ * Make a task what it was at a position. The two commands are sent in this order, at once or when there is a connection.
+ * @param {Replica} replica
+ * @param {PastTask} task
+ * @param {number} position
+ */
+function restoreAs(replica, { id, title, completed, description, due_date, priority, tags, category }, position) {
+  const isThere = replica.tasks().some((task) => task.id === id);
+  const fields = { title, completed, description: description ?? null, due_date: due_date ?? null, priority: priority ?? null, tags: tags ?? [], category: category ?? null };
+  const restoring = isThere ? Promise.resolve(null) : replica.restore(id);
+  const editing = replica.edit(id, /** @type {Record<string, unknown>} */ (fields));
+  Promise.all([restoring, editing]).then(() => toast(`“${title}” is as it was at position ${position}.`), complain);
+}

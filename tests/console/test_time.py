@@ -1,0 +1,113 @@
+"""The console's view of the history as a line, and of the list as it was."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.console.conftest import Api, Console
+from tests.servers import eventually
+
+
+@pytest.fixture
+def milk(api: Api) -> int:
+    """A task that was created, edited and completed, and another one that was deleted: five events."""
+    milk = api.add("Buy milk")
+    api.edit(milk, title="Buy oat milk", priority="high")
+    bread = api.add("Buy bread")
+    api.toggle(milk)
+    api.delete(bread)
+    return milk
+
+
+def go_to(page: Page, position: int) -> None:
+    page.get_by_role("slider", name="Position").fill(str(position))
+
+
+def shown(page: Page) -> list[str]:
+    return page.get_by_role("list", name="Tasks at this position").locator("li:not(.gone) .title").all_inner_texts()
+
+
+def test_the_slider_shows_the_list_as_it_was_with_what_changed_marked(console: Console, milk: int) -> None:
+    page = console.open("Time")
+    expect(page.get_by_text("5 of 5")).to_be_visible()
+    expect(page.get_by_role("img", name="5 events from")).to_be_visible()
+    assert shown(page) == ["Buy oat milk"]
+    both = ["Buy bread", "Buy oat milk"]
+    for position, titles in ((4, both), (1, ["Buy milk"]), (0, []), (3, both)):
+        go_to(page, position)
+        assert eventually(lambda expected=titles: shown(page) == expected)
+    marked = page.get_by_role("list", name="Tasks at this position").locator("[aria-current=step]")
+    for position, title in ((2, "Buy oat milk"), (3, "Buy bread"), (4, "Buy oat milk"), (5, "Buy bread")):
+        go_to(page, position)
+        expect(marked).to_have_count(1)
+        expect(marked).to_contain_text(title)
+    expect(marked.get_by_role("img", name="deleted here")).to_be_visible()
+    happened = page.get_by_role("region", name="What happened there")
+    go_to(page, 2)
+    expect(happened).to_contain_text("Changed “Buy oat milk” (title, priority)")
+    expect(happened.get_by_role("row", name="title")).to_contain_text("Buy milk")
+
+
+def test_play_goes_through_the_whole_history(console: Console, milk: int) -> None:
+    page = console.open("Time")
+    expect(page.get_by_text("5 of 5")).to_be_visible()
+    page.get_by_role("button", name="Play").click()
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    expect(page.get_by_text("5 of 5")).to_be_visible()
+    expect(page.get_by_role("button", name="Play")).to_be_visible()
+
+
+def test_the_line_of_time_grows_with_each_event_and_stays_where_one_is(console: Console, api: Api, milk: int) -> None:
+    page = console.open("Time")
+    expect(page.get_by_text("5 of 5")).to_be_visible()
+    api.add("Buy tea")
+    expect(page.get_by_text("6 of 6")).to_be_visible()
+    go_to(page, 3)
+    api.add("Buy jam")
+    expect(page.get_by_text("3 of 7")).to_be_visible()
+
+
+def test_an_event_leads_to_its_tasks_history_with_before_and_after_of_each_field(console: Console, milk: int) -> None:
+    page = console.open("Time")
+    go_to_task(page, "Buy oat milk")
+    story = page.get_by_role("region", name="History of a task")
+    heads = story.get_by_role("listitem").locator("strong")
+    expect(heads).to_have_text(
+        ["Completed “Buy oat milk”", "Changed “Buy oat milk” (title, priority)", "Added “Buy milk”"]
+    )
+    edited = story.get_by_role("listitem").nth(1)
+    for field, before, after in (("title", "Buy milk", "Buy oat milk"), ("priority", "medium", "high")):
+        expect(edited.get_by_role("row", name=field).get_by_role("cell")).to_have_text([before, after])
+    edited.get_by_role("button", name="Position 2").click()
+    expect(page.get_by_text("2 of 5")).to_be_visible()
+
+
+def test_a_task_is_restored_as_it_was(console: Console, api: Api, milk: int) -> None:
+    page = console.open("Time")
+    go_to_task(page, "Buy oat milk")
+    page.get_by_role("button", name="Restore it like this").last.click()
+    expect(page.get_by_role("status", name="Messages")).to_contain_text("“Buy milk” is as it was at position 1.")
+    (task,) = api.tasks()
+    assert (task["id"], task["title"], task["priority"], task["completed"]) == (milk, "Buy milk", "medium", False)
+
+
+def test_a_deleted_task_is_restored_as_it_was(console: Console, api: Api, milk: int) -> None:
+    page = console.open("Time")
+    expect(page.get_by_text("5 of 5")).to_be_visible()
+    go_to(page, 3)
+    go_to_task(page, "Buy bread")
+    page.get_by_role("button", name="Restore it like this").click()
+    assert eventually(lambda: api.titles() == ["Buy bread", "Buy oat milk"])
+    expect(page.get_by_text("3 of 6")).to_be_visible()
+
+
+def test_a_task_leads_from_the_list_to_its_history(console: Console, milk: int) -> None:
+    page = console.open()
+    page.get_by_role("checkbox", name="Buy oat milk").hover()
+    page.get_by_role("link", name="History of Buy oat milk").click()
+    expect(page.get_by_role("heading", name="Buy oat milk", exact=True)).to_be_focused()
+
+
+def go_to_task(page: Page, title: str) -> None:
+    page.get_by_role("list", name="Tasks at this position").get_by_role("button", name=title).click()
