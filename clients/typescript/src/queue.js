@@ -76,6 +76,18 @@ export async function indexedQueue(name) {
 }
 
 /**
+ * Return the queue of a user's replicas in this browser, or one in memory if there is no IndexedDB.
+ * @param {string} root
+ */
+export async function ownQueue(root) {
+  try {
+    return await indexedQueue(`tasklog ${root}`);
+  } catch {
+    return memoryQueue();
+  }
+}
+
+/**
  * Return the result of a request of IndexedDB.
  * @template T
  * @param {IDBRequest<T>} request

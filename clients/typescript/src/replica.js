@@ -7,7 +7,7 @@
 
 import { Problem, uuid } from "./client.js";
 import { shown } from "./optimistic.js";
-import { indexedQueue, memoryQueue } from "./queue.js";
+import { memoryQueue, ownQueue } from "./queue.js";
 
 /** @typedef {import("./client.js").Task} Task */
 /** @typedef {import("./client.js").Changes} Changes */
@@ -28,6 +28,7 @@ const MOST_COMMANDS = 100; // in a call
 const MOST_BYTES = 900_000; // in a call, of the 1 MiB that the service takes
 const FIRST_PAUSE = 500; // milliseconds before the second try
 const LONGEST_PAUSE = 30_000;
+const LONGEST_HOLD = 5_000; // milliseconds that changes wait for the answer to a creation
 
 export class Replica {
   #client;
@@ -52,6 +53,7 @@ export class Replica {
   #listeners = new Set();
   #closing = new AbortController();
   #sending = false;
+  #creating = false; // whether a call that creates tasks is on its way
   /** @type {Set<() => void>} */
   #sleepers = new Set();
   #wake = () => {
@@ -176,6 +178,8 @@ export class Replica {
         const retry = (/** @type {number} */ wait) => (pause = wait);
         for await (const changes of this.#client.stream({ since: this.#token, signal, retry })) {
           failures = 0;
+          // A stream may be faster than the answer that says which of its tasks is the one that is shown already.
+          if (this.#creating) await this.#sleep(LONGEST_HOLD);
           this.#take(changes);
         }
       } catch (problem) {
@@ -225,7 +229,7 @@ export class Replica {
     const { signal } = this.#closing;
     for (let batch; !signal.aborted && (batch = this.#batch(most)).length > 0; ) {
       try {
-        const { results, receipt } = await this.#client.commands(batch.map(({ waiting }) => waiting.command));
+        const { results, receipt } = await this.#call(batch);
         const again = await this.#settle(batch, results, receipt.position);
         most = MOST_COMMANDS;
         failures = again ? failures + 1 : 0;
@@ -244,6 +248,17 @@ export class Replica {
     }
     this.#sending = false;
   };
+
+  /** @param {Given[]} batch */
+  async #call(batch) {
+    this.#creating = batch.some(({ waiting }) => waiting.local !== 0);
+    try {
+      return await this.#client.commands(batch.map(({ waiting }) => waiting.command));
+    } finally {
+      if (this.#creating) this.#wake(); // after its answer is settled
+      this.#creating = false;
+    }
+  }
 
   /**
    * Return the next commands for a call: those that are kept and not answered, the oldest first.
@@ -382,16 +397,4 @@ function isFinal(problem) {
 /** @param {number} status */
 function isTemporary(status) {
   return status === 429 || status >= 500;
-}
-
-/**
- * Return the queue of a user's replicas in this browser, or one in memory if there is no IndexedDB.
- * @param {string} root
- */
-async function ownQueue(root) {
-  try {
-    return await indexedQueue(`tasklog ${root}`);
-  } catch {
-    return memoryQueue();
-  }
 }
