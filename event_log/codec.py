@@ -125,7 +125,8 @@ def encode(event: TaskEvent) -> tuple[str, int, str]:
     name, schema_version, members = _MEMBERS[type(event)]
     data = {}
     for field, since, left_out in members:
-        if (value := getattr(event, field)) != left_out:
+        value = getattr(event, field)
+        if left_out is _ALWAYS or value != left_out:
             data[field] = value
             schema_version = max(schema_version, since)
     return name, schema_version, canonical_json(data)
