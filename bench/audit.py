@@ -32,6 +32,7 @@ from audit.export import export
 from audit.export_file import verify_file
 from audit.import_ import import_
 from audit.verify import verify
+from bench.adoption import measure_adoption
 from event_log.chain import GENESIS
 from projector.rebuild import rebuild, request_rebuild
 from read_api.history import HistoryQuery, history
@@ -43,6 +44,7 @@ from tasklog.embedded.postgres import Postgres
 _EVENTS_OF_A_USER: Final = 500
 _LARGEST_STREAM: Final = 100_000
 _PAGES: Final = 200
+_EXPORTED: Final = "2026-01-01T00:00:00Z"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -114,7 +116,12 @@ def make_export(path: Path, events: int) -> None:
             for line in _Stream(user_id=f"user-{number:07}", tasks=tasks, chance=chance).lines(size):
                 digest.update(line)
                 out.write(line)
-        out.write(orjson.dumps({"end": True, "user_id": None, "events": events, "sha256": digest.hexdigest()}) + b"\n")
+        out.write(
+            orjson.dumps(
+                {"end": True, "user_id": None, "events": events, "exported_at": _EXPORTED, "sha256": digest.hexdigest()}
+            )
+            + b"\n"
+        )
 
 
 @contextmanager
@@ -230,6 +237,8 @@ def main() -> None:
             structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("error"))
             gc.set_threshold(200_000, 50, 100)  # as in tasklog/cli/servers.py
             asyncio.run(_measure(settings, path, events))
+        with _postgres(Path(directory) / "adopted") as settings:
+            asyncio.run(measure_adoption(settings, events, _Figures(events=events).show))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,16 @@ from domain.commands import (
     TaskCommand,
     UndoCommand,
 )
-from domain.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskReopened, TaskRestored
+from domain.events import (
+    TaskAdopted,
+    TaskCompleted,
+    TaskCreated,
+    TaskDeleted,
+    TaskEdited,
+    TaskEvent,
+    TaskReopened,
+    TaskRestored,
+)
 from domain.fields import UNSET, given
 
 
@@ -30,6 +39,9 @@ def cause(events: Sequence[TaskEvent], *, version: int, undoes: int | None = Non
 
     The ledger does not keep the words of a request: a toggle is a completion here, and an edit has only the fields that
     it changed. `version` is the task's version before the events, `undoes` the position of what they took back.
+
+    Raises:
+        ValueError: the event is an adoption, which no command leads to.
     """
     command = _cause(events)
     if undoes is None or isinstance(command, CreateTask):
@@ -47,6 +59,8 @@ def _cause(events: Sequence[TaskEvent]) -> TaskCommand:
     match first:
         case TaskCreated():
             return CreateTask(**given(first))  # type: ignore[arg-type] # names and types of one list
+        case TaskAdopted():
+            raise ValueError("no command leads to an adoption")
         case TaskEdited():
             completed = isinstance(rest[0], TaskCompleted) if rest else UNSET
             return EditTask(**given(first), completed=completed)  # type: ignore[arg-type] # likewise

@@ -24,7 +24,7 @@ from domain.commands import (
     ToggleTask,
     UndoCommand,
 )
-from domain.events import Recorded
+from domain.events import Recorded, TaskAdopted
 from domain.evolve import evolve
 from domain.fields import UNSET, FieldValue, given
 from domain.task import DeletedTask, NoTask, Task, TaskState
@@ -74,7 +74,9 @@ async def explain(database: Fetching, user_id: str, position: int) -> bytes | No
     event = recorded(entry)
     if event is None:  # the erasure of the whole stream, which belongs to no task
         return await asyncio.to_thread(_rendered, user_id, entry, None, None, None)
-    decision = _Decision(await _events_of_command(database, user_id, entries), entry["undoes"], entry["erased"])
+    decision = None
+    if not isinstance(event.event, TaskAdopted):  # which no command leads to
+        decision = _Decision(await _events_of_command(database, user_id, entries), entry["undoes"], entry["erased"])
     before = await _state(database, user_id, event.task_id, position - 1)
     return await asyncio.to_thread(_rendered, user_id, entry, decision, before, evolve(before, event))
 

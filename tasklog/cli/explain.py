@@ -77,7 +77,10 @@ def _lines(explained: Mapping[str, Any]) -> Iterator[str]:
         yield from _changes(*row)
 
 
-def _command_lines(command: Mapping[str, Any]) -> Iterator[str]:
+def _command_lines(command: Mapping[str, Any] | None) -> Iterator[str]:
+    if command is None:
+        yield "No command led to it: the task came from another backend, with ./run adopt."
+        return
     at = f"decided at version {command['version']}" if command["version"] else "for a new task"
     undoes = "" if command["undoes"] is None else f", to undo position {command['undoes']}"
     others = " and ".join(map(str, command["positions"]))

@@ -108,6 +108,9 @@ def test_the_command_tells_what_it_did_and_what_differs(source: Shell) -> None:
     lines = first.stdout.splitlines()
     assert re.fullmatch(r"Adopted 1,500 tasks in \d+\.\d s \([\d,]+/s\); 0 were there\.", lines[0])
     assert lines[1:] == ["Compared 1,500 rows with the ledger, field by field. Nothing differs."]
+    explained = source.run("explain", "user-0001", 1)
+    assert explained.returncode == 0, explained.stderr
+    assert "No command led to it: the task came from another backend, with ./run adopt." in explained.stdout
     run_async(_change(source.database))
     again = source.run("adopt", "--from", source.database.owner)
     assert again.returncode == 3

@@ -27,6 +27,7 @@ from domain.undo import CannotUndoError
 from projector.catch_up import catch_up
 from projector.rebuild import rebuild, request_rebuild
 from read_api.changes import changes
+from read_api.explain import explain
 from read_api.history import HistoryQuery, history
 from read_api.queries import TaskQuery
 from read_api.time_travel import list_tasks_as_of, moment
@@ -56,6 +57,9 @@ async def test_the_past_before_an_adoption_is_empty_and_its_history_tells_what_c
     assert before.position == 0
     now = json.loads((await list_tasks_as_of(reader, "alice", TaskQuery(), 2)).body)
     assert now == [body_of(ROWS[0]), body_of(ROWS[1])]
+    explained = json.loads(await explain(reader, "alice", 2) or b"")
+    assert (explained["command"], explained["state_before"]["kind"]) == (None, "none")
+    assert explained["state_after"]["task"]["title"] == "Milk"
     page = await history(reader, "alice", HistoryQuery())
     assert page is not None
     older, newer = json.loads(page.body)["events"]

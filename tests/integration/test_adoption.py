@@ -1,8 +1,8 @@
 """Adoption: the table of a backend without a ledger becomes streams, with nothing lost and nothing twice.
 
-Seen to fail: with the ledger's tasks not looked up, heads that are not moved, the sequence left behind, ids not compared
-with those of other tasks, rows not in the order of creation, times of another zone, NULL as a time, data not compared at
-the end, rows refused only after the others were written, and row security left on.
+Seen to fail: with the ledger's tasks not looked up, heads that are not moved, the sequence left behind, ids not
+compared with those of other tasks, rows not in the order of creation, times of another zone, NULL as a time, data not
+compared at the end, rows refused only after the others were written, and row security left on.
 """
 
 from __future__ import annotations

@@ -18,7 +18,16 @@ from domain.commands import (
     RestoreTask,
     UndoCommand,
 )
-from domain.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskReopened, TaskRestored
+from domain.events import (
+    TaskAdopted,
+    TaskCompleted,
+    TaskCreated,
+    TaskDeleted,
+    TaskEdited,
+    TaskEvent,
+    TaskReopened,
+    TaskRestored,
+)
 
 CREATED = TaskCreated(title="Milk", tags=("home",))
 EDITED = TaskEdited(title="Oat milk", description=None)
@@ -55,6 +64,11 @@ def test_an_undo_has_the_inverse_command_and_the_version_that_it_was_decided_on(
     event: TaskEvent, inverse: EditTask | DeleteTask | RestoreTask
 ) -> None:
     assert cause([event], version=3, undoes=2) == UndoCommand(undoes=2, version=3, inverse=inverse)
+
+
+def test_no_command_leads_to_an_adoption() -> None:
+    with pytest.raises(ValueError, match="no command leads to an adoption"):
+        cause([TaskAdopted(title="Milk", created_at=None, updated_at=None)], version=0)
 
 
 def test_a_creation_takes_nothing_back_whatever_an_imported_file_says() -> None:
