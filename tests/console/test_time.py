@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -28,6 +30,10 @@ def shown(page: Page) -> list[str]:
     return page.get_by_role("list", name="Tasks at this position").locator("li:not(.gone) .title").all_inner_texts()
 
 
+def _shows(page: Page, titles: list[str]) -> bool:
+    return shown(page) == titles
+
+
 def test_the_slider_shows_the_list_as_it_was_with_what_changed_marked(console: Console, milk: int) -> None:
     page = console.open("Time")
     expect(page.get_by_text("5 of 5")).to_be_visible()
@@ -36,7 +42,7 @@ def test_the_slider_shows_the_list_as_it_was_with_what_changed_marked(console: C
     both = ["Buy bread", "Buy oat milk"]
     for position, titles in ((4, both), (1, ["Buy milk"]), (0, []), (3, both)):
         go_to(page, position)
-        assert eventually(lambda expected=titles: shown(page) == expected)
+        assert eventually(partial(_shows, page, titles))
     marked = page.get_by_role("list", name="Tasks at this position").locator("[aria-current=step]")
     for position, title in ((2, "Buy oat milk"), (3, "Buy bread"), (4, "Buy oat milk"), (5, "Buy bread")):
         go_to(page, position)
