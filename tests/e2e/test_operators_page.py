@@ -6,10 +6,12 @@ Seen to fail: without the statement of "try again", without the check of Origin,
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +21,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from runtime.version import VERSION
+from tasklog.supervision.service import Service
 from tests.admin import Watched, watched
 from tests.machine import go_without
 from tests.servers import Servers, eventually
@@ -26,8 +29,6 @@ from tests.servers import Servers, eventually
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 BREAK = "UPDATE tasklog.events SET type = 'task.renamed' WHERE user_id = $1"
 MEND = "UPDATE tasklog.events SET type = 'task.created' WHERE user_id = $1"
-FORGET = "DELETE FROM tasklog.checkpoints WHERE user_id = $1"
-WAITS = "UPDATE tasklog.streams SET unprojected_since = now() WHERE user_id = $1"
 PARKED = "SELECT FROM tasklog.checkpoints WHERE user_id = $1 AND parked_until IS NOT NULL"
 FOR_LONG = "UPDATE tasklog.checkpoints SET attempts = 20, parked_until = now() + interval '5 min' WHERE user_id = $1"
 
@@ -70,12 +71,23 @@ def state(running: Watched) -> Any:
     return httpx.get(f"{running.projector}/state", timeout=20).raise_for_status().json()
 
 
+@contextmanager
+def stopped(service: Service) -> Iterator[None]:
+    """Stop a process, as a debugger does, while the block runs."""
+    assert service.process is not None
+    service.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        service.process.send_signal(signal.SIGCONT)
+
+
 @pytest.fixture
 def parked(running: Watched, user: str) -> str:
     """Return a user that is parked for minutes, although the event could be projected now."""
-    assert running.service.client(user).post(f"/api/{user}/tasks", json={"title": "A secret"}).status_code == 201
-    for statement in (BREAK, FORGET, WAITS):
-        execute(running, statement, user)
+    with stopped(running.service.projector):
+        assert running.service.client(user).post(f"/api/{user}/tasks", json={"title": "A secret"}).status_code == 201
+        execute(running, BREAK, user)
     eventually(partial(execute, running, PARKED, user))
     execute(running, FOR_LONG, user)
     execute(running, MEND, user)
