@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from tasklog.supervision.service import Service
 from tests.servers import Database, RunningService, Servers, eventually, running_service
 
 OPEN = "the admin port is open"
@@ -28,11 +32,43 @@ class Watched:
     def database(self) -> Database:
         return self.service.database
 
+    def execute(self, statement: str, *args: object) -> list[Any]:
+        """Run a statement as the owner, in a thread of its own: Playwright's loop may run in this one."""
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(self.service.database.execute, statement, *args).result()
+
+    def park(self, user: str) -> None:
+        """Give a new user one task, whose event cannot be projected."""
+        with stopped(self.service.projector):
+            task = {"title": "A secret title"}
+            assert self.service.client(user).post(f"/api/{user}/tasks", json=task).status_code == 201
+            self.execute("UPDATE tasklog.events SET type = 'task.renamed' WHERE user_id = $1", user)
+        eventually(lambda: self.is_parked(user))
+
+    def mend(self, user: str) -> None:
+        """Make the event what it was. The user stays parked until the next attempt."""
+        self.execute("UPDATE tasklog.events SET type = 'task.created' WHERE user_id = $1", user)
+
+    def is_parked(self, user: str) -> bool:
+        parked = "SELECT FROM tasklog.checkpoints WHERE user_id = $1 AND parked_until IS NOT NULL"
+        return bool(self.execute(parked, user))
+
     def ready(self, url: str) -> tuple[int, str]:
         """Return the status of /ready, and why it is not."""
         answer = httpx.get(f"{url}/ready", timeout=20)
         body = answer.json()
         return answer.status_code, body.get("detail", body["status"])
+
+
+@contextmanager
+def stopped(service: Service) -> Iterator[None]:
+    """Stop a process, as a debugger does, while the block runs."""
+    assert service.process is not None
+    service.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        service.process.send_signal(signal.SIGCONT)
 
 
 @contextmanager

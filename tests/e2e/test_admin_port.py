@@ -27,8 +27,6 @@ TASKS = "/api/{user_id}/tasks"
 LATE = "UPDATE tasklog.streams SET unprojected_since = now() - interval '31 s' WHERE user_id = $1"
 NEWER = "COMMENT ON SEQUENCE tasklog.task_ids IS 'tasklog 0123456789ab at 9999 for 9999'"
 COMMENT = "SELECT obj_description('tasklog.task_ids'::regclass, 'pg_class')"
-BREAK = "UPDATE tasklog.events SET type = 'task.renamed' WHERE user_id = $1"
-MEND = "UPDATE tasklog.events SET type = 'task.created' WHERE user_id = $1"
 
 
 @pytest.fixture(scope="module")
@@ -120,18 +118,14 @@ def test_open_streams_are_counted_while_they_are_open(running: Watched, user: st
 
 def test_a_parked_user_is_counted_and_is_no_lag(running: Watched, user: str) -> None:
     """Seen to fail: with parked users in the lag."""
-    post(running, user)
-    eventually(lambda: value(running.projector, "tasklog_projection_lag_events") == 0)
-    running.database.execute(BREAK, user)
-    running.database.execute("DELETE FROM tasklog.checkpoints WHERE user_id = $1", user)
-    running.database.execute(LATE, user)
+    running.park(user)
     try:
         assert eventually(lambda: value(running.projector, "tasklog_parked_users") == 1)
         assert value(running.projector, "tasklog_projection_lag_events") == 0
         assert running.ready(running.projector) == (200, "ready")
         assert (value(running.projector, "tasklog_parkings_total") or 0) >= 1
     finally:
-        running.database.execute(MEND, user)
+        running.mend(user)
     assert eventually(lambda: value(running.projector, "tasklog_parked_users") == 0)
 
 

@@ -6,13 +6,9 @@ Seen to fail: without the statement of "try again", without the check of Origin,
 from __future__ import annotations
 
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,15 +17,11 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from runtime.version import VERSION
-from tasklog.supervision.service import Service
 from tests.admin import Watched, watched
 from tests.machine import go_without
 from tests.servers import Servers, eventually
 
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
-BREAK = "UPDATE tasklog.events SET type = 'task.renamed' WHERE user_id = $1"
-MEND = "UPDATE tasklog.events SET type = 'task.created' WHERE user_id = $1"
-PARKED = "SELECT FROM tasklog.checkpoints WHERE user_id = $1 AND parked_until IS NOT NULL"
 FOR_LONG = "UPDATE tasklog.checkpoints SET attempts = 20, parked_until = now() + interval '5 min' WHERE user_id = $1"
 
 
@@ -61,36 +53,16 @@ def page(browser: Browser) -> Iterator[Page]:
         assert [text for text in complaints if "Failed to load resource" not in text] == []
 
 
-def execute(running: Watched, statement: str, *args: object) -> list[Any]:
-    """Run a statement in a thread of its own, as Playwright's loop runs in this one."""
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(running.database.execute, statement, *args).result()
-
-
 def state(running: Watched) -> Any:
     return httpx.get(f"{running.projector}/state", timeout=20).raise_for_status().json()
-
-
-@contextmanager
-def stopped(service: Service) -> Iterator[None]:
-    """Stop a process, as a debugger does, while the block runs."""
-    assert service.process is not None
-    service.process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        service.process.send_signal(signal.SIGCONT)
 
 
 @pytest.fixture
 def parked(running: Watched, user: str) -> str:
     """Return a user that is parked for minutes, although the event could be projected now."""
-    with stopped(running.service.projector):
-        assert running.service.client(user).post(f"/api/{user}/tasks", json={"title": "A secret"}).status_code == 201
-        execute(running, BREAK, user)
-    eventually(partial(execute, running, PARKED, user))
-    execute(running, FOR_LONG, user)
-    execute(running, MEND, user)
+    running.park(user)
+    running.execute(FOR_LONG, user)
+    running.mend(user)
     return user
 
 
@@ -103,7 +75,7 @@ def test_the_page_shows_a_parked_user_with_why_and_trying_again_helps(
     expect(row).to_contain_text("task.renamed")
     row.get_by_role("button", name="Try again").click()
     expect(page.get_by_role("alert")).to_have_text(f"{parked} is tried again within a second.", timeout=20_000)
-    assert eventually(lambda: not execute(running, PARKED, parked))
+    assert eventually(lambda: not running.is_parked(parked))
     expect(row).to_have_count(0, timeout=20_000)
 
 
@@ -176,9 +148,9 @@ def test_only_the_page_itself_may_try_again(running: Watched, parked: str) -> No
     assert try_again(running, parked, **{"Content-Type": "text/plain"}) == 403
     rebound = f"evil.example:{port}"
     assert try_again(running, parked, Host=rebound, Origin=f"http://{rebound}") == 403
-    assert execute(running, PARKED, parked)
+    assert running.is_parked(parked)
     assert try_again(running, parked) == 200
-    assert eventually(lambda: not execute(running, PARKED, parked))
+    assert eventually(lambda: not running.is_parked(parked))
     assert try_again(running, parked) == 404
 
 
