@@ -41,7 +41,8 @@ _ASSET_TYPES: Final = {
     "swagger-ui.css": "text/css",
     "favicon.png": "image/png",
 }
-_ROOT: Final = orjson.dumps({"name": NAME, "version": VERSION, "docs": "/docs", "health": "/health"})
+ROOT: Final = orjson.dumps({"name": NAME, "version": VERSION, "docs": "/docs", "health": "/health"})
+"""What answers `/`."""
 _HEALTH: Final = orjson.dumps({"status": "healthy", "version": VERSION})
 
 
@@ -134,12 +135,24 @@ def _described(model: type[BaseModel], description: str) -> dict[int | str, dict
     return {200: {"model": model, "description": description}, **problems()}
 
 
+_TO_CONSOLE: Final[dict[int | str, dict[str, Any]]] = {
+    303: {
+        "description": "To the console, for a browser: a client that prefers text/html, while CONSOLE is on",
+        "headers": {"Location": {"required": True, "schema": {"type": "string"}}},
+    }
+}
+
+
 @_common.get(
-    "/", summary="Name the service", response_class=Response, responses=_described(ServiceInfo, "Name and version")
+    "/",
+    summary="Name the service",
+    response_class=Response,
+    responses={**_described(ServiceInfo, "Name and version"), **_TO_CONSOLE},
 )
 async def root(_request: Request) -> Response:
     """The name, the version, and the paths of the documentation and of /health. Needs no token."""
-    return json_response(_ROOT)
+    # edge/entrance.py answers in its place while the console is on.
+    return json_response(ROOT)
 
 
 @_common.get(

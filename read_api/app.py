@@ -9,6 +9,7 @@ from asyncpg import ProgramLimitExceededError
 
 from console.routes import console_routes
 from edge.authorization import EdgeState
+from edge.entrance import entrance
 from edge.holds import open_holds
 from edge.problem_kinds import Kind
 from edge.problems import problem
@@ -61,7 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
                 yield {**reads, **changes}
 
     routes = [*router.routes, *change_router.routes, *trash_router.routes, *explain_router.routes]
-    return service(settings, [*routes, *console_routes(settings)], lifespan, _HANDLERS)
+    return service(settings, [*routes, *console_routes(settings), *entrance(settings)], lifespan, _HANDLERS)
 
 
 async def _too_long(_request: Request, _error: Exception) -> Response:

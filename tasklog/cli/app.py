@@ -13,6 +13,8 @@ from runtime.settings import SettingsError, load_settings
 from runtime.version import VERSION
 from tasklog.cli import adoption, audit, backup, explain, healthcheck, ledger, services
 from tasklog.cli.conventions import ExitCode, Panel, fail, stdout_errors, tell
+from tasklog.embedded.signing import HOURS, console_link, make_token
+from tasklog.serving.listener import url_at
 
 app = typer.Typer(
     name="./run",
@@ -93,12 +95,21 @@ def migrate() -> None:
 @app.command(rich_help_panel=Panel.START)
 def token(
     user: Annotated[str, typer.Argument(help="The user to sign it for.")],
-    hours: Annotated[float, typer.Option(min=0.001, max=8760, help="Hours until it expires.")] = 24,
+    hours: Annotated[float, typer.Option(min=0.001, max=8760, help="Hours until it expires.")] = HOURS,
 ) -> None:
     """Print a token to call the API as a user, for development."""
-    from tasklog.cli.signing import make_token
-
     tell(make_token(load_settings(), user, hours))
+
+
+@app.command(rich_help_panel=Panel.START)
+def console(user: Annotated[str, typer.Argument(help="The user to sign it for.")]) -> None:
+    """Print a link that opens the console in a browser as a user, for development."""
+    settings = load_settings()
+    if not settings.console:
+        fail("The console is switched off: set CONSOLE=on and start ./run again.")
+    if settings.api_port == 0:
+        fail("API_PORT=0 takes another port at each start: set API_PORT to the one that ./run prints.")
+    tell(console_link(settings, url_at(settings.api_host, settings.api_port), user))
 
 
 @app.command(name="help", rich_help_panel=Panel.START)

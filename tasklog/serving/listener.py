@@ -41,6 +41,10 @@ def listen(host: str, port: int, named: str = "API") -> socket.socket:
 
 def url_of(listener: socket.socket) -> str:
     """Return the address to open in a browser on this machine."""
-    host, port = listener.getsockname()[:2]
+    return url_at(*listener.getsockname()[:2])
+
+
+def url_at(host: str, port: int) -> str:
+    """Return the address to open in a browser on this machine, of a service that listens on a host and a port."""
     shown = "localhost" if host in {"0.0.0.0", "::"} else f"[{host}]" if ":" in host else host  # noqa: S104 - compared
     return f"http://{shown}:{port}"

@@ -6,6 +6,7 @@ import os
 import shlex
 from typing import TYPE_CHECKING
 
+from tasklog.embedded.signing import HOURS, console_link
 from tasklog.serving.listener import url_of
 
 if TYPE_CHECKING:
@@ -15,13 +16,14 @@ if TYPE_CHECKING:
 
 
 def greeting(settings: Settings, listener: socket.socket) -> str:
-    """Return the message: where Tasklog listens, how to call it, where the data are, and how to stop it."""
+    """Return the message: where Tasklog listens, how to call it, where the data are, how to stop it, how to see it."""
     url = url_of(listener)
     # A DATA_DIR in this terminal's environment is missing in another terminal.
     prefix = (
         f"DATA_DIR={shlex.quote(str(settings.data_dir))} " if settings.embedded and "DATA_DIR" in os.environ else ""
     )
-    if settings.better_auth_secret is None and settings.jwks_url is not None:
+    signs = settings.better_auth_secret is not None or settings.jwks_url is None
+    if not signs:
         token, source = "$TOKEN", "with a token of your auth server in TOKEN"
     else:
         token, source = f"$({prefix}./run token alice)", "as the user alice"
@@ -36,5 +38,15 @@ def greeting(settings: Settings, listener: socket.socket) -> str:
             f'    -d \'{{"title": "Buy milk"}}\' {url}/api/alice/tasks',
             *admin,
             f"The data is {data}. Ctrl-C stops everything.",
+            *_console(settings, url, signs=signs),
         ]
     )
+
+
+def _console(settings: Settings, url: str, *, signs: bool) -> list[str]:
+    """Return the line about the console, if it is on; in production, what is printed may be kept in a log."""
+    if not settings.console:
+        return []
+    if not signs or settings.environment != "development":
+        return [f"The console for people is at {url}/console"]
+    return [f"Open the console as alice, for {HOURS} hours:", f"  {console_link(settings, url, 'alice')}"]

@@ -125,6 +125,17 @@ def assert_is_problem(answer: httpx.Response, status: int, kind: Kind, detail: s
     assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
 
 
+def test_a_browser_gets_from_the_root_to_the_console_and_to_the_problems(gateway: str) -> None:
+    browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    for method in ("GET", "HEAD"):
+        answer = httpx.request(method, gateway, headers=browser)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/console")
+    for path in ("/console", "/problems"):
+        answer = httpx.get(f"{gateway}{path}", headers=browser)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert httpx.get(gateway).json()["name"] == "Tasklog"
+
+
 @pytest.mark.parametrize("chunks", MALFORMED.values(), ids=MALFORMED.keys())
 def test_a_malformed_chunked_body_is_400_through_the_gateway(gateway: str, user: str, chunks: bytes) -> None:
     answer = post_chunks(gateway, user, chunks)

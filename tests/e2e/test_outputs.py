@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import pty
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from runtime.settings import Settings
 from tasklog.serving.listener import listen
@@ -65,9 +69,46 @@ def test_messages_name_a_file_as_it_was_given(empty: Shell) -> None:
     assert (done.returncode, done.stderr) == (1, f"{anchors} cannot be written: No such file or directory.\n")
 
 
+@pytest.mark.parametrize(
+    ("settings", "last"),
+    [
+        ({"better_auth_secret": "s" * 32}, r"  http://127\.0\.0\.1:\d+/console#token=ey\S+"),
+        ({"better_auth_secret": "s" * 32, "environment": "production"}, r"The console for people is at \S+/console"),
+        ({"jwks_url": "https://auth.example/jwks"}, r"The console for people is at \S+/console"),
+        ({"better_auth_secret": "s" * 32, "console": "off"}, r"The data is .* Ctrl-C stops everything\."),
+    ],
+    ids=["development", "production, where it may be logged", "no secret to sign with", "console off"],
+)
+def test_the_greeting_ends_with_a_link_to_the_console_where_there_can_be_one(
+    settings: dict[str, object], last: str
+) -> None:
+    with listen("127.0.0.1", 0) as listener:
+        said = greeting(Settings(_env_file=None, **settings), listener)  # type: ignore[arg-type]
+    assert re.fullmatch(last, said.splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"CONSOLE": "off"}, "The console is switched off: set CONSOLE=on and start ./run again.\n"),
+        (
+            {"API_PORT": "0"},
+            "API_PORT=0 takes another port at each start: set API_PORT to the one that ./run prints.\n",
+        ),
+        ({"BETTER_AUTH_SECRET": "", "JWKS_URL": "https://auth.example/jwks"}, "With JWKS_URL, only the auth server"),
+    ],
+)
+def test_without_a_console_or_a_secret_there_is_no_link(tmp_path: Path, settings: dict[str, str], said: str) -> None:
+    env = {**os.environ, "DATA_DIR": str(tmp_path), "BETTER_AUTH_SECRET": "s" * 32} | settings
+    command = [sys.executable, "-m", "tasklog", "console", "alice"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(said)
+
+
 def test_the_greeting_names_the_data_as_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATA_DIR", "some/data")
     with listen("127.0.0.1", 0) as listener:
-        said = greeting(Settings(_env_file=None), listener)
+        said = greeting(Settings(_env_file=None, better_auth_secret=SecretStr("s" * 32)), listener)
     assert "The data is in some/data." in said
     assert "$(DATA_DIR=some/data ./run token alice)" in said

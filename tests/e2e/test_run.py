@@ -35,10 +35,11 @@ def test_nothing_is_printed_after_the_greeting_until_something_happens(start_run
     """The line about the start's own request of /health, and the projector's that it projects, come before it."""
     run = start_run()
     url = run.wait_until_ready()
-    eventually(lambda: "Ctrl-C stops everything." in run.printed())
+    link = eventually(lambda: re.search(r"/console#token=\S+\n", run.printed()))
+    assert link
     httpx.get(f"{url}/health", headers={"X-Request-ID": "the-first-request"})
     eventually(lambda: "the-first-request" in run.printed())
-    before, after = run.printed().split("Ctrl-C stops everything.\n")
+    before, after = run.printed().split(link[0])
     assert '"projecting"' in before
     assert '"/health"' in before
     (line,) = after.splitlines()
@@ -104,6 +105,26 @@ def test_token_prints_a_token_and_nothing_else(start_run: StartRun) -> None:
     assert claims["sub"] == "alice"
     assert claims["exp"] - claims["iat"] == 24 * 3600
     assert abs(claims["iat"] - time.time()) < 60
+
+
+def test_the_greeting_ends_with_a_link_that_opens_the_console_as_alice(start_run: StartRun) -> None:
+    run = start_run()
+    url = run.wait_until_ready()
+    link = eventually(lambda: re.search(r"^ +(http\S+)/console#token=(\S+)\n", run.printed(), re.MULTILINE))
+    assert link
+    assert link[1] == url
+    assert httpx.get(f"{url}/console").status_code == 200
+    tasks = httpx.get(f"{url}/api/alice/tasks", headers={"Authorization": f"Bearer {link[2]}"})
+    assert (tasks.status_code, tasks.json()) == (200, [])
+    port = url.rpartition(":")[2]
+    command = subprocess.run(
+        [RUN, "console", "bob"], env={**run.env, "API_PORT": port}, capture_output=True, text=True, check=True
+    )
+    opened, _, token = command.stdout.rstrip("\n").partition("/console#token=")
+    assert opened == url
+    secret = (Path(run.env["DATA_DIR"]) / "secret").read_text()
+    claims = jwt.decode(token, secret, algorithms=["HS256"])
+    assert (claims["sub"], claims["exp"] - claims["iat"]) == ("bob", 24 * 3600)
 
 
 def test_an_operator_of_a_given_database_does_not_need_data_dir(database: Database, tmp_path: Path) -> None:

@@ -1505,6 +1505,14 @@ export interface operations {
                     "application/json": components["schemas"]["ServiceInfo"];
                 };
             };
+            /** @description To the console, for a browser: a client that prefers text/html, while CONSOLE is on */
+            303: {
+                headers: {
+                    Location: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description Method Not Allowed */
             405: components["responses"]["Problem405"];
             /** @description Internal Server Error */
