@@ -11,7 +11,7 @@ import typer
 
 from runtime.settings import SettingsError, load_settings
 from runtime.version import VERSION
-from tasklog.cli import adoption, audit, backup, explain, healthcheck, ledger, services
+from tasklog.cli import adoption, audit, backup, demo, explain, healthcheck, ledger, services
 from tasklog.cli.conventions import ExitCode, Panel, fail, stdout_errors, tell
 from tasklog.embedded.signing import HOURS, console_link, make_token
 from tasklog.serving.listener import url_at
@@ -26,6 +26,7 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
 )
+app.add_typer(demo.app)
 app.add_typer(audit.app)
 app.add_typer(explain.app)
 app.add_typer(ledger.app)

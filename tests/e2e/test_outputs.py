@@ -112,3 +112,14 @@ def test_the_greeting_names_the_data_as_it_was_given(monkeypatch: pytest.MonkeyP
         said = greeting(Settings(_env_file=None, better_auth_secret=SecretStr("s" * 32)), listener)
     assert "The data is in some/data." in said
     assert "$(DATA_DIR=some/data ./run token alice)" in said
+
+
+def test_the_demo_says_what_it_added_and_how_to_look_at_it_and_is_refused_beside_people(empty: Shell) -> None:
+    done = empty.run("demo", "--until", "2026-11-28")
+    assert (done.returncode, done.stderr) == (0, "")
+    first, second = done.stdout.splitlines()
+    assert first.endswith(" events of alice, ben and chloe, from 2026-09-28 to before 2026-11-28.")
+    assert "./run console alice" in second
+    again = empty.run("demo")
+    assert (again.returncode, again.stdout) == (1, "")
+    assert again.stderr == "There are people in this database: use an empty one, as with DATA_DIR=.demo ./run demo.\n"
