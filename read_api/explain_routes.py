@@ -91,7 +91,7 @@ class Explained(BaseModel):
 
     user_id: str
     event: HistoryEvent
-    command: ExplainedCommand | None
+    command: ExplainedCommand | None = Field(description="Also null for a task that was adopted by an operator")
     state_before: ExplainedState | None = Field(description="Its task's events before this one, folded")
     state_after: ExplainedState | None = Field(description="The state before, and this event")
     row_before: Row = Field(description="The row of the table `tasks`, null where there is none; columns come and go")

@@ -710,6 +710,7 @@ export interface components {
          * @description A position, step by step. All but `event` is null for an erasure of the whole stream.
          */
         Explained: {
+            /** @description Also null for a task that was adopted by an operator */
             command: components["schemas"]["ExplainedCommand"] | null;
             event: components["schemas"]["HistoryEvent"];
             /**
