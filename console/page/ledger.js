@@ -5,6 +5,9 @@
 /** @typedef {{position: number, task: number | null, type: string, at: number, changes: FieldChange[], undoes: number | null}} Past */
 /** @typedef {{id: number, title: string, completed: boolean} & Record<string, unknown>} PastTask */
 
+/** What a task begins with: here, or in another backend. */
+const BEGINNINGS = new Set(["task.created", "task.adopted"]);
+
 export class Ledger {
   /** @type {Past[]} */
   events = [];
@@ -18,7 +21,7 @@ export class Ledger {
   add(events) {
     for (const { position, task_id: task, type, recorded_at, changes, undoes } of events) {
       this.events.push({ position, task, type, at: Date.parse(recorded_at), changes, undoes });
-      if (type === "task.created" && task !== null) this.#created.push({ id: task, position });
+      if (BEGINNINGS.has(type) && task !== null) this.#created.push({ id: task, position });
     }
   }
 
@@ -93,7 +96,7 @@ function forward(tasks, { type, task, changes }) {
 /** @param {Map<number, PastTask>} tasks @param {Past} event */
 function back(tasks, { type, task, changes }) {
   if (task === null) return;
-  if (type === "task.created" || type === "task.restored") tasks.delete(task);
+  if (BEGINNINGS.has(type) || type === "task.restored") tasks.delete(task);
   else set(tasks, task, changes, "from");
 }
 

@@ -7,6 +7,7 @@ export const NOTHING = "–";
 /** @type {Map<string, string>} */
 const VERBS = new Map([
   ["task.created", "Added"],
+  ["task.adopted", "Moved in"],
   ["task.edited", "Changed"],
   ["task.completed", "Completed"],
   ["task.reopened", "Reopened"],
