@@ -13,7 +13,7 @@ from urllib.parse import quote
 import httpx
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from domain.commands import Command, CompleteTask, DeleteTask, EditTask, ReopenTask, ToggleTask
 from tests.found import DUE, ORDERS
@@ -25,30 +25,34 @@ NOBODYS = 2**53 - 1
 _runs = count(1)
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
+DUES = [*DUE][:4]
+"""Few due dates, two of them the same moment, so that many are at a filter's bound."""
 titles = st.sampled_from(TITLES) | texts.filter(str.strip)
 fields = st.fixed_dictionaries(
     {},
     optional={
         "priority": st.sampled_from(["low", "HIGH", "Some day"]),
-        "due_date": st.sampled_from([None, *DUE]),
+        "due_date": st.sampled_from([None, *DUES]),
         "tags": st.sampled_from([[], ["home"], ["Straße", "a b"]]),
         "category": st.sampled_from([None, "Work"]),
     },
 )
 """Fields besides title and description, in the form in which they are kept."""
-filters = st.fixed_dictionaries(
-    {},
-    optional={
-        "status": st.sampled_from(["all", "pending", "completed"]),
-        "priority": st.sampled_from(["LOW", "P1", "medium", "some day"]),
-        "category": st.just("work"),
-        "tags": st.sampled_from(["HOME", "strasse", "a b,straße"]),
-        "due_after": st.sampled_from([*DUE]),
-        "due_before": st.sampled_from([*DUE]),
-        "search": st.sampled_from(["milk", "STRASSE", "fine", "work home", '"', "nothing"]),
-    },
+FILTERS = {
+    "status": ["pending", "completed"],
+    "priority": ["LOW", "P1", "medium", "some day"],
+    "category": ["work"],
+    "tags": ["HOME", "strasse", "a b,straße"],
+    "due_after": DUES,
+    "due_before": DUES,
+    "search": ["milk", "STRASSE", "fine", "work home", '"', "nothing"],
+}
+ASKED = [{name: value} for name, values in FILTERS.items() for value in values]
+ORDERED = [{"sort": sort} | ({"order": order} if order else {}) for sort, order in ORDERS]
+filters = st.lists(st.sampled_from(ASKED), max_size=2).map(
+    lambda asked: {k: v for one in asked for k, v in one.items()}
 )
-orders = st.sampled_from([{"sort": sort} | ({"order": order} if order else {}) for sort, order in ORDERS])
+"""At most two, so that many lists have some of the tasks."""
 who = st.integers(0, 2)
 which = st.integers(0, 5)
 
@@ -106,6 +110,12 @@ class ServiceBesideModel(RuleBasedStateMachine):
 
     def expected(self, model: Model, status: Status, sort: Sort) -> list[dict[str, Any]]:
         return [self.answers[task_id] for task_id in model.listed(status, sort)]
+
+    @initialize(given=st.lists(st.tuples(titles, fields), min_size=3, max_size=5))
+    def begin(self, given: list[tuple[str, dict[str, Any]]]) -> None:
+        """Give the first user tasks, as few lists would have any otherwise."""
+        for title, others in given:
+            self.create(0, title, None, others)
 
     @rule(number=who, title=titles, description=st.none() | texts, others=fields)
     def create(self, number: int, title: str, description: str | None, others: dict[str, Any]) -> None:
@@ -167,7 +177,7 @@ class ServiceBesideModel(RuleBasedStateMachine):
         answer = self.call("GET", model.user, params={"status": of[0], "sort": of[1]})
         assert (answer.status_code, answer.json()) == (200, self.expected(model, *of))
 
-    @rule(number=who, asked=filters, order=orders, limit=st.none() | st.integers(1, 3))
+    @rule(number=who, asked=filters, order=st.sampled_from(ORDERED), limit=st.none() | st.integers(1, 3))
     def find(self, number: int, asked: dict[str, str], order: dict[str, str], limit: int | None) -> None:
         model, asked = self.models[number], asked | order
         updated = {task_id: moment(self.answers[task_id]) for task_id in model.tasks}
@@ -207,6 +217,8 @@ class ServiceBesideModel(RuleBasedStateMachine):
         for number in range(len(self.models)):
             for of in LISTS:
                 self.list_tasks(number, of)
+        for turn, asked in enumerate(ASKED):
+            self.find(0, asked, ORDERED[turn % len(ORDERED)], None)
 
 
 def test_the_service_and_a_plain_model_never_differ(shared_service: RunningService) -> None:
