@@ -1,6 +1,7 @@
 """The running service and a plain model get the same calls from several users: every list must be equal.
 
-Seen to fail: with the tail not folded over the rows, and without the comparison of the owner in `tasklog.get_task`.
+Seen to fail: with the tail not folded over the rows, without the comparison of the owner in `tasklog.get_task`, and
+with a `due_after` in SQL that leaves out its moment.
 """
 
 from __future__ import annotations
