@@ -45,6 +45,7 @@ export class TaskLine {
     this.#title.textContent = title;
     this.#title.setAttribute("aria-label", `Edit ${title}`);
     this.#history.href = `#time?task=${task.id}`;
+    this.#history.hidden = task.id < 0; // the service does not have it yet
     this.#history.setAttribute("aria-label", `History of ${title}`);
     this.#delete.setAttribute("aria-label", `Delete ${title}`);
     const about = description ? [element("p", {}, description)] : [];

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import asyncpg
@@ -63,9 +62,8 @@ class Console:
         self.errors[:] = [error for error in self.errors if not any(part in error for part in parts)]
 
     def execute(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
-        """Run a statement as the owner. In a thread, as Playwright holds the loop of this one."""
-        with ThreadPoolExecutor(1) as pool:
-            return pool.submit(self.service.database.execute, statement, *arguments).result()
+        """Run a statement as the owner."""
+        return self.service.database.execute(statement, *arguments)
 
 
 @pytest.fixture
