@@ -10,6 +10,7 @@ from statistics import quantiles
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from bench.live_calls import single_calls
 from bench.processes import cpu_seconds, cpu_seconds_below, memory
 from bench.wrk import token
 
@@ -48,6 +49,7 @@ async def live(lab: Lab, tasklog: Tasklog) -> Sequence[_Row]:
     listening = await _listening(lab, tasklog, users[:LISTENERS])
     ratio = polling / max(listening, 0.001)
     return [
+        *await single_calls(lab, tasklog),
         *idle,
         *seen,
         ("1,000 users poll the list (304): API and Postgres, % of a core", f"{100 * polling:.1f}", ""),

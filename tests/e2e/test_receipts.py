@@ -85,4 +85,7 @@ def test_a_refused_write_has_no_receipt(client: httpx.Client, tasks: str) -> Non
 def test_a_browser_may_read_a_receipt(client: httpx.Client, tasks: str) -> None:
     answer = client.post(tasks, json={"title": "Milk"}, headers={"Origin": "http://localhost:3000"})
     exposed = answer.headers["access-control-expose-headers"].lower().replace(" ", "").split(",")
-    assert {"tasklog-position", "tasklog-hash"} <= set(exposed)
+    assert {"tasklog-position", "tasklog-hash"} <= set(exposed) & set(answer.headers)
+    assert answer.headers["access-control-allow-origin"] == "http://localhost:3000"
+    strange = client.post(tasks, json={"title": "Milk"}, headers={"Origin": "http://localhost.example"})
+    assert not [name for name in strange.headers if name.startswith("access-control")]

@@ -1,0 +1,124 @@
+"""Calls of front ends: changes after a long history beside a single task, and many commands beside as many POSTs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from statistics import median
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import orjson
+
+from bench.processes import cpu_seconds, cpu_seconds_below
+from bench.wrk import token
+from read_model.bookmark import bookmark_after_write
+
+if TYPE_CHECKING:
+    from bench.contenders import Tasklog
+    from bench.lab import Lab
+
+_TASKS: Final = 10_000
+_EDITS: Final = 9
+_CHANGED: Final = 10
+_COMMANDS: Final = 100
+_ROUNDS: Final = 15
+_CALLS: Final = 40
+"""How often a single call is repeated in a round."""
+
+_Row = tuple[str, str, str]
+
+
+class _Connection:
+    """A connection that asks one thing after the other."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    async def ask(self, method: str, path: str, user: str, body: bytes = b"") -> bytes:
+        """Return the body of the answer, which must be a success."""
+        head = f"{method} {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token(user)}\r\n"
+        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        self._writer.write(head.encode() + body)
+        answer = (await self._reader.readuntil(b"\r\n\r\n")).lower()
+        if not answer.startswith(b"http/1.1 20"):
+            raise SystemExit(f"{method} {path} was refused: {answer[:100]!r}")
+        return await self._reader.readexactly(int(answer.partition(b"content-length: ")[2].split(b"\r\n")[0]))
+
+
+async def single_calls(lab: Lab, tasklog: Tasklog) -> Sequence[_Row]:
+    """Measure; return rows of what, the figure, and what was asked for."""
+    return [*await _changes(lab, tasklog), *await _commands(lab, tasklog)]
+
+
+async def _changes(lab: Lab, tasklog: Tasklog) -> Sequence[_Row]:
+    ledger, user = tasklog.ledger, "long-history"
+    tasks = (await ledger.seed([user], _TASKS, _EDITS))[user]
+    position, digest = await ledger.owner.fetchrow("SELECT head, hash FROM tasklog.streams WHERE user_id = $1", user)
+    for number, task in enumerate(tasks[:: _TASKS // _CHANGED]):
+        await ledger.change({user: task}, number)
+    await tasklog.settle()
+    await ledger.owner.execute("VACUUM ANALYZE tasklog.events, tasklog.tasks")
+    (connection,) = await _connected(tasklog, 1)
+    since = f"/api/{user}/changes?since={bookmark_after_write(position, digest.hex())}"
+    if len(orjson.loads(await connection.ask("GET", since, user))["tasks"]) != _CHANGED:
+        raise SystemExit("The changes are not those that were made.")
+
+    async def get() -> None:
+        for n in range(_CALLS):
+            await connection.ask("GET", f"/api/{user}/tasks/{tasks[n]}", user)
+
+    async def changes() -> None:
+        for _ in range(_CALLS):
+            await connection.ask("GET", since, user)
+
+    of_get, of_changes = await _medians(lab, tasklog, get, changes)
+    what = f"changes of {_CHANGED} among {_TASKS:,} tasks with {_TASKS * (_EDITS + 1):,} events"
+    return [_row(what, of_changes, _CALLS, of_changes[0] / of_get[0], "a GET's, 2 ×")]
+
+
+async def _commands(lab: Lab, tasklog: Tasklog) -> Sequence[_Row]:
+    connections, user = await _connected(tasklog, _COMMANDS), "commands"
+    body = b'{"title":"A title of an ordinary length"}'
+    calls = 0
+
+    async def posts() -> None:
+        await asyncio.gather(*(one.ask("POST", f"/api/{user}/tasks", user, body) for one in connections))
+
+    async def call() -> None:
+        nonlocal calls
+        calls += 1
+        data = orjson.loads(body)
+        made = [{"id": f"{calls}-{n}", "type": "task.create", "data": data} for n in range(_COMMANDS)]
+        await connections[0].ask("POST", f"/api/{user}/commands", user, orjson.dumps({"commands": made}))
+
+    of_posts, of_call = await _medians(lab, tasklog, posts, call)
+    ratio = of_posts[0] / of_call[0]
+    return [_row(f"{_COMMANDS} creates in a call: tasks/s", of_call, _COMMANDS, ratio, "of POSTs at once, 4 ×")]
+
+
+def _row(what: str, costs: tuple[float, float], number: int, ratio: float, wanted: str) -> _Row:
+    each = f"{1e6 * costs[0] / number:,.0f} µs, CPU {1e6 * costs[1] / number:,.0f} µs each"
+    return what, f"{ratio:.2f} × ({each})", wanted
+
+
+async def _medians(lab: Lab, tasklog: Tasklog, *works: Callable[[], Awaitable[None]]) -> list[tuple[float, float]]:
+    """Do the works in turn; return for each the medians of its seconds, and of CPU seconds of API and Postgres."""
+    postgres = lab.postgres.process
+    assert postgres is not None
+    found: list[list[tuple[float, float]]] = [[] for _ in works]
+    for _ in range(_ROUNDS):
+        for n, work in enumerate(works):
+            spent = cpu_seconds(tasklog.gateway.pid) + cpu_seconds_below(postgres.pid)
+            began = time.perf_counter()
+            await work()
+            seconds = time.perf_counter() - began
+            spent = cpu_seconds(tasklog.gateway.pid) + cpu_seconds_below(postgres.pid) - spent
+            found[n].append((seconds, spent))
+    return [(median(s for s, _ in one[1:]), sum(c for _, c in one[1:]) / (_ROUNDS - 1)) for one in found]
+
+
+async def _connected(tasklog: Tasklog, number: int) -> list[_Connection]:
+    where = urlsplit(tasklog.url)
+    return [_Connection(*await asyncio.open_connection(where.hostname, where.port)) for _ in range(number)]
