@@ -82,7 +82,7 @@ def _text(done: dict[str, Any]) -> str:
 
 
 _DIFFERENCES = {
-    "missing": "did not arrive as they are in the source; run this again, then ./run verify",
-    "changed": "changed in the source after they were adopted, and stay as they were then",
-    "gone": "adopted before and not in the source now stay here",
+    "missing": "not in the ledger after all; run this again, then ./run verify",
+    "changed": "changed in the source since the adoption; here nothing changed",
+    "gone": "adopted before, no longer in the source; here nothing changed",
 }

@@ -116,8 +116,8 @@ def test_the_command_tells_what_it_did_and_what_differs(source: Shell) -> None:
     assert again.returncode == 3
     assert again.stdout.splitlines()[1:] == [
         "Compared 1,499 rows with the ledger, field by field. 1 of them differ.",
-        "1 task changed in the source after they were adopted, and stay as they were then: 1.",
-        "1 task adopted before and not in the source now stay here: 2.",
+        "1 task changed in the source since the adoption; here nothing changed: 1.",
+        "1 task adopted before, no longer in the source; here nothing changed: 2.",
         "These columns stay behind, as tasks have no such field: color.",
     ]
 
