@@ -1,4 +1,7 @@
-"""Each write's answer has a receipt: the user's position after it, and the hash there."""
+"""Each write's answer has a receipt: the user's position after it, and the hash there.
+
+Seen to fail: with the position after the right one.
+"""
 
 from __future__ import annotations
 

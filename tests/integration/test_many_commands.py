@@ -1,7 +1,7 @@
 """Many commands at once in the queues: one batch, whatever else waits, and two processes with the same call.
 
-Seen to fail: with only the tasks that are referred to having ids in advance, and with an erasure at the wrong moment as
-an internal error.
+Seen to fail: with commands that refer to a failed one not told so, with only the tasks that are referred to having ids
+in advance, and with an erasure at the wrong moment as an internal error.
 """
 
 from __future__ import annotations
