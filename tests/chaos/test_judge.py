@@ -32,6 +32,7 @@ from tests.chaos.world import UnhealthyError
 from tests.ledger import appended, of
 from tests.servers import SECRET, Database, run_async
 
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIi.c2ln"
 ENDED = Violation("a process ends as it should", "all", "SIGTERM: exit code 1")
 
 
@@ -55,6 +56,8 @@ def test_what_no_log_may_show_is_found(line: str, what: str) -> None:
 
 def test_a_log_without_any_of_that_is_fine() -> None:
     assert rules(check_log('{"event":"request","user_id":"user1","request_id":"user1.7"}\nMilk\n')) == []
+    assert rules(check_log(f"Open the console:\n  http://127.0.0.1:8000/console#token={JWT}")) == []
+    assert rules(check_log(f'{{"path":"/console#token={JWT}"}}')) == ["no log shows a token"]
 
 
 class Healing:
