@@ -22,6 +22,7 @@ OPERATIONS = {
     "GET /",
     "GET /health",
     "GET /api/{user_id}/changes",
+    "GET /api/{user_id}/events/{position}/explain",
     "GET /api/{user_id}/history",
     "GET /api/{user_id}/stats",
     "GET /api/{user_id}/tasks",

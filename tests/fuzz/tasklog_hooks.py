@@ -47,6 +47,8 @@ def before_call(_context: Any, case: Case, _kwargs: dict[str, Any]) -> None:
     number = next(numbers)
     if path and tags and "task_id" in path and path["task_id"] not in tags and number % 4:
         path["task_id"] = [*tags][number % len(tags)]
+    if path and "position" in path and number % 4:
+        path["position"] = number % len(os.environ["FUZZ_TASKS"].split(",")) + 1  # each task has had an event
     if case.operation.path.endswith("/undo") and number % 2:
         case.body = {}  # the newest change; most positions cannot be undone
     if case.headers and "If-Match" in case.headers and number % 5:
