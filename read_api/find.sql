@@ -91,8 +91,9 @@ $$;
 -- not touch, in order, from a place on, and one more than requested; `touched` holds the rows of the others; `tail`
 -- holds the events that are not projected yet; `total` counts all found tasks that are untouched.
 --
--- If the parts take more than `room` bytes, the list `is_long`, and only the head is returned. The plans are generic,
--- as Postgres would take those for given filters to be worth a plan for each call.
+-- If the parts take more than `room` bytes, the list `is_long`, and only the head is returned. So it is with a restored
+-- task in the tail: no row tells what the task was. The plans are generic, as Postgres would take those for given
+-- filters to be worth a plan for each call.
 CREATE OR REPLACE FUNCTION tasklog.find_tasks(
     owner text, wanted boolean, lines text[], words text[], due_after bigint, due_before bigint,
     sort text, after_key text, after_id bigint, page_size integer, room integer, format text
@@ -120,7 +121,9 @@ BEGIN
         SELECT t.ids, t.bytes INTO touched_ids, bytes FROM tasklog.touched(owner, projected) t;
         bytes := bytes + (SELECT coalesce(sum(octet_length(t.body)), 0) FROM tasklog.tasks t
                           WHERE t.user_id = rows_of AND t.id = ANY (touched_ids));
-        is_long := bytes > room;
+        is_long := bytes > room OR EXISTS (
+            SELECT FROM tasklog.events e
+            WHERE e.user_id = owner AND e.position > projected AND e.type = 'task.restored');
     ELSIF page_size IS NULL AND after_id IS NULL THEN
         -- Leave long rows out at first, so that no long list is built only to be discarded.
         SELECT f.body, f.rows, f.bytes, f.longest INTO body, rows, bytes, longest

@@ -39,7 +39,7 @@ READS: dict[str, tuple[Any, ...]] = {
     "count_tasks": ("alice", 0, ROW_FORMAT),
     "short_events": ("alice", 0, 100, 100),
     "changes": ("alice", 0, 100, 100, 100_000, ROW_FORMAT),
-    "moved": (["alice"], [0], [""]),
+    "moved": ("alice", "0 "),
     "texts": ("alice", [1, 2, 3]),
     "trash": ("alice", None, 100),
 }
