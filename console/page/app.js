@@ -80,9 +80,10 @@ function showConnection(replica) {
   const { live, waiting, problem } = replica.state();
   const offline = !navigator.onLine || (problem !== null && (!live || waiting > 0));
   const state = offline ? "offline" : live ? "live" : "connecting";
-  const words = { live: "Live", connecting: "Connecting …", offline: waiting > 0 ? `Offline, ${waiting} to send` : "Offline" };
+  const left = waiting > 0 ? `, ${waiting} to send` : "";
+  const words = { live: "Live", connecting: `Connecting …${left}`, offline: `Offline${left}` }[state];
   place.dataset.state = state;
-  if (place.textContent !== words[state]) place.textContent = words[state];
+  if (place.textContent !== words) place.textContent = words;
   if (problem instanceof Error && "status" in problem && problem.status === 401 && document.forms.namedItem("sign-in") === null) {
     signIn(view, "Your token has expired. What you did is kept, and is sent when you are signed in again.");
   }
