@@ -1,7 +1,7 @@
 """Adopt: read a table once, check all of it, append what the ledger does not have, and compare everything.
 
-Nothing is written before all rows are known to fit. Then each batch is a transaction, and a task that is there is not
-appended again: after a kill, or for the rows that are new since, the same command goes on.
+Nothing is written before all rows are known to fit. Then each batch is one transaction, and tasks that the ledger
+already has are skipped. So the same command continues after a kill, and takes over rows that were added since.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from event_log.adoption import adopt, differences
 from runtime.database import Database
 
 ShowProgress: TypeAlias = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
-"""Shows how far a stage is, of how many tasks."""
+"""Shows the progress of a stage, given its name and its number of tasks; call the result with each number done."""
 
 _SHOWN: Final = 10
-"""How many rows of a kind are named."""
+"""The most rows or ids that a message names."""
 _IDS_OF_SOURCE: Final = """
-    -- The ids of the source and their users, until this transaction ends.
+    -- The source's ids and their users, until this transaction ends.
     CREATE TEMP TABLE adopting (user_id text COLLATE "C", id bigint) ON COMMIT DROP
 """
 _TAKEN: Final = """
-    -- Ids of the source that the ledger gave to other tasks, and whose they are.
+    -- The source's ids that other tasks in the ledger have, and the users of those tasks.
     SELECT a.id, e.user_id FROM pg_temp.adopting a JOIN tasklog.events e ON e.task_id = a.id AND e.version = 1
     WHERE e.user_id <> a.user_id OR e.type <> 'task.adopted' ORDER BY a.id, e.user_id LIMIT 11
 """
@@ -39,22 +39,21 @@ _GONE: Final = """
     ORDER BY e.task_id LIMIT 10
 """
 _MOVE_IDS: Final = """
-    -- Let new tasks get ids behind $1. Until the transaction ends, no id can be assigned.
+    -- Let new tasks get ids above $1.
     SELECT setval('tasklog.task_ids', $1) FROM tasklog.task_ids WHERE last_value - (NOT is_called)::integer < $1
 """
 
 
 class RefusedError(Exception):
-    """The table cannot be adopted as it is, and nothing was written: one sentence, with the rows that are meant."""
+    """A table that cannot be adopted as it is; the message names the rows and says what to do."""
 
 
 @dataclass(kw_only=True, slots=True)
 class Adoption:
-    """What was adopted.
+    """The result of an adoption, in numbers of tasks, with the first ids of each kind.
 
-    `there` are the rows whose tasks were adopted before. Of these, `changed` are different in the source now, and
-    `missing` are not in the ledger as they must be, which is a fault. `gone` are adopted tasks that the source does not
-    have. Of each kind the first ids are named.
+    `there` were in the ledger before. `changed` differ in the source from what was adopted. `missing` are not in the
+    ledger although they should be, which is a fault. `gone` were adopted, and the source no longer has them.
     """
 
     rows: int = 0
@@ -68,7 +67,7 @@ class Adoption:
     missing_ids: list[int] = field(default_factory=list)
 
     def note(self, what: str, task_id: int) -> None:
-        """Count a task as changed or missing, and name it if it is one of the first."""
+        """Count a task as `changed` or `missing`, and keep its id if it is one of the first."""
         setattr(self, what, getattr(self, what) + 1)
         ids = getattr(self, f"{what}_ids")
         ids += [task_id][: _SHOWN - len(ids)]
@@ -102,12 +101,12 @@ async def write(owner: Database, spool: Spool, show: ShowProgress, *, actor: str
     """Append the tasks that the ledger does not have, then compare all of them with it.
 
     Raises:
-        RefusedError: the ledger gave ids of the source to other tasks.
-        UnavailableError: the database went away; the same command goes on from there.
+        RefusedError: other tasks in the ledger have ids of the source.
+        UnavailableError: the database went away; the same command continues from there.
     """
     done = Adoption(rows=spool.tasks)
     async with owner.transaction("synchronous_commit = on") as connection:
-        # Nobody holds an id of the sequence whose event is not committed: the statement waits for those.
+        # This waits until every id that was taken from the sequence has a committed event, and lets nobody take one.
         await connection.execute("ALTER SEQUENCE tasklog.task_ids OWNED BY NONE")
         await connection.execute(_MOVE_IDS, spool.highest_id)
     await _look_for_ids(owner, spool, done)
@@ -127,7 +126,7 @@ async def write(owner: Database, spool: Spool, show: ShowProgress, *, actor: str
 
 
 async def _look_for_ids(owner: Database, spool: Spool, done: Adoption) -> None:
-    """Refuse ids that the ledger gave to other tasks, and find adopted tasks that the source does not have."""
+    """Refuse ids that other tasks in the ledger have, and count adopted tasks that the source no longer has."""
     if not await owner.fetch("SELECT FROM tasklog.streams LIMIT 1"):
         return
     async with owner.transaction("enable_seqscan = on", "work_mem = '64MB'") as connection:

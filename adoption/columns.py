@@ -41,12 +41,12 @@ KINDS: Final[Mapping[str, Kind]] = {
 
 
 class ColumnsError(Exception):
-    """The table does not have the columns of tasks: the rest of a sentence that begins with its name."""
+    """A table without the columns of tasks; the message continues a sentence that begins with the table's name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Column:
-    """A column of the source, and its type as Postgres names it; of a domain, that below it."""
+    """A column of the source, and its type as Postgres names it; for a domain, its base type."""
 
     name: str
     type: str
@@ -57,7 +57,7 @@ class Column:
         return self.type.endswith("[]")
 
     def sql(self, member: str) -> str:
-        """Return SQL for the member of a task that it holds, of a row `t`."""
+        """Return the SQL that reads this column of a row `t` as a member of a task."""
         value = f"t.{quoted(self.name)}"
         kind = self.type.partition("(")[0]
         if member in {"created_at", "updated_at", "completed_at"}:
@@ -77,14 +77,14 @@ def quoted(name: str) -> str:
 
 
 def _moment(value: str, kind: str) -> str:
-    """Return SQL for a time with a zone; one without a zone is UTC, and one beyond Python's calendar its end."""
+    """Return SQL for a time with a zone. Without a zone it is UTC; outside Python's calendar it is the nearest end."""
     at = value if kind == _MOMENTS[0] else f"{value}::timestamp AT TIME ZONE 'UTC'"
     nearest = f"greatest(timestamptz '0001-01-02 UTC', least(timestamptz '9999-12-30 UTC', {at}))"
     return f"CASE WHEN {value} IS NOT NULL THEN {nearest} END"
 
 
 def _due(value: str, kind: str) -> str:
-    """Return SQL for a time as a due date has it: as it is where it has no zone, else in UTC with a Z."""
+    """Return SQL for a time as a due date: in UTC with a Z if the type has a zone, otherwise without one."""
     zone, utc = ("Z", " AT TIME ZONE 'UTC'") if kind == _MOMENTS[0] else ("", "")
     form = 'YYYY-MM-DD"T"HH24:MI:SS'
     return (
@@ -95,7 +95,7 @@ def _due(value: str, kind: str) -> str:
 
 
 def found(columns: Iterable[Column]) -> tuple[dict[str, Column], list[str]]:
-    """Return the columns by the members that they hold, and the names of those that hold none.
+    """Return the columns by the member that each holds, and the names of columns that hold none.
 
     Raises:
         ColumnsError: a column is missing, there are two for a member, or one has a type that its member cannot have.

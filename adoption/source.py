@@ -26,7 +26,7 @@ _TABLES: Final = """
       AND CASE WHEN $1::text IS NULL THEN pg_table_is_visible(c.oid) ELSE n.nspname = $1 END
 """
 _SIMILAR: Final = """
-    -- Tables and views that have a title and somebody whose they are.
+    -- Tables and views with a title and a user id, which may be meant instead.
     SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^(pg_|information_schema$|tasklog$)'
       AND (SELECT count(*) FROM pg_attribute a
@@ -34,7 +34,7 @@ _SIMILAR: Final = """
     ORDER BY 1 LIMIT 5
 """
 _COLUMNS: Final = """
-    -- The columns of a table with their types; of a domain the type below it.
+    -- The columns of a table with their types; for a domain, its base type.
     SELECT a.attname AS name,
            CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod)
                 ELSE format_type(a.atttypid, a.atttypmod) END AS type
@@ -51,7 +51,7 @@ _BEGIN: Final = """
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
-    """A table or view, open in a snapshot: how many rows it has, and the columns that no task has a member for."""
+    """A table or view, open in a snapshot; `left_behind` are the columns that tasks have no field for."""
 
     connection: Any
     name: str
@@ -60,9 +60,9 @@ class Source:
     rows: int
 
     def read(self) -> AsyncIterator[list[Any]]:
-        """Yield all rows, in chunks: by user, and each user's in the order in which they were created.
+        """Yield all rows in chunks, ordered by user and then by creation.
 
-        So a list that shows the newest first stays as it is.
+        Events are appended in this order, so lists that show the newest task first look as before.
         """
         members = ", ".join(
             f"{self.columns[member].sql(member) if member in self.columns else 'NULL'} AS {member}" for member in KINDS
@@ -76,7 +76,7 @@ class Source:
 
 @asynccontextmanager
 async def opened(url: str, table: str) -> AsyncIterator[Source]:
-    """Yield the table of a database, in a snapshot that ends with this context.
+    """Yield a table of the database, in a snapshot that ends with this context.
 
     Raises:
         SettingsError: the database, the table or a column cannot be used: one sentence.
@@ -142,7 +142,7 @@ async def _count(connection: asyncpg.Connection, full_name: str, id_: Column, ta
     """Return the number of rows.
 
     Raises:
-        SettingsError: an id stands there twice, or is no whole number that a bigint can hold.
+        SettingsError: an id occurs twice, or is not a whole number that a bigint can hold.
     """
     column = f"t.{quoted(id_.name)}"
     wrong = (

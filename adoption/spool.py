@@ -1,4 +1,4 @@
-"""The tasks of a source on disk, between reading and appending: in batches, as memory holds one."""
+"""The tasks of a source, kept on disk between reading and appending; memory holds one batch at a time."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from event_log.adoption import Adoptable
 _TASKS: Final = 10_000
 _USERS: Final = 1_000
 _CHARACTERS: Final = 8 * 1024 * 1024
-"""The most tasks, users and characters in a batch. Each user takes a lock, of which the server has some thousands."""
+"""The most tasks, users and characters of a batch. Each user takes a lock, and the server has a few thousand locks."""
 
 
 class Spool:
-    """Batches of tasks in the order of their users, in a file that nobody else sees; it is gone with the process."""
+    """Batches of tasks, ordered by user, in an unnamed file that disappears with the process."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.tasks = 0

@@ -1,6 +1,6 @@
 """A row of the source as a task to adopt, or why the ledger cannot hold it.
 
-The rules are those of the API: a client could have sent each value. So no reader meets what it does not know.
+The rules are those of the API: a client could have sent each value. So no reader meets a value that it does not know.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from event_log.codec import encode
 from event_log.user_id import is_user_id
 
 DATA_BYTES: Final = 1024 * 1024
-"""The longest data of an event, in bytes, as of a request's body."""
+"""The most bytes of an event's data: as many as a request's body may have."""
 LARGEST_ID: Final = 2**52
 """The largest id that is adopted: new tasks get larger ones, and these must stay below 2^53."""
 _YEARS: Final = range(2, 9999)
 _NONE: Final = (None,) * 4
-"""Priority, due date, tags and category of a table that lacks their columns, as most."""
+"""Priority, due date, tags and category if the table lacks their columns, as most tables do."""
 _LABEL: Final = f"is longer than {LABEL_LENGTH} characters"
 _RULE_WORDS: Final = {
     "title": f"is empty, only white space, or longer than {TITLE_LENGTH} characters",
@@ -38,11 +38,11 @@ _RULE_WORDS: Final = {
 
 
 class RowError(Exception):
-    """A row that the ledger cannot hold: which member, and what is wrong with it; never the text."""
+    """A row that the ledger cannot hold: the message names the member and what is wrong, but never shows its text."""
 
 
 _known_user: Final = lru_cache(maxsize=100)(is_user_id)
-"""Tells whether a text can be a user id; the rows of a user stand together."""
+"""Tells whether a text can be a user id; cached, because the rows of a user follow each other."""
 
 
 def adoptable(row: Sequence[Any]) -> Adoptable:
@@ -115,7 +115,7 @@ def _due_date(text: str | None) -> str | None:
 
 
 def _tags(value: str | list[str | None] | None) -> tuple[str, ...]:
-    """Return tags as they are kept: of an array, of JSON, or of a text with commas."""
+    """Return the tags of an array, of JSON or of a text with commas, in the form that events keep."""
     if isinstance(value, str):
         value = _listed(value)
     texts = [text for text in value or () if text is not None]
@@ -129,7 +129,7 @@ def _tags(value: str | list[str | None] | None) -> tuple[str, ...]:
 
 
 def _listed(text: str) -> list[Any]:
-    """Return the tags of a text: a JSON array or null, or tags with commas between them."""
+    """Return the tags of a text: a JSON array, null, or tags separated by commas."""
     try:
         listed = orjson.loads(text)
     except orjson.JSONDecodeError:

@@ -1,8 +1,8 @@
 """Adoption: append the tasks of another backend, thousands in one transaction.
 
-Each is the first event of its task, and a task that the ledger already has is left alone. So whoever was interrupted
-begins again from the start: nothing is appended twice. Rows go in by COPY, and their hashes are made here: unlike
-tasklog.append_commands, nothing is decided or answered event by event.
+Each is the first event of its task, and a task that the ledger already has is left alone. So an interrupted adoption
+starts over, and nothing is appended twice. COPY writes the rows, and their hashes are computed here, because
+tasklog.append_commands would check and answer each event by itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from event_log.append import Fetching
 from event_log.codec import canonical_json
 
 _TAKE_HEADS: Final = """
-    -- The heads of users $1, who are in order, locked; see tasklog.take_head.
+    -- Lock and return the heads of users $1, which are sorted; see tasklog.take_head.
     SELECT head.* FROM unnest($1::text[]) AS asked (user_id) CROSS JOIN LATERAL tasklog.take_head(user_id, true) AS head
 """
 _KNOWN: Final = """
@@ -30,8 +30,8 @@ _KNOWN: Final = """
                   WHERE e.user_id = wanted.user_id AND e.task_id = wanted.task_id AND e.version = 1)
 """
 _DIFFERENT: Final = """
-    -- Which of the tasks $2 of users $1 did not begin with an event of type $3 and data $4, and whether of that type;
-    -- erased data are as good as any.
+    -- The tasks $2 of users $1 whose first event does not have type $3 and data $4, and whether it has the type.
+    -- Erased data count as equal.
     SELECT wanted.task_id, coalesce(e.type = wanted.type, false) AS is_adopted
     FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[]) AS wanted (user_id, task_id, type, data)
     LEFT JOIN LATERAL (
@@ -41,7 +41,7 @@ _DIFFERENT: Final = """
     WHERE e.type IS DISTINCT FROM wanted.type OR e.data <> wanted.data
 """
 _MOVE_HEADS: Final = """
-    -- Write locked heads back: users $1 stand at positions $2 with hashes $3 and times $4.
+    -- Write locked heads back: those of users $1 are at positions $2, with hashes $3 and times $4.
     INSERT INTO tasklog.streams AS s (user_id, head, hash, recorded_at, unprojected_since)
     SELECT moved.*, moved.recorded_at
     FROM unnest($1::text[], $2::bigint[], $3::bytea[], $4::timestamptz[]) AS moved (user_id, head, hash, recorded_at)
@@ -90,14 +90,14 @@ class _Stream:
     time: str = field(init=False)
 
     def __post_init__(self) -> None:
-        """Write the time as the chain has it."""
+        """Format the time as the hash chain does."""
         self.time = self.recorded_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 async def adopt(connection: Any, tasks: Sequence[Adoptable], *, actor: str, request_id: str) -> int:
     """Append those of `tasks` that the ledger does not have; return how many.
 
-    They must be in the order of their users' ids. `connection` is the owner's, in a transaction.
+    `tasks` must be sorted by user id. `connection` is the owner's, in a transaction.
     """
     users = [user_id for user_id, _ in groupby(tasks, attrgetter("user_id"))]
     streams = {row["user_id"]: _stream(row) for row in await connection.fetch(_TAKE_HEADS, users)}
@@ -114,7 +114,7 @@ async def adopt(connection: Any, tasks: Sequence[Adoptable], *, actor: str, requ
 
 
 async def differences(database: Fetching, tasks: Sequence[Adoptable]) -> list[tuple[int, bool]]:
-    """Return the ids of those of `tasks` that the ledger does not have like this, and whether it has adopted them."""
+    """Return the ids of `tasks` whose first event differs, each with whether that event is an adoption."""
     users, ids, types, _, data = _columns(tasks)
     return [(row["task_id"], row["is_adopted"]) for row in await database.fetch(_DIFFERENT, users, ids, types, data)]
 
@@ -144,7 +144,7 @@ async def _blocks(tasks: Sequence[Adoptable], streams: dict[str, _Stream], envel
 
 
 def _rows(tasks: Sequence[Adoptable], streams: dict[str, _Stream], envelope: str) -> Iterator[str]:
-    """Yield the events as COPY reads them, and extend their streams. Neither ids nor JSON have control characters."""
+    """Yield the events in COPY's text format, and extend their streams. Ids and JSON have no control characters."""
     random, before, after = os.urandom(_RANDOM * len(tasks)).hex(), *envelope.split(_NONCE)
     now = f"{time.time_ns() // 1_000_000:012x}"
     for n, (user_id, task_id, kind, schema_version, data) in enumerate(tasks):

@@ -29,10 +29,10 @@ def adopt(
         typer.Option(
             "--from",
             envvar="ADOPT_FROM",
-            help="The Postgres URL of the other backend; it is only read. With a password, better in ADOPT_FROM.",
+            help="The Postgres URL of the other backend, which is only read. Put a URL with a password in ADOPT_FROM.",
         ),
     ],
-    table: Annotated[str, typer.Option(help="Its table or view of tasks, as name or schema.name.")] = "tasks",
+    table: Annotated[str, typer.Option(help="The table or view with its tasks: name or schema.name.")] = "tasks",
     json: Json = False,
 ) -> None:
     """Take over the tasks of a backend without a ledger: ids, times and completion stay. Run it again for new rows."""
@@ -64,11 +64,10 @@ def adopt(
 
 
 def _text(done: dict[str, Any]) -> str:
-    """Return what was adopted, and whatever is not as in the source."""
+    """Return as text what was adopted, and what differs from the source."""
     rate = f"{done['adopted'] / max(done['seconds'], 0.001):,.0f}/s"
-    lines = [
-        f"Adopted {count(done['adopted'], 'task')} in {done['seconds']:.1f} s ({rate}); {done['there']:,} were there."
-    ]
+    adopted = f"Adopted {count(done['adopted'], 'task')} in {done['seconds']:.1f} s ({rate})"
+    lines = [f"{adopted}; {done['there']:,} were here already."]
     different = done["changed"] + done["missing"]
     verdict = f"{different:,} of them differ." if different else "Nothing differs."
     lines.append(f"Compared {count(done['rows'], 'row')} with the ledger, field by field. {verdict}")

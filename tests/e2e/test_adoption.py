@@ -106,7 +106,7 @@ def test_the_command_tells_what_it_did_and_what_differs(source: Shell) -> None:
     first = source.run("adopt", ADOPT_FROM=source.database.owner)
     assert first.returncode == 0, first.stderr
     lines = first.stdout.splitlines()
-    assert re.fullmatch(r"Adopted 1,500 tasks in \d+\.\d s \([\d,]+/s\); 0 were there\.", lines[0])
+    assert re.fullmatch(r"Adopted 1,500 tasks in \d+\.\d s \([\d,]+/s\); 0 were here already\.", lines[0])
     assert lines[1:] == ["Compared 1,500 rows with the ledger, field by field. Nothing differs."]
     explained = source.run("explain", "user-0001", 1)
     assert explained.returncode == 0, explained.stderr
