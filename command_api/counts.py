@@ -1,4 +1,4 @@
-"""What the command queues of a process have done, and hold: the figures of the admin port."""
+"""Counts of a process's command queues, for the admin port: what waits, and what was done."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _SIZES: Final = (1, 2, 5, 10, 20, 50, 100, 200)
 class _Queue(Protocol):
     @property
     def lengths(self) -> tuple[int, int]:
-        """How many commands wait in the queue itself, and in its lanes."""
+        """Return how many commands wait in the queue itself, and in its lanes."""
 
 
 class CommandCounts:
-    """Counts of all queues together: commands and seconds of each batch, and commands that must be tried again."""
+    """Counts of all queues together: commands and seconds of each batch, and commands that had to be tried again."""
 
     def __init__(self) -> None:
         self.queues: set[_Queue] = set()

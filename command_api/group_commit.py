@@ -233,7 +233,7 @@ class CommandQueue:
 
     @property
     def lengths(self) -> tuple[int, int]:
-        """How many commands wait in the queue itself, and in its lanes."""
+        """Return how many commands wait in the queue itself, and in its lanes."""
         return len(self._waiting) + len(self._passed_over), self._lanes.length
 
     async def stop(self) -> None:

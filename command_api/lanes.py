@@ -43,7 +43,7 @@ class Lanes:
 
     @property
     def length(self) -> int:
-        """How many commands wait in all lanes."""
+        """Return how many commands wait in all lanes."""
         return sum(map(len, self._lanes.values()))
 
     def of(self, user_id: str) -> deque[Waiting] | None:

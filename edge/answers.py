@@ -51,7 +51,7 @@ class Answers:
 
     @property
     def unread_bytes(self) -> int:
-        """How many bytes of long answers clients have not read yet."""
+        """Return how many bytes of long answers clients have not read yet."""
         return self._taken
 
     @asynccontextmanager

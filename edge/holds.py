@@ -147,7 +147,7 @@ class Holds:
 
     @property
     def count(self) -> int:
-        """How many requests are held open."""
+        """Return how many requests are held open."""
         return self._of.total()
 
     def end(self) -> None:

@@ -1,4 +1,4 @@
-"""How many requests a process has answered, how, and how long they took: the figures of the admin port."""
+"""Counts and durations of the requests that a process has answered, for the admin port."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Answered(NamedTuple):
-    """What kind of request it was: its route is a template, None without one; its status is None without an answer."""
+    """A kind of request: `route` is a template, or None if no route matched; `status` is None without an answer."""
 
     method: str
     route: str | None

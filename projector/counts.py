@@ -1,4 +1,4 @@
-"""What a projector has done: the figures of the admin port."""
+"""Counts of what a projector has done, for the admin port."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SIZES: Final = (1, 10, 30, 100, 300, 1000, 2000, 5000)
 
 
 class ProjectionCounts:
-    """The events and the seconds of each batch that had any, and how often a user was parked."""
+    """Events and seconds of each batch that had events, and how often a user was parked."""
 
     def __init__(self) -> None:
         self.batch_events = Histogram(_SIZES)

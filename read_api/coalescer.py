@@ -29,7 +29,7 @@ class Coalescer(Generic[K, V]):
 
     @property
     def waiting(self) -> int:
-        """How many requests wait for the next fetch."""
+        """Return how many requests wait for the next fetch."""
         return len(self._asked)
 
     async def get(self, key: K) -> V:

@@ -50,7 +50,7 @@ def give_up_databases() -> None:
 
 
 def open_databases() -> list[Database]:
-    """Return the databases that this process has open, the most patient first."""
+    """Return the databases that this process has open, the one with the longest time limit first."""
     return sorted(_open, key=lambda database: database.seconds, reverse=True)
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 class Histogram:
     """How many values fell between `bounds`, and their sum.
 
-    `counts[n]` is the number of values up to `bounds[n]` and above the bound before; the last one is of larger values.
+    `counts[n]` is the number of values above `bounds[n - 1]` and up to `bounds[n]`; the last one counts larger values.
     """
 
     __slots__ = ("bounds", "counts", "sum")

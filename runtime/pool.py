@@ -61,7 +61,10 @@ class Limits:
 
 
 class PoolUse(NamedTuple):
-    """Connections of a pool: at most, open and in use; statements that wait, and that the server did not answer."""
+    """How a pool is used: its connections at most, open and in use, and the statements that wait for one.
+
+    `unavailable` counts the statements that failed because the database was not available.
+    """
 
     most: int
     open: int
@@ -90,7 +93,7 @@ class Database:
 
     @property
     def seconds(self) -> float:
-        """How long a statement may take, in seconds."""
+        """Return how long a statement may take, in seconds."""
         return self._limits.seconds
 
     def use(self) -> PoolUse:

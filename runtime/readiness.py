@@ -21,7 +21,7 @@ _SECONDS: Final = 2.0
 
 async def reason_not_ready() -> str | None:
     """Return why this process cannot serve, in one sentence, or None if it can."""
-    databases = {database.role: database for database in open_databases()}  # of each role the most impatient one
+    databases = {database.role: database for database in open_databases()}  # of a role, the shortest limit
     for role, database in databases.items():
         if (reason := await _reason(database)) is not None:
             return f"The database of the {role} cannot be used: {reason}"

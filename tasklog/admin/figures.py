@@ -38,7 +38,7 @@ _process: Final = ProcessCollector(registry=None)
 
 
 async def of_requests() -> Iterable[Metric]:
-    """Return rate, errors and durations of requests by route, and what is in progress."""
+    """Return counts and durations of requests by route, and what is in progress."""
     from edge.answers import ANSWERS  # noqa: PLC0415 - only API processes have it
     from edge.holds import held_open  # noqa: PLC0415
     from edge.overload import in_progress  # noqa: PLC0415
@@ -152,7 +152,7 @@ async def _up() -> dict[Labels, float]:
 
 
 def _uses() -> dict[str, PoolUse]:
-    """Return how the pools of each role are used, those of one role together."""
+    """Return how the pools are used, added up by role."""
     uses: dict[str, PoolUse] = {}
     for database in open_databases():
         use, known = database.use(), uses.get(database.role)

@@ -21,7 +21,7 @@ _SAMPLES: Final = round(600 / REPORT_SECONDS)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """Lag, parked users and rates per second at a UNIX time; None is not known."""
+    """Lag, parked users and rates per second, at a UNIX time; a value is None while it is unknown."""
 
     at: float
     lag_seconds: float | None
@@ -46,7 +46,7 @@ class History:
         return [asdict(sample) for sample in self._samples]
 
     async def sample_forever(self) -> None:
-        """Take a sample every few seconds, for ever."""
+        """Take a sample every `REPORT_SECONDS`."""
         while True:
             self._take(await self._reader.read())
             await asyncio.sleep(REPORT_SECONDS)
@@ -75,7 +75,7 @@ class History:
 def _processes(
     reports: Mapping[str, Report], before: tuple[float, Mapping[str, Report]] | None, now: float
 ) -> Sequence[Mapping[str, Any]]:
-    """Return the processes with their rates per second since the sample before; None for a new process."""
+    """Return the processes with their rates per second since the last sample; the rates of a new process are None."""
     processes: list[Mapping[str, Any]] = []
     for name, report in sorted(reports.items(), key=lambda item: (item[1].service, item[0])):
         then, known = before or (now, {})

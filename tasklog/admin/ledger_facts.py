@@ -32,12 +32,13 @@ _SECONDS: Final = 4.0
 """How long a reading may take, in seconds."""
 _KEPT_SECONDS: Final = 0.5
 _SHARE: Final = 10
+"""A reading is kept for at least `_KEPT_SECONDS`, and for `_SHARE` times as long as it took."""
 _FAULTS_SECONDS: Final = 60.0
-"""For how long the number of faults of rebuilds is kept, in seconds, as reading it looks at every user."""
+"""How long the number of rebuild faults is kept, in seconds, because counting them looks at every user."""
 
 
 class LedgerFacts(NamedTuple):
-    """One reading; `lag` and the users are None if the database did not answer, the rest without Redis."""
+    """One reading. The first three are None if the database did not answer, the others if Redis did not."""
 
     lag: Lag | None = None
     users_to_rebuild: int | None = None
@@ -47,7 +48,7 @@ class LedgerFacts(NamedTuple):
 
 
 class FactReader:
-    """Reads the facts for all who ask."""
+    """Reads the facts for the metrics, the operators' page and its history, which share each reading."""
 
     def __init__(self, database: Database, redis: Redis | None) -> None:
         self._database = database

@@ -33,7 +33,7 @@ def _of_projection(facts: LedgerFacts) -> Iterable[Metric]:
     behind = facts.lag
     return [
         gauge("tasklog_projection_lag_events", "Events that are not projected yet.", behind and behind.events),
-        gauge("tasklog_projection_lag_seconds", "How long the oldest has waited.", behind and behind.seconds),
+        gauge("tasklog_projection_lag_seconds", "Seconds that the oldest has waited.", behind and behind.seconds),
         gauge("tasklog_parked_users", "Users whose next event cannot be projected.", behind and behind.parked_users),
         gauge("tasklog_users_to_rebuild", "Users that wait for a rebuild.", facts.users_to_rebuild),
         gauge("tasklog_rebuild_faults", "Users that could not be rebuilt.", facts.rebuild_faults),
@@ -51,7 +51,7 @@ def _of_redis(heard: Heard | None) -> Iterable[Metric]:
     return [
         gauge("tasklog_redis_up", "Whether Redis answers.", int(heard is not None)),
         gauge("tasklog_projectors", "Projectors that were heard from.", projectors),
-        gauges("tasklog_jobs", "The last jobs, by what became of them.", ("name", "state"), jobs),
+        gauges("tasklog_jobs", "The last jobs, by name and state.", ("name", "state"), jobs),
         gauge(f"{last}_timestamp_seconds", "When the whole ledger was last verified.", at),
         gauge(f"{last}_faults", "Faults of the last verification and of later ones of single users.", faults),
     ]

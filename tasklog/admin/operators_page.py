@@ -42,21 +42,21 @@ _HEADERS: Final = {
 }
 _SHOWN: Final = 20
 _LEFT_OUT: Final = ("arguments", "result")
-"""Members of a job that are not shown; the result of a verification is shown by itself."""
+"""Members of a job that are not shown; the page shows the result of a verification in a section of its own."""
 
 
 class OperatorsPage:
-    """What the page needs of a projector."""
+    """The operators' page of a projector: answers its requests from the projector's database, facts and history."""
 
     def __init__(self, database: Database, reader: FactReader, history: History, ready: Ready) -> None:
         self._database, self._reader, self._history, self._ready = database, reader, history, ready
 
     def reads(self) -> Mapping[str, Callable[[Asked], Awaitable[Answer]]]:
-        """Return what answers GET, by path."""
+        """Return the functions that answer GET, by path."""
         return {**dict.fromkeys([*_FILES, "/page.js"], self._file), "/state": self._state}
 
     def writes(self) -> Mapping[str, Callable[[Asked], Awaitable[Answer]]]:
-        """Return what answers POST, by path."""
+        """Return the functions that answer POST, by path."""
         return {"/try-again": self._try_again}
 
     async def _file(self, asked: Asked) -> Answer:
@@ -81,7 +81,7 @@ class OperatorsPage:
         return json_answer(200, state, _HEADERS)
 
     async def _users(self, facts: LedgerFacts) -> Mapping[str, Any]:
-        """Return the users that need an operator; nothing is read while there is none."""
+        """Return the users that need an operator; read them only if the facts count any."""
         parked: list[Any] = []
         rebuild_faults: list[Any] = []
         try:
@@ -126,7 +126,7 @@ def _jobs(facts: LedgerFacts) -> Mapping[str, Any]:
 
 
 def _guarded(asked: Asked) -> Answer | None:
-    """Refuse a request whose Host anybody could own: a page there could reach this port by rebinding its name."""
+    """Refuse a Host with a public name: a website could point its own name at this port (DNS rebinding)."""
     try:
         name = urlsplit(f"//{asked.headers.get('host', '')}").hostname or ""
         if "." in name or ":" in name:
@@ -137,7 +137,7 @@ def _guarded(asked: Asked) -> Answer | None:
 
 
 def _foreign(asked: Asked) -> Answer | None:
-    """Refuse a request that no page of this very origin has sent."""
+    """Refuse a request that does not come from a page of this port."""
     origin = asked.headers.get("origin", "")
     if urlsplit(origin).netloc != asked.headers.get("host") or asked.headers.get("content-type") != "application/json":
         return json_answer(403, {"detail": "Only the operators' page of this port may send this"}, _HEADERS)

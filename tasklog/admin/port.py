@@ -24,7 +24,7 @@ _CLIENT_SECONDS: Final = 10
 _ANSWER_SECONDS: Final = 8
 """How long an answer may take to make, in seconds: less than a scrape of Prometheus waits."""
 _CLIENTS: Final = 32
-"""The most connections at a time; further ones are closed at once."""
+"""The most connections at the same time; further ones are closed at once."""
 _BODY_BYTES: Final = 64 * 1024
 
 log = structlog.get_logger()
@@ -56,7 +56,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
-        """Answer, by the function that the server was given."""
+        """Send the answer of the server's function."""
         answer = self._answer()
         body = answer.body if isinstance(answer.body, bytes) else answer.body()
         self.send_response(answer.status)
@@ -84,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
             return Answer(503, "text/plain; charset=utf-8", b"The process does not answer in time: try again.\n")
 
     def version_string(self) -> str:
-        """Name no versions."""
+        """Return the name in the header `Server`, without versions."""
         return "tasklog"
 
     def log_message(self, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""Reports of all processes with an admin port: a hash in Redis, from which the operators' page knows of the others."""
+"""Reports of all processes with an admin port, in a Redis hash: the operators' page reads there what each has done."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 _REPORTS: Final = "tasklog:reports"
 REPORT_SECONDS: Final = 5.0
+"""How often a process reports, in seconds."""
 _SILENT_SECONDS: Final = 15
-"""A process that was silent for longer, in seconds, no longer counts as running."""
+"""A process without a report for longer than this, in seconds, no longer counts as running."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +51,7 @@ _STORED: Final = TypeAdapter(Report)
 
 @asynccontextmanager
 async def reporting(redis: Redis | None, service: str, count: Callable[[], Counted]) -> AsyncIterator[None]:
-    """Report every few seconds while the block runs, and take the report away afterwards."""
+    """Report every few seconds while the block runs, and remove the report afterwards."""
     if redis is None:
         yield
         return

@@ -26,7 +26,7 @@ _NONE: Final[Pages] = {}
 
 
 def answering(sources: Sequence[Source], ready: Ready, reads: Pages = _NONE, writes: Pages = _NONE) -> Answering:
-    """Return what answers the requests of a process: its figures, why it is not ready, and further pages."""
+    """Return the function that answers the port of a process: metrics, `/live`, `/ready`, and further pages by path."""
 
     async def metrics(_asked: Asked) -> Answer:
         found = await asyncio.gather(*(source() for source in sources))

@@ -37,7 +37,7 @@ function rows(id, columns, found, none) {
   place(id).replaceChildren(found.length ? table(columns, found) : element("p", none, { class: "quiet" }));
 }
 
-/** Draws a line over ten minutes that end with the last sample; where a value is not known it is interrupted. */
+/** Draw the ten minutes before the last sample as a line, with a gap where a value is not known. */
 function drawing(samples, of, most, label) {
   const svg = document.createElementNS(SVG, "svg");
   for (const [key, value] of Object.entries({ viewBox: "0 0 600 100", preserveAspectRatio: "none", role: "img", "aria-label": label }))
@@ -76,7 +76,7 @@ function showParked(parked) {
     return [user.user_id, number(user.position), user.error, number(user.attempts), time(user.next_attempt), again];
   });
   const columns = ["User", "Position", "Why", "Attempts", "Next attempt", ""];
-  // A table that is built anew would take the focus from a button that somebody is about to press.
+  // A new table would take the focus from a button that somebody is about to press.
   if (!place("parked").contains(document.activeElement)) rows("parked", columns, found, "None.");
 }
 
