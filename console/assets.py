@@ -33,7 +33,7 @@ class Asset:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Assets:
-    """All files of the console. `version` is a digest of them all; their paths contain it."""
+    """All files of the console. `version` is a digest of them all, and part of each path."""
 
     version: str
     index: Asset
@@ -46,7 +46,7 @@ def assets(token_url: str | None) -> Assets:
     bodies = _read()
     index = bodies.pop("index.html").decode()
     version = sha256(b"".join([index.encode(), *bodies.values()])).hexdigest()[:_DIGITS]
-    # Without these links a browser would find one module after the other.
+    # With these links a browser requests all modules at once, not one after the other.
     modules = [name for name in bodies if name.endswith(".js")]
     links = "".join(f'    <link rel="modulepreload" href="{_HERE}{name}">\n' for name in modules)
     index = index.replace("  </head>", f"{links}  </head>").replace(f'"{_HERE}', f'"{_HERE}{version}/')

@@ -36,7 +36,7 @@ def console_routes(settings: Settings) -> list[Route]:
         found = files.files.get(request.path_params["path"])
         if found is None:
             raise HTTPException(404)
-        # A page that was opened before an upgrade asks for the files of its version, and gets these once.
+        # A page from before an upgrade asks for files of its version: it gets the new ones, and does not cache them.
         current = request.path_params["version"] == files.version
         return _answer(request, found, {"Cache-Control": _FOREVER if current else _ASK})
 

@@ -1,4 +1,4 @@
-"""The way in: a browser that opens `/` is led to the console; everybody else gets the JSON of the contract."""
+"""The route of `/`: a browser is redirected to the console; every other client gets the JSON of the contract."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BY_ACCEPT: Final = {"Vary": "Accept"}
 
 
 def entrance(settings: Settings) -> list[Route]:
-    """Return the route of `/`; none if the console is switched off, as then the JSON is for everybody."""
+    """Return the route of `/`; none if the console is off, because then edge/service.py answers everybody."""
     return [Route("/", _enter, methods=["GET"])] if settings.console else []
 
 

@@ -72,7 +72,7 @@ function followAddress(given) {
 }
 
 /**
- * Show whether the tasks are current, and ask for a token if the service refuses the one that there is.
+ * Show whether the tasks are current, and ask for a token if the service refuses the current one.
  * @param {Replica} replica
  */
 function showConnection(replica) {

@@ -1,4 +1,4 @@
-/** The line of the whole history: how many events there were, by time, with a colour for each kind. */
+/** The chart of the whole history: how many events there were over time, with a colour for each kind. */
 
 import { drawing, element } from "./dom.js";
 import { counted, day } from "./words.js";

@@ -1,4 +1,4 @@
-/** Which tasks are shown, and in which order: like the lists of the API, over the tasks that the page has. */
+/** Chooses and sorts tasks as the lists of the API do, among those that the page has. */
 
 /** @typedef {import("./client/client.js").Task} Task */
 

@@ -3,7 +3,7 @@
 const SVG = "http://www.w3.org/2000/svg";
 const SHOWN_FOR = 8000; // milliseconds
 
-/** Lines of 24 by 24, without fill. */
+/** Paths of 24 by 24 units, drawn as lines. */
 const ICONS = {
   plus: "M12 5v14M5 12h14",
   history: "M4 12a8 8 0 1 0 2.6-5.9M4 4v4h4M12 8v4.5l3 1.5",

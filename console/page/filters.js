@@ -15,7 +15,7 @@ export class Filters {
   #show = element("fieldset", { class: "segments" }, element("legend", { class: "unseen" }, "Show"));
   #priority;
   #tag;
-  /** The sort stands beside the count. */
+  /** The sort; the view shows it beside the count. */
   sort;
   #offered = "";
 

@@ -5,7 +5,7 @@
 /** @typedef {{position: number, task: number | null, type: string, at: number, changes: FieldChange[], undoes: number | null}} Past */
 /** @typedef {{id: number, title: string, completed: boolean} & Record<string, unknown>} PastTask */
 
-/** What a task begins with: here, or in another backend. */
+/** The events that a task can begin with: created here, or adopted from another backend. */
 const BEGINNINGS = new Set(["task.created", "task.adopted"]);
 
 export class Ledger {
@@ -36,7 +36,7 @@ export class Ledger {
   }
 
   /**
-   * Go to a position. It costs as much as there are events between.
+   * Go to a position; this applies or takes back each event in between.
    * @param {number} position
    */
   goTo(position) {

@@ -1,10 +1,10 @@
-/** Reads a history page by page, several at a time. */
+/** Reads a history page by page, and requests the next pages in advance. */
 
 /** @typedef {import("./client/client.js").Tasklog} Tasklog */
 /** @typedef {import("./client/openapi.js").components["schemas"]["History"]} History */
 
 const EVENTS = 1000; // on a page
-const AHEAD = 3; // pages that are on their way while one is worked on
+const AHEAD = 3; // pages that are requested in advance
 
 /**
  * Yield the pages of a user's history after a position, in order.
@@ -18,7 +18,7 @@ export async function* pages(client, after, signal) {
   const asked = new Map();
   const ask = (/** @type {number} */ from) => {
     const page = client.json("GET", "/history", { query: { after: from, limit: EVENTS }, signal });
-    page.catch(() => {}); // it is reported when its turn comes
+    page.catch(() => {}); // `await` reports the error when it is the page's turn
     asked.set(from, page);
     return page;
   };
@@ -28,7 +28,7 @@ export async function* pages(client, after, signal) {
     asked.delete(from);
     last = Math.max(last, page.head.position);
     from = page.next;
-    // A page with long texts is shorter; then those that follow do not begin where they were guessed to.
+    // A page with long texts has fewer events. Then the pages requested in advance begin at wrong positions: drop them.
     if (from !== null && !asked.has(from)) asked.clear();
     for (let next = from ?? last, n = 0; next < last && n < AHEAD; next += EVENTS, n += 1) {
       if (!asked.has(next)) ask(next);

@@ -1,10 +1,10 @@
-/** What somebody kept elsewhere and pastes in: receipts, checkpoints, anchors, whole histories. */
+/** Reads what somebody kept elsewhere and pastes in: receipts, anchors, whole histories. */
 
 /**
  * Return the hashes by position in a text: from JSON, from lines of JSON, or from any text in which each position is
  * named, as in a receipt's headers.
  * @param {string} text
- * @param {string} user whose they must be, where the text names one
+ * @param {string} user hashes that name another user are left out
  * @returns {Map<number, string>}
  */
 export function pasted(text, user) {

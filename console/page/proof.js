@@ -22,9 +22,9 @@ export function showProof(view, { client }) {
       "section",
       { class: "card" },
       element("p", {}, "Every event has a hash over itself and the hash before it, so nobody can change the history unseen. This page fetches all events and computes each hash again, itself."),
-      element("label", { for: "kept" }, "A receipt or a checkpoint that you kept, if you have one"),
+      element("label", { for: "kept" }, "A receipt or an anchor that you kept, if you have one"),
       proof.kept,
-      element("p", { class: "hint" }, "With it you see, too, that the end was not cut off, and that nobody wrote the whole history anew."),
+      element("p", { class: "hint" }, "With it, the check also shows that the end was not cut off, and that nobody rewrote the whole history."),
       element("div", { class: "bar" }, proof.button, proof.progress),
     ),
     proof.result,
@@ -63,7 +63,7 @@ class Proof {
     if (!globalThis.isSecureContext) throw new Error("Browsers compute hashes only on pages with HTTPS, or of localhost: open this page in one of these ways.");
     const text = this.kept.value.trim();
     const kept = pasted(text, this.#client.user);
-    if (text !== "" && kept.size === 0) throw new Error("There is no position with its hash, of this user, in what you pasted.");
+    if (text !== "" && kept.size === 0) throw new Error("There is no position with its hash for this user in the text that you pasted.");
     const started = performance.now();
     const chain = new Chain(this.#client.user, kept);
     let head = { position: 0, hash: chain.hash };
@@ -94,7 +94,7 @@ class Proof {
       position === 0 ? "There is no event yet." : `${position === 1 ? "The only event fits." : `All ${counted(position, "event")} fit.`}`,
       `Each hash was computed here, in ${seconds.toFixed(1)} s.${compared}`,
       element("dl", {}, element("dt", {}, "Position"), element("dd", {}, String(position)), element("dt", {}, "Hash"), element("dd", {}, element("code", {}, hash))),
-      button("Copy this checkpoint", copy),
+      button("Copy this anchor", copy),
     );
   }
 

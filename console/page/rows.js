@@ -9,7 +9,7 @@
 
 /**
  * Keeps the children of a parent in step with a list of items. An item that is the same object costs nothing; another
- * object under the same key updates the row in place, so that it keeps the focus.
+ * object with the same key updates the row in place, so that it keeps the focus.
  * @template {object} Item
  */
 export class Rows {
@@ -39,7 +39,7 @@ export class Rows {
     this.#drawn = next;
     let place = this.#parent.firstChild;
     for (const { row } of next.values()) {
-      // A row that is next but one has lost the one before it, which finds its own place later.
+      // If the row is the next but one, only the row before it moves, and finds its place later.
       if (row.node === place || row.node === place?.nextSibling) place = row.node.nextSibling;
       else this.#parent.insertBefore(row.node, place);
     }

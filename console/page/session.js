@@ -1,6 +1,5 @@
 /**
- * Who uses the page: the token in the link of `./run`, one from the auth server, or one that is pasted in. It is kept
- * for this tab only.
+ * The session: a token from the link of `./run`, from the auth server, or pasted in. It is kept for this tab only.
  */
 
 import { element } from "./dom.js";
@@ -55,7 +54,7 @@ export async function renewed() {
 }
 
 /**
- * Return the session of a token, or null if it is none. The service checks the token, not the page.
+ * Return the session of a token, or null if this is not a token. The service checks the token, not the page.
  * @param {string | null} token
  * @returns {Session | null}
  */

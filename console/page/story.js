@@ -1,4 +1,4 @@
-/** The history of one task: what each event changed, and a way back to each state. */
+/** The history of one task: what each event changed, and a button that restores each earlier state. */
 
 import { changesTable } from "./changes.js";
 import { button, complain, element, toast } from "./dom.js";
@@ -17,7 +17,7 @@ import { readable, said } from "./words.js";
  */
 export function storyOf(ledger, replica, id, go) {
   const parts = ledger.story(id);
-  const title = parts.at(-1)?.title ?? `Task ${id}`; // before the order is turned
+  const title = parts.at(-1)?.title ?? `Task ${id}`; // before `reverse`
   const lines = parts.reverse().map(({ event, title: then, task }, n) => {
     const when = element("time", { datetime: new Date(event.at).toISOString() }, readable(event.at));
     const where = button(`Position ${event.position}`, () => go(event.position), { class: "link" });
@@ -34,7 +34,7 @@ export function storyOf(ledger, replica, id, go) {
 }
 
 /**
- * Make a task what it was at a position. The two commands are sent in this order, at once or when there is a connection.
+ * Restore a task to its state at a position. Up to two commands are sent in order, now or once there is a connection.
  * @param {Replica} replica
  * @param {PastTask} task
  * @param {number} position

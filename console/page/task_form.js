@@ -77,7 +77,7 @@ class Fields {
   }
 
   /**
-   * Return what is in the controls. A due date keeps its time as long as its day stays.
+   * Return the values of the controls. A due date keeps its time of day while its day is not changed.
    * @returns {Data & Record<string, unknown>}
    */
   data() {

@@ -1,4 +1,4 @@
-/** The list of tasks: from the replica, so it is there without a network, and current without a reload. */
+/** The list of tasks, from the replica: it works without a network, and follows changes without a reload. */
 
 import { chosen } from "./choice.js";
 import { button, complain, element, toast } from "./dom.js";
@@ -31,7 +31,7 @@ export function showTasks(view, { client, replica, undo }) {
 class TaskList {
   #replica;
   #limit = AT_FIRST;
-  /** @type {Map<number, number>} the ids under which created tasks were shown first, by their own ids */
+  /** @type {Map<number, number>} the provisional ids of created tasks, by the ids that the service gave them */
   #firstIds = new Map();
   #rows;
   filters = new Filters(() => this.#choose());
@@ -72,7 +72,7 @@ class TaskList {
   /** @param {import("./task_form.js").Data} data */
   create(data) {
     const creating = this.#replica.create(data);
-    // Its line stays the same, with what is being edited in it, when the service gives the task its own id.
+    // The line keeps this key, and any edit in progress, when the service gives the task its own id.
     const first = Math.min(...this.#replica.tasks().map(({ id }) => id));
     this.#tell(creating.then((task) => task && this.#firstIds.set(task.id, first)));
   }

@@ -135,7 +135,7 @@ class Time {
     this.moment.replaceChildren(element("h2", {}, said(event, name)), event.changes.length > 0 ? changesTable(event.changes) : "", step);
   }
 
-  /** Return the lines of the tasks at the position; what the event there changed, or removed, is marked. */
+  /** Return the lines of the tasks at the position, with a mark on the task that the event there changed or removed. */
   #lines() {
     const { event, tasks } = this.#ledger;
     const found = this.#ledger.newest(MOST_SHOWN);

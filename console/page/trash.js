@@ -31,7 +31,7 @@ export class Trash {
     if (visible) void this.#load();
   }
 
-  /** Load what is in the trash; once more, if that is asked for meanwhile. */
+  /** Load the trash; load it again if somebody asked for it meanwhile. */
   async #load() {
     this.#again = this.#loading;
     if (this.#loading) return;

@@ -22,7 +22,7 @@ def history(api: Api) -> list[dict[str, str]]:
 
 
 def check(page: Page, kept: str = "") -> None:
-    page.get_by_label("A receipt or a checkpoint that you kept").fill(kept)
+    page.get_by_label("A receipt or an anchor that you kept").fill(kept)
     page.get_by_role("button", name="Check it here").click()
 
 
@@ -36,7 +36,7 @@ def test_all_events_fit_and_the_head_can_be_kept(console: Console, history: list
     check(page)
     result(page, "All 5 events fit.", history[4]["hash"])
     console.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.get_by_role("button", name="Copy this checkpoint").click()
+    page.get_by_role("button", name="Copy this anchor").click()
     expect(page.get_by_role("status", name="Messages")).to_contain_text("Copied.")
     copied = json.loads(page.evaluate("() => navigator.clipboard.readText()"))
     assert copied == {"user_id": console.user, "position": 5, "hash": history[4]["hash"]}

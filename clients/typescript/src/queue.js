@@ -76,7 +76,7 @@ export async function indexedQueue(name) {
 }
 
 /**
- * Return the queue of a user's replicas in this browser, or one in memory if there is no IndexedDB.
+ * Return the queue that a user's replicas share in this browser, or one in memory if there is no IndexedDB.
  * @param {string} root
  */
 export async function ownQueue(root) {

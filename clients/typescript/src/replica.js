@@ -178,7 +178,7 @@ export class Replica {
         const retry = (/** @type {number} */ wait) => (pause = wait);
         for await (const changes of this.#client.stream({ since: this.#token, signal, retry })) {
           failures = 0;
-          // A stream may be faster than the answer that says which of its tasks is the one that is shown already.
+          // Changes may arrive before the answer to a creation. Wait for it: it tells which task is shown already.
           if (this.#creating) await this.#sleep(LONGEST_HOLD);
           this.#take(changes);
         }
