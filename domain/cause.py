@@ -58,7 +58,7 @@ def _cause(events: Sequence[TaskEvent]) -> TaskCommand:
     first, *rest = events
     match first:
         case TaskCreated():
-            return CreateTask(**given(first))  # type: ignore[arg-type] # names and types of one list
+            return CreateTask(**given(first))  # type: ignore[arg-type] # one list gives the names and types
         case TaskAdopted():
             raise ValueError("no command leads to an adoption")
         case TaskEdited():

@@ -1,7 +1,7 @@
-"""Explain: one position of a user's history, step by step, from the few events that tell it.
+"""Explain: one position of a user's history, step by step, read from a few events.
 
-The event, the command that led to it, its task's state and row before it and after it. Nothing is computed anew here:
-the state before comes from the reader of time travel, the state after from `evolve`, the rows from the read model.
+It shows the event, the command that led to it, and its task's state and row before it and after it. Other code computes
+them: the reader of time travel the state before, `evolve` the state after, and the read model the rows.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ COMMAND_TYPES: Final[Mapping[type[Command], str]] = {
     DeleteTask: "task.delete",
     RestoreTask: "task.restore",
 }
-"""The commands by the names that they have in `/commands`."""
+"""The types of commands, with their names in `/commands`."""
 
 _Entry = Mapping[str, Any]
 """An event as a history shows it."""
@@ -75,7 +75,7 @@ async def explain(database: Fetching, user_id: str, position: int) -> bytes | No
     if event is None:  # the erasure of the whole stream, which belongs to no task
         return await asyncio.to_thread(_rendered, user_id, entry, None, None, None)
     decision = None
-    if not isinstance(event.event, TaskAdopted):  # which no command leads to
+    if not isinstance(event.event, TaskAdopted):  # no command leads to an adoption
         decision = _Decision(await _events_of_command(database, user_id, entries), entry["undoes"], entry["erased"])
     before = await _state(database, user_id, event.task_id, position - 1)
     return await asyncio.to_thread(_rendered, user_id, entry, decision, before, evolve(before, event))
@@ -147,7 +147,7 @@ def _shown_command(decision: _Decision) -> dict[str, Any]:
 
 
 def _data(command: Command) -> dict[str, FieldValue | bool] | None:
-    """Return what a command sets; None for a command that only has a name."""
+    """Return the fields that a command sets; None for a command without fields."""
     match command:
         case CreateTask():
             return {**given(command)}

@@ -35,7 +35,7 @@ _KINDS: Final[Mapping[str, Any]] = {
     "timestamptz": datetime,
     **dict.fromkeys(("smallint", "integer", "bigint"), int),
 }
-"""The types that SQL types of columns have in JSON."""
+"""The types in JSON for the SQL types of columns."""
 _HEADERS: Final[dict[str, Any]] = {
     "ETag": {"description": "Changes only by an erasure, a restore or an upgrade", **ALWAYS},
     **LONG_ANSWER,
@@ -85,7 +85,7 @@ class ExplainedState(BaseModel):
 
 
 class Explained(BaseModel):
-    """A position, step by step. All but `event` is null for an erasure of the whole stream."""
+    """A position, step by step. All but `user_id` and `event` are null for an erasure of the whole stream."""
 
     model_config = ConfigDict(title="Explained")
 

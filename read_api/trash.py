@@ -59,7 +59,7 @@ class Trash:
         for start in range(0, len(self.ids), _AT_ONCE):
             ids = self.ids[start : start + _AT_ONCE].tolist()
             states = await tasks_at(database, self.user_id, ids, self.head.position)
-            # What is erased meanwhile is in no trash any more.
+            # A task that was erased meanwhile is no longer in the trash.
             deleted = [
                 state for state in map(states.get, ids) if isinstance(state, DeletedTask) and not state.is_erased
             ]

@@ -95,7 +95,7 @@ def _state_text(state: Mapping[str, Any]) -> str:
 
 
 def _changes(before: _Shown | None, after: _Shown | None) -> Iterator[str]:
-    """Yield a line for each value, with `->` where it is another one afterwards."""
+    """Yield a line for each value, with `->` where the event changed it."""
     for name in before or after or {}:
         values = [value_text(side[name]) for side in (before, after) if side]
         yield f"    {name}: {' -> '.join(dict.fromkeys(values))}"

@@ -707,7 +707,7 @@ export interface components {
         EventType: "task.created" | "task.adopted" | "task.edited" | "task.completed" | "task.reopened" | "task.deleted" | "task.restored" | "stream.erased";
         /**
          * Explained
-         * @description A position, step by step. All but `event` is null for an erasure of the whole stream.
+         * @description A position, step by step. All but `user_id` and `event` are null for an erasure of the whole stream.
          */
         Explained: {
             /** @description Also null for a task that was adopted by an operator */
