@@ -41,10 +41,10 @@ from event_log.codec import canonical_json, encode
 
 PEOPLE: Final = tuple(sorted(IDEAS))
 DAYS: Final = 61
-"""How many days of their lives are shown."""
+"""How many days the history covers."""
 
 _MOST_OPEN: Final = 16
-"""With more open tasks, people rather do something than add another one."""
+"""From this many open tasks on, people seldom add another one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,7 +136,7 @@ class _Person:
         return last is None or (idea.every is not None and self.now - last > timedelta(days=idea.every))
 
     def _complete(self) -> None:
-        """Complete what is due first, most often."""
+        """Complete one of the four open tasks that are due first."""
         by_due = sorted(self._of(completed=False), key=lambda task: (task.due_date or "9", task.id))
         task = self.random.choice(by_due[:4])
         note = EditTask(description=self.random.choice(NOTES), completed=True)
@@ -225,7 +225,7 @@ def _metadata(person: _Person, request_id: str, *, continues: bool, undoes: int 
 
 
 def _sets(events: tuple[TaskEvent, ...]) -> frozenset[str]:
-    """Return what events set, as undo has to know it."""
+    """Return the fields that events set, as `Effect.sets` has them."""
     found: set[str] = set()
     for event in events:
         match event:

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 
 class Idea(NamedTuple):
-    """A task that somebody may add: due in so many days, and thought of again after `every` days, or only once."""
+    """A task that somebody may add: due after `due_in` days, and added again after `every` days, or only once."""
 
     title: str
     category: str | None = None
@@ -90,7 +90,7 @@ IDEAS: Final[Mapping[str, Sequence[Idea]]] = {
         Idea("Return the broken grinder", "Café", ("orders", "repairs"), due_in=6),
     ),
 }
-"""By person; the first ones come again and again."""
+"""The ideas of each person; the first ones return every few days."""
 
 NOTES: Final = (
     "Asked, no answer yet",

@@ -182,7 +182,7 @@ def _secret_keys(settings: Settings) -> tuple[VerificationKey, ...]:
 
 
 def _secret_key(name: str, secret: str, *, is_private: bool) -> VerificationKey:
-    """Return the key of a secret; `is_private` is True for development on one machine, where any will do."""
+    """Return the key of a secret; `is_private` is True for development on one machine, where any secret will do."""
     if not is_private:
         if secret in _PUBLISHED:
             raise SettingsError(f"{name} is a published example or default: choose your own.")

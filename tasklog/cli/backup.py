@@ -27,7 +27,7 @@ def backup(
 
     settings = _embedded_settings()
     if not (settings.data_dir / "postgres").exists():
-        fail(f"There is no ledger in {settings.data_dir} yet: there is nothing to back up.")
+        fail(f"There is no ledger in {settings.data_dir} yet, so there is nothing to back up.")
     try:
         with embedded_postgres(settings.data_dir) as postgres, interruptible():
             size = back_up(postgres, settings.data_dir, directory)
@@ -67,5 +67,5 @@ def _embedded_settings() -> Settings:
     """Return the settings, which must not name another Postgres."""
     settings = load_settings()
     if settings.database_url is not None or settings.service_urls:
-        fail("This is for the embedded Postgres: back up yours with its own tools, see docs/operate.md.")
+        fail("This is for the embedded Postgres: back up and restore yours with its tools, see docs/operate.md.")
     return settings

@@ -1,4 +1,4 @@
-"""`./run demo`: a ledger with three people in it, to look at."""
+"""`./run demo`: an example ledger of three people, to look at."""
 # ruff: noqa: PLC0415 - as in tasklog/cli/app.py
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ app = typer.Typer()
 @app.command(epilog=EXIT_CODES, rich_help_panel=Panel.START)
 def demo(
     *,
-    seed: Annotated[int, typer.Option(help="Another number makes other lives.")] = 1,
+    seed: Annotated[int, typer.Option(help="A number; another one makes another history.")] = 1,
     until: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The day after the last one; by default today.")
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The history ends before this day; by default today.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Fill an empty database with two months of three people, to look at."""
+    """Fill an empty database with the tasks of three people over two months, to look at."""
     from audit.demo import PEOPLE
     from audit.demo import demo as made
 
@@ -53,7 +53,7 @@ def demo(
 
 
 def _migrate_first(settings: Settings) -> None:
-    """Make the embedded database if there is none yet; a given one is migrated by ./run or ./run migrate."""
+    """Create the embedded database if there is none yet; ./run or ./run migrate prepares a database of one's own."""
     if settings.embedded and not (settings.data_dir / "postgres").exists():
         from tasklog.cli.migration import migrate
 

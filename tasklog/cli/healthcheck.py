@@ -59,7 +59,7 @@ def _check(port: int, path: str) -> None:
 
 
 def _detail(body: bytes) -> str | None:
-    """Return the sentence in an answer of /ready that says why it is not."""
+    """Return why a service is not ready, from its answer to /ready; None if the answer does not say so."""
     with suppress(ValueError, KeyError, TypeError):
         answer = json.loads(body)
         return str(answer["detail"]) if answer["status"] == "not ready" else None

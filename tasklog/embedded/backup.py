@@ -1,7 +1,7 @@
-"""Backups of the embedded Postgres: a copy of its files that verifies by itself, taken while it runs.
+"""Backups of the embedded Postgres: a copy of its files with their checksums, taken while it runs.
 
 A backup is a directory like DATA_DIR: `postgres` with the manifest of Postgres, and `secret`. pg_basebackup makes it.
-It is verified here, because the pg_verifybackup of the package does not run.
+It is verified here, because the installed package's pg_verifybackup crashes (docs/own-parts.md).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def back_up(postgres: Postgres, data_dir: Path, target: Path) -> int:
 def restore(source: Path, directory: Path) -> None:
     """Copy a backup to a DATA_DIR without a ledger, after its files were verified.
 
-    The DATA_DIR gets the secret of the backup, unless it has one.
+    The secret is copied too, unless the DATA_DIR has one.
 
     Raises:
         BackupError: this is no complete backup, or the DATA_DIR has a ledger or is in use.

@@ -1,6 +1,6 @@
-"""Development tokens, signed with the secret that the services check them with, and links to the console with one.
+"""Development tokens, signed with the services' own secret, and links that open the console with such a token.
 
-HS256 is twelve lines of the standard library, so that the parent of all processes stays small.
+HS256 is made with the standard library, so that the parent of all processes does not load a library for tokens.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from runtime.settings import Settings
 
 HOURS = 24
-"""How long a token holds, unless another time is asked for."""
+"""How long a token is valid by default, in hours."""
 
 _LONGEST_USER = 255
 
@@ -48,7 +48,7 @@ def make_token(settings: Settings, user: str, hours: float = HOURS) -> str:
 def console_link(settings: Settings, url: str, user: str) -> str:
     """Return the link that opens the console as a user.
 
-    The token stands behind a `#`: browsers do not send that part, so no log has it.
+    The token follows a `#`: browsers do not send that part, so it gets into no log.
 
     Raises:
         SettingsError: as `make_token`.

@@ -44,7 +44,7 @@ def greeting(settings: Settings, listener: socket.socket) -> str:
 
 
 def _console(settings: Settings, url: str, *, signs: bool) -> list[str]:
-    """Return the line about the console, if it is on; in production, what is printed may be kept in a log."""
+    """Return the lines about the console, if it is on. Production gets no token, because a log may keep the lines."""
     if not settings.console:
         return []
     if not signs or settings.environment != "development":

@@ -116,7 +116,7 @@ class Supervisor:
         self._start(Service("projector", env=env | self._admin_port(1), inherited=self._projector_ready))
 
     def _admin_port(self, number: int) -> dict[str, str]:
-        """Return the setting of a service's admin port: that of the settings for the first service, then the next."""
+        """Return ADMIN_PORT for a service: service 0 gets the one of the settings, service 1 the next; 0 stays 0."""
         port = self._settings.admin_port
         return {} if port is None else {"ADMIN_PORT": str(port and port + number)}
 
