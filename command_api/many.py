@@ -51,7 +51,7 @@ class Call:
         self._creators: dict[int, int] = {}
         """For each command that refers to a new task, the index of the command that creates it."""
         self._ids: dict[int, int] = {}
-        """The ids of new tasks, by the index of the command that creates it; only if others refer to one."""
+        """The ids of new tasks, by the index of their commands; empty unless a command refers to a new task."""
         self._results: dict[int, Result] = {}
         refs: dict[str, int] = {}
         for n, one in enumerate(asked):
@@ -93,7 +93,7 @@ class Call:
         return [self._carried(n) for n in range(len(self._asked))]
 
     def _new_tasks(self) -> list[int]:
-        """Return the commands that create tasks if one is referred to: ids are in the order of the tasks in lists."""
+        """Return the indexes of all commands that create tasks, if one is referred to: lists are in order of ids."""
         if not any(creator in self._commands for creator in self._creators.values()):
             return []
         return [n for n, command in self._commands.items() if isinstance(command, CreateTaskCommand)]
@@ -160,7 +160,7 @@ def _problem(error: BaseException, task_id: int | None) -> ProblemError:
     if isinstance(error, TaskNotFoundError):
         return _not_found(task_id)
     if isinstance(error, UnavailableError | TaskExistsError):
-        # An erasure may forget a key while the id of the task that it created is in use: the next try gets a new id.
+        # An erasure may remove a key although the id of its task stays in use: the next try gets a new id.
         return ProblemError(Kind.UNAVAILABLE, UNAVAILABLE)
     if isinstance(error, HistoryError | UnreadableEventError):
         return ProblemError(Kind.UNREADABLE_EVENT, UNREADABLE)

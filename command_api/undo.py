@@ -21,7 +21,7 @@ from event_log.receipt import Receipt
 MOST_CHANGES: Final = 10_000
 """How many events back an undo looks, of its task or for the newest change of the user."""
 _FEW: Final = 100
-"""How many it looks at first."""
+"""How many events it looks at first."""
 _ATTEMPTS: Final = 20
 
 
@@ -130,9 +130,9 @@ async def _found(database: Fetching, user_id: str, position: int) -> tuple[int, 
 
 
 async def _steps_since(database: Fetching, user_id: str, task_id: int, version: int) -> Sequence[Step]:
-    """Return a task's events, newest first, down to `version` and the one before it, as that may be of its command.
+    """Return a task's events, newest first, down to the one before `version`, which may belong to the same command.
 
-    If there are more than MOST_CHANGES, only the newest are returned, and those are few.
+    If there are more than MOST_CHANGES, return only the newest few.
     """
     after, few = version - 2, min(_FEW, MOST_CHANGES)
     steps = await steps_of_task(database, user_id, task_id, after=after, at_most=few)

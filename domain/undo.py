@@ -18,7 +18,7 @@ EXISTENCE: Final = "existence"
 """What a creation, a deletion and a restoration set, beside the fields."""
 COMPLETED: Final = "completed"
 NOTHING: Final = 0
-"""What an adoption undoes: a position that no change has. So it counts as no change that could be undone itself."""
+"""The `undoes` of an adoption, which is no position. So an adoption counts as an undo, and never as a newest change."""
 
 
 class CannotUndoError(CommandError):

@@ -49,7 +49,7 @@ _OF_1_0: Final = dict.fromkeys(_CLASSES, 1) | {"task.created": 2}
 """The schema versions that release 1.0 writes. An event without a later field is still written so: 1.0 can read it."""
 
 _LEFT_OUT: Final = {"task.adopted": frozenset(["completed_at", "due_date", "priority", "tags", "category"])}
-"""Fields that an event leaves out where they have their default, although they were there from the first on."""
+"""Fields that an event leaves out at their default, although its type has had them from the start."""
 
 _NEWEST: Final = {name: max((_OF_1_0[name], *_JOINED.get(name, {}).values())) for name in _CLASSES}
 _ALWAYS: Final = object()
@@ -168,10 +168,10 @@ def decode(name: str, schema_version: int, data: str | None) -> TaskEvent:
 
 
 def _time(text: str) -> datetime:
-    """Return a time of JSON.
+    """Return the time that a text in JSON gives.
 
     Raises:
-        ValueError, TypeError: it is none in UTC with a Z.
+        ValueError, TypeError: the text is not a time in UTC with a Z.
     """
     if not text.endswith("Z"):
         raise ValueError

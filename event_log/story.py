@@ -44,7 +44,7 @@ _NEXT: Final[Mapping[tuple[str, _Standing], _Standing]] = {
     ("task.deleted", _Standing.COMPLETED): _Standing.DELETED_COMPLETED,
     ("task.restored", _Standing.DELETED): _Standing.PENDING,
     ("task.restored", _Standing.DELETED_COMPLETED): _Standing.COMPLETED,
-    # An adopted task may be completed, which its data tell until they are erased.
+    # An adopted task may or may not be completed: its data say which, but an erasure removes them.
     ("task.adopted", _Standing.ABSENT): _Standing.ADOPTED,
     ("task.edited", _Standing.ADOPTED): _Standing.ADOPTED,
     ("task.completed", _Standing.ADOPTED): _Standing.COMPLETED,
