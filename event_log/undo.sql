@@ -8,8 +8,8 @@ CREATE OR REPLACE FUNCTION tasklog.undoes(metadata json) RETURNS bigint LANGUAGE
     SELECT CASE WHEN $1::text LIKE '%"undoes":%' THEN substring($1::text FROM '"undoes":([0-9]+)\}$')::bigint END
 $$;
 
--- What an event undoes, as domain/undo.py has it: 0, which is no position, for an adoption. So none is ever the newest
--- change that can be undone.
+-- What an event undoes, as in domain/undo.py: 0, which is no position, for an adoption. So an adoption is never the
+-- newest change that can be undone.
 CREATE OR REPLACE FUNCTION tasklog.undoes_or_adopts(type text, metadata json) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE WHEN $1 = 'task.adopted' THEN 0 ELSE tasklog.undoes($2) END

@@ -21,7 +21,7 @@ LANGUAGE sql IMMUTABLE AS $$
 $$;
 
 -- The type under which 1.0 can read an event, up to a position. It knows no restorations: one, and the deletion before
--- it, are edits that change nothing. An adoption is a creation, without what it tells of times and completion.
+-- it, are edits that change nothing. An adoption is shown as a creation, without its times and completion.
 CREATE OR REPLACE FUNCTION tasklog.type_for_1_0(
     owner text, of_task bigint, version integer, type text, until bigint
 ) RETURNS text LANGUAGE sql STABLE AS $$

@@ -97,8 +97,8 @@ BEGIN
     RETURN NEXT;
 END $$;
 
--- Of some users those whose head is another one than the one that is known. `users` and `heads` are lines, one for each
--- user; a head is its position, a blank, and its hash prefix: "0 " before the first event.
+-- The users whose head differs from the one that is known. `users` and `heads` have a line for each user; a head is its
+-- position, a space, and its hash prefix: "0 " before the first event.
 CREATE OR REPLACE FUNCTION tasklog.moved(users text, heads text) RETURNS TABLE (user_id text, head text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT known.user_id, s.head

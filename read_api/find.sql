@@ -16,8 +16,8 @@ CREATE OR REPLACE FUNCTION tasklog.is_found(
 $$;
 
 -- All that a query finds among a user's rows, as a JSON array in order, with the number of tasks, their bytes and those
--- of the longest. Tasks of more than `short` bytes are left out of the array. At most `most_rows` rows are read, where
--- there is no index in no order: as many `rows` may not be all.
+-- of the longest. Tasks of more than `short` bytes are left out of the array. At most `most_rows` rows are read,
+-- in no order if there is no index: if `rows` is that many, there may be more.
 CREATE OR REPLACE FUNCTION tasklog.found_array(
     rows_of text, wanted boolean, lines text[], words text[], due_after bigint, due_before bigint, sort text,
     most_rows integer, short integer

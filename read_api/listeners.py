@@ -43,7 +43,7 @@ class Listener(Protocol):
 
 
 class _Audience:
-    """The listeners of a user, and the head that they have seen: its position, a blank, and its hash prefix."""
+    """The listeners of a user, and the head that they have seen: its position, a space, and its hash prefix."""
 
     __slots__ = ("head", "listeners", "quiet_until", "waking")
 
