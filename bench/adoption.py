@@ -1,4 +1,4 @@
-"""The speed of `./run adopt`: the plan's table with 20 tasks for each user, read, appended and compared."""
+"""The speed of `./run adopt`: a plain CRUD's table with 20 tasks for each user, read, appended and compared."""
 
 from __future__ import annotations
 

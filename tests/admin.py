@@ -1,4 +1,4 @@
-"""A service with admin ports, and what they say."""
+"""Services with admin ports, and the metrics that they export."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Watched:
         eventually(lambda: self.is_parked(user))
 
     def mend(self, user: str) -> None:
-        """Make the event what it was. The user stays parked until the next attempt."""
+        """Repair the event. The user stays parked until the next attempt."""
         self.execute("UPDATE tasklog.events SET type = 'task.created' WHERE user_id = $1", user)
 
     def is_parked(self, user: str) -> bool:

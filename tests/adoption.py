@@ -1,4 +1,4 @@
-"""Tables of other backends for tests of `./run adopt`, and what their rows are as tasks, by a model of its own."""
+"""Tables of other backends for tests of `./run adopt`, and a model of its own of the tasks in their rows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SQLMODEL = """
     );
     CREATE INDEX ix_tasks_user_id ON public.tasks (user_id);
 """
-"""What SQLModel creates for the plan's model."""
+"""The table that SQLModel creates for the model of a plain CRUD."""
 
 PLAIN = ("id", "user_id", "title", "description", "completed", "created_at", "updated_at")
 
@@ -42,11 +42,11 @@ ROWS: list[tuple[Any, ...]] = [
     (9, "alice", 'Ä\\\t"quoted"', "", False, OLD - timedelta(days=1), OLD),
     (8, "bob", "Bread", None, False, OLD, OLD),
 ]
-"""Two tasks of alice and one of bob, in the plan's table."""
+"""Two tasks of alice and one of bob, in a plain CRUD's table."""
 
 
 async def insert(owner: asyncpg.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert rows into the plan's table, in the order of PLAIN."""
+    """Insert rows into a plain CRUD's table, in the order of PLAIN."""
     await owner.copy_records_to_table("tasks", schema_name="public", columns=PLAIN, records=rows)
 
 
@@ -59,7 +59,7 @@ async def adopted(addresses: Addresses, database: Database, table: str = "tasks"
 
 
 def body_of(row: tuple[Any, ...]) -> dict[str, Any]:
-    """Return a row of the plan's table as the task that the contract shows."""
+    """Return a row of a plain CRUD's table as the task that the contract shows."""
     task_id, user_id, title, description, completed, created_at, updated_at = row
     return {
         "id": task_id,

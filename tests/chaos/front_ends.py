@@ -31,11 +31,11 @@ from tests.clients.driven import DrivenReplica, driven_replica
 from tests.servers import token
 
 READING: Final = "user0"
-"""Whose replica only follows, beside the load's clients."""
+"""The user whose replica only follows, while the load's clients write."""
 WRITING: Final = "front"
-"""Whose replica is the only writer."""
+"""The user whose replica is the only writer."""
 ERASED: Final = "erin"
-"""Who is erased now and then; her replica writes, too."""
+"""The user who is erased now and then; her replica writes, too."""
 
 _END_SECONDS: Final = 60.0
 _TAKE_BACK: Final = """
@@ -84,7 +84,7 @@ class FrontEndsWorld(World):
 
     @property
     def gateway_url(self) -> str:
-        """The address of a gateway."""
+        """Return the address of a gateway."""
         return f"http://127.0.0.1:{self.load.ports[0]}"
 
     def give_commands(self, rng: random.Random) -> None:
@@ -102,7 +102,7 @@ class FrontEndsWorld(World):
                     replica.begin(rng.choice(["complete", "reopen", "delete"]), task["id"])
 
     def lose(self) -> None:
-        """Take the ledger back, while no service runs; what clients were told before is forgiven."""
+        """Restore an older ledger while no service runs; clients may hold what they were told before."""
         stored = asyncio.run(read_stored(self.url, unread=frozenset({ERASED})))
         self.execute_script(_TAKE_BACK)
         self.forgiven_until = time.monotonic()
@@ -195,7 +195,7 @@ def _check_told(world: FrontEndsWorld) -> Iterator[Violation]:
 
 
 def _check_created(world: FrontEndsWorld, stream: list[Event]) -> Iterator[Violation]:
-    """Check that what a replica created is in the ledger once, unless it was lost with it."""
+    """Check that each task that a replica created is in the ledger once, unless the ledger lost it."""
     times = Counter(event.data["title"] for event in stream if event.type == "task.created")
     for one in world.created:
         is_answered = one.answer.done() and one.answer.exception() is None

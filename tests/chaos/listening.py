@@ -1,4 +1,4 @@
-"""Clients that follow a user's stream of changes: they cut it, pause, let its token expire, and note what it told."""
+"""Clients that follow a user's stream of changes: they cut it, pause, let the token expire, and note its events."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tests.servers import SECRET
 
 _LEEWAY_SECONDS: Final = 30
 _SILENCE_SECONDS: Final = 40.0
-"""After so long without a byte, three heartbeats, a client takes its stream for dead."""
+"""How long a client waits for a byte before it gives a stream up, in seconds: more than two heartbeats."""
 _PAUSE_SECONDS: Final = 0.2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Told:
-    """An event of a stream that began at a moment; `anew` if it is the first after the client forgot what it held."""
+    """An event of a stream that began at `begun`; `anew` marks the first one after the client forgot all tasks."""
 
     begun: float
     anew: bool
@@ -33,7 +33,7 @@ class Told:
 
 
 class Listener:
-    """Follows one user. `told` holds the events, `refused` the moments at which the token was unknown."""
+    """A client of one user; `told` holds the events, `refused` the moments at which the token was unknown."""
 
     def __init__(self, user: str, ports: Sequence[int], rng: random.Random) -> None:
         self.user = user
@@ -70,7 +70,7 @@ class Listener:
             writer.transport.abort()
 
     async def _take_all(self, chunks: AsyncIterator[bytes], begun: float) -> None:
-        """Take events, up to the end or some byte; sometimes nothing is read for a while."""
+        """Take events up to the end or to a random byte; sometimes read nothing for a while."""
         left = self._random.randrange(1, 6000) if self._random.random() < 0.7 else 2**40
         text = b""
         async for chunk in chunks:

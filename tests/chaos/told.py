@@ -11,7 +11,7 @@ from tests.chaos.listening import Told
 
 
 class History(NamedTuple):
-    """A user's events as they were until a moment, at which the last ones were lost; the last history has no end."""
+    """A user's events as they were until a moment when the ledger lost the last ones; the last history has no end."""
 
     until: float
     stream: Sequence[Event]
@@ -31,14 +31,14 @@ class _Folded:
             self.begun.setdefault(event.task_id, event.position)
 
     def changed(self, since: int, until: int) -> tuple[set[int], set[int]]:
-        """Return what a client has to be told that knows the tasks at `since`: ids of changed and of deleted ones."""
+        """Return what a client with the tasks at `since` must be told: the ids of changed and of deleted tasks."""
         ids = {event.task_id for event in self.stream[since:until]}
         alive = {task_id for task_id in ids if task_id in self.states[until]}
         return alive, {task_id for task_id in ids - alive if self.begun[task_id] <= since}
 
 
 def check_told(user: str, told: Sequence[Told], histories: Sequence[History]) -> Iterator[Violation]:
-    """Check that each change was told once, in order, none was missed, and that a replica is the list at each event."""
+    """Check that each change was told once and in order, and that the tasks equal the list at each event."""
     folded = [_Folded(history) for history in histories]
     held: dict[int, dict[str, Any]] = {}
     since, is_partial = 0, False
@@ -73,7 +73,7 @@ def _check_one(user: str, one: Told, since: int, changed: set[int], deleted: set
 
 
 def check_refused(user: str, refused: Sequence[float], losses: Sequence[float]) -> Iterator[Violation]:
-    """Check that a token was unknown at most once for each time that the ledger lost something, and after it."""
+    """Check that a token was unknown only after the ledger lost something, and at most once each time."""
     for n, moment in enumerate(refused):
         if n >= len(losses) or moment < losses[n]:
             yield Violation("a token stays known", user, f"it was not at {moment:.3f}, losses at {losses}")

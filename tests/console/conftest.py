@@ -30,7 +30,7 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
 
 class Console:
-    """Opens the console as a user, and keeps what went wrong in its pages."""
+    """A browser with the console, signed in as a user; it keeps the errors of its pages."""
 
     def __init__(self, context: BrowserContext, service: RunningService, user: str) -> None:
         self.context = context
@@ -44,7 +44,7 @@ class Console:
         return self.service.url
 
     def page(self) -> Page:
-        """Return a new page that is watched."""
+        """Return a new page whose errors are kept."""
         page = self.context.new_page()
         page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: self.errors.append(str(error)))

@@ -1,4 +1,4 @@
-"""How one gets into the console: by a link, by the auth server, or by pasting a token."""
+"""Signing in to the console: by a link, by the auth server, or by pasting a token."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ rows = st.lists(
 def test_any_rows_are_listed_over_http_as_the_old_backend_listed_them(
     shared_service: RunningService, drawn: list[list[tuple[Any, ...]]]
 ) -> None:
-    """Newest first; what came to the table later is adopted by the next run."""
+    """Lists show the newest first; the next run adopts rows that were added later."""
     number = next(_numbers)
     expected: dict[str, list[dict[str, Any]]] = {}
     made: list[tuple[Any, ...]] = []
@@ -72,7 +72,7 @@ async def _adopt(database: Database, made: list[tuple[Any, ...]]) -> None:
 
 @pytest.fixture
 def source(database: Database, redis_url: str, tmp_path: Path) -> Shell:
-    """Return a shell with a ledger, in whose database is the plan's table: 1,500 users with a task each."""
+    """Return a shell with a ledger, whose database also has a plain CRUD's table: 1,500 users with a task each."""
     run_async(_fill(database))
     return Shell(directory=tmp_path, database=database, redis_url=redis_url)
 

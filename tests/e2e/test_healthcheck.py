@@ -45,7 +45,7 @@ def test_with_an_admin_port_a_process_is_healthy_while_it_is_ready(servers: Serv
 
 
 def unhealthy(what: str, **env: str) -> str:
-    """Return what a check says that finds a fault, nothing without one."""
+    """Return the reason that a check gives for a fault, or an empty text without a fault."""
     code, said = check(what, **env)
     return said if code else ""
 

@@ -23,7 +23,7 @@ from tests.servers import RunningService, Servers, run_async, running_service, t
 from tests.streams import Stream, opened
 
 SECONDS = 3.0
-"""How soon a change is seen: within 1 s on a machine that is not busy."""
+"""How soon a change must be seen, in seconds; it takes less than 1 s on a machine that is not busy."""
 _TAKE_BACK = """
     WITH lost AS (DELETE FROM tasklog.events WHERE user_id = $1 AND position > 1),
          rows AS (DELETE FROM tasklog.tasks WHERE user_id = $1),

@@ -89,7 +89,7 @@ async def keeper(settings: Settings, database: Addresses) -> AsyncIterator[Datab
 
 @pytest.fixture
 async def source(owner: asyncpg.Connection) -> asyncpg.Connection:
-    """Return a connection to the plan's table, with three rows."""
+    """Return a connection to a plain CRUD's table, with three rows."""
     await owner.execute(SQLMODEL)
     await insert(owner, ROWS)
     return owner

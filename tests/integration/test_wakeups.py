@@ -84,7 +84,7 @@ async def test_a_look_is_one_statement_for_all_and_wakes_those_whose_head_has_mo
 
 
 class Failing:
-    """A database that fails for once in a way that nobody foresaw."""
+    """A database that fails once with an unexpected error."""
 
     def __init__(self, inner: Database) -> None:
         self._inner, self.failed = inner, False

@@ -1,4 +1,4 @@
-"""The cause of events: the command that is decided to exactly these events.
+"""The cause of events: the command that `decide` turns into exactly these events.
 
 Seen to fail: with the completion of an edit left out, and with an undo that is not told from the same change.
 """

@@ -1,4 +1,4 @@
-"""`/`: a browser that prefers HTML is led to the console, everybody else gets the JSON of the contract.
+"""`/`: a browser that prefers HTML is redirected to the console; every other client gets the contract's JSON.
 
 Seen to fail: with `*/*` outweighing `text/html`, with weights ignored, with commas in quotes taken for the end of a
 range, and with the redirect while the console is off.
