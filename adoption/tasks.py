@@ -53,7 +53,7 @@ def adoptable(row: Sequence[Any]) -> Adoptable:
     """
     task_id, user_id, *members = row
     if user_id is None or not _known_user(user_id):
-        raise RowError("user_id is NULL, or is none that a path can name")
+        raise RowError("user_id is not 1 to 255 characters without slashes, control characters or outer spaces")
     if task_id is None or not 0 < task_id <= LARGEST_ID:
         raise RowError("id is not between 1 and 2^52")
     name, schema_version, data = encode(_event(*members))

@@ -75,7 +75,7 @@ export class Chain {
   #fault({ position, hash: stated, data, type }, hash) {
     if (position !== this.position + 1) return "the event is missing";
     if (hash !== stated) return "the event does not match its hash";
-    if ((this.#kept.get(position) ?? hash) !== hash) return "its hash is not the one that you kept, so the history was written anew";
+    if ((this.#kept.get(position) ?? hash) !== hash) return "its hash is not the one that you kept, so the history was rewritten";
     if (data === null) this.#textless.push(position);
     else if (type === "stream.erased") {
       const { through } = JSON.parse(data);

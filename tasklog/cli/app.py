@@ -103,7 +103,7 @@ def token(
 
 
 @app.command(rich_help_panel=Panel.START)
-def console(user: Annotated[str, typer.Argument(help="The user to sign it for.")]) -> None:
+def console(user: Annotated[str, typer.Argument(help="The user whom the link signs in.")]) -> None:
     """Print a link that opens the console in a browser as a user, for development."""
     settings = load_settings()
     if not settings.console:

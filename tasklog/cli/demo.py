@@ -53,7 +53,7 @@ def demo(
 
 
 def _migrate_first(settings: Settings) -> None:
-    """Create the embedded database if there is none yet; ./run or ./run migrate prepares a database of one's own."""
+    """Create the embedded database if there is none yet; ./run or ./run migrate prepares one of your own."""
     if settings.embedded and not (settings.data_dir / "postgres").exists():
         from tasklog.cli.migration import migrate
 

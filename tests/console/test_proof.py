@@ -60,7 +60,7 @@ def test_the_head_is_compared_with_what_was_kept(console: Console, history: list
     check(page, KEPT[form].format(hash=history[3]["hash"], **kept))
     result(page, "All 5 events fit.", "What you kept is in it, at position 4.")
     check(page, KEPT[form].format(hash=history[2]["hash"], **kept))
-    result(page, "Position 4 does not fit.", "the history was written anew")
+    result(page, "Position 4 does not fit.", "the history was rewritten")
 
 
 def test_an_end_that_was_cut_shows_in_what_was_kept(console: Console, history: list[dict[str, str]]) -> None:

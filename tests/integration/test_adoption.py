@@ -111,8 +111,8 @@ async def test_streams_in_use_go_on_and_ids_of_other_tasks_are_refused(
     [
         ("title = repeat('x', 201)", "title is empty, only white space, or longer than 200 characters"),
         ("title = E' \u2003'", "title is empty, only white space, or longer than 200 characters"),
-        ("user_id = 'a/b'", "user_id is NULL, or is none that a path can name"),
-        ("user_id = NULL", "user_id is NULL, or is none that a path can name"),
+        ("user_id = 'a/b'", "user_id is not 1 to 255 characters without slashes, control characters or outer spaces"),
+        ("user_id = NULL", "user_id is not 1 to 255 characters without slashes, control characters or outer spaces"),
         ("id = 0", "id is not between 1 and 2^52"),
         ("id = 4503599627370497", "id is not between 1 and 2^52"),
         ("created_at = 'infinity'", "created_at is not within the years 2 to 9998"),
