@@ -50,7 +50,8 @@ def test_any_rows_are_listed_over_http_as_the_old_backend_listed_them(
     expected: dict[str, list[dict[str, Any]]] = {}
     made: list[tuple[Any, ...]] = []
     for some in drawn:
-        new = [(10**9 + number * 1000 + len(made) + n, f"{row[0]} adopted {number}", *row[1:]) for n, row in enumerate(some)]
+        first = 10**9 + number * 1000 + len(made)
+        new = [(n, f"{row[0]} adopted {number}", *row[1:]) for n, row in enumerate(some, first)]
         made += new
         run_async(_adopt(shared_service.database, made))
         for row in sorted(new, key=lambda row: (row[5], row[0])):
