@@ -122,7 +122,7 @@ def test_what_is_no_backup_or_no_ledger_is_named(original: Path, tmp_path: Path)
     assert "There is no ledger in" in only_sentence(tasklog(tmp_path / "new", "backup", tmp_path / "b"))
     assert "cannot be written" in only_sentence(tasklog(original, "backup", tmp_path / "no" / "folder"))
     given = {"DATABASE_URL": "postgresql://db.example/tasklog"}
-    assert "with its own tools" in only_sentence(tasklog(original, "backup", tmp_path / "b", **given))
+    assert "with its tools" in only_sentence(tasklog(original, "backup", tmp_path / "b", **given))
     assert list(tmp_path.glob("b*")) == []
 
 
