@@ -54,8 +54,6 @@ def test_without_a_setting_there_is_no_admin_port(shared_service: RunningService
 
 
 def test_requests_are_counted_by_method_route_and_status(running: Watched, user: str) -> None:
-    """Seen to fail: without the call that counts in edge/face.py."""
-
     def counted(method: str, route: str, status: int) -> float:
         labels = {"method": method, "route": route, "status": str(status)}
         return value(running.gateway, "tasklog_http_requests_total", **labels) or 0
@@ -219,6 +217,5 @@ def test_unknown_paths_and_methods_are_refused(running: Watched) -> None:
 
 
 def test_the_document_lists_exactly_the_metrics_that_there_are(running: Watched) -> None:
-    """Seen to fail: with a metric that no process exports, and without one that they do."""
     listed = re.findall(r"^\| `((?:tasklog|process)_[a-z_]+)`", DOCUMENT.read_text(), re.MULTILINE)
     assert sorted(listed) == sorted(exported(running.gateway) | exported(running.projector))

@@ -1,7 +1,6 @@
 """Explain over HTTP and on the command line: the members, what is refused, and the sentences.
 
-Each answer is compared with the OpenAPI document, as everywhere. Seen to fail: with an ETag that an erasure does not
-change, with the path's user unchecked, and with position 0 read as a number that Postgres takes.
+Each answer is compared with the OpenAPI document, as everywhere.
 """
 
 from __future__ import annotations
