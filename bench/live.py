@@ -10,7 +10,7 @@ from statistics import quantiles
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from bench.live_calls import single_calls
+from bench.live_calls import Row, single_calls
 from bench.processes import cpu_seconds, cpu_seconds_below, memory
 from bench.wrk import token
 
@@ -26,8 +26,6 @@ _IDLE_SECONDS: Final = 15.0
 _AT_ONCE: Final = 100
 _CONNECTING_SECONDS: Final = 300.0
 
-_Row = tuple[str, str, str]
-
 
 @dataclass(slots=True)
 class _Client:
@@ -39,7 +37,7 @@ class _Client:
         self.writer.write("\r\n".join(lines).encode())
 
 
-async def live(lab: Lab, tasklog: Tasklog) -> Sequence[_Row]:
+async def live(lab: Lab, tasklog: Tasklog) -> Sequence[Row]:
     """Measure; return rows of what, the figure, and what was asked for."""
     users = [f"live-{n}" for n in range(OPEN)]
     await tasklog.seed(users[:LISTENERS], 20)
@@ -58,7 +56,7 @@ async def live(lab: Lab, tasklog: Tasklog) -> Sequence[_Row]:
     ]
 
 
-async def _idle_streams(lab: Lab, tasklog: Tasklog, users: Sequence[str]) -> list[_Row]:
+async def _idle_streams(lab: Lab, tasklog: Tasklog, users: Sequence[str]) -> list[Row]:
     pid = tasklog.gateway.pid
     before = memory(pid)
     clients = await _streams(tasklog, users)
@@ -106,7 +104,7 @@ async def _connected(tasklog: Tasklog) -> _Client:
     return _Client(*await asyncio.open_connection(where.hostname, where.port))
 
 
-async def _seen(tasklog: Tasklog, users: Sequence[str]) -> list[_Row]:
+async def _seen(tasklog: Tasklog, users: Sequence[str]) -> list[Row]:
     """Write at a steady rate; measure from the begin of each request until the user's stream shows its title."""
     clients = await _streams(tasklog, users)
     begun: dict[bytes, float] = {}

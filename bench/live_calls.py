@@ -27,7 +27,8 @@ _ROUNDS: Final = 15
 _CALLS: Final = 40
 """How often a single call is repeated in a round."""
 
-_Row = tuple[str, str, str]
+Row = tuple[str, str, str]
+"""What was measured, the figure, and what was asked for."""
 
 
 class _Connection:
@@ -47,12 +48,12 @@ class _Connection:
         return await self._reader.readexactly(int(answer.partition(b"content-length: ")[2].split(b"\r\n")[0]))
 
 
-async def single_calls(lab: Lab, tasklog: Tasklog) -> Sequence[_Row]:
+async def single_calls(lab: Lab, tasklog: Tasklog) -> Sequence[Row]:
     """Measure; return rows of what, the figure, and what was asked for."""
     return [*await _changes(lab, tasklog), *await _commands(lab, tasklog)]
 
 
-async def _changes(lab: Lab, tasklog: Tasklog) -> Sequence[_Row]:
+async def _changes(lab: Lab, tasklog: Tasklog) -> Sequence[Row]:
     ledger, user = tasklog.ledger, "long-history"
     tasks = (await ledger.seed([user], _TASKS, _EDITS))[user]
     position, digest = await ledger.owner.fetchrow("SELECT head, hash FROM tasklog.streams WHERE user_id = $1", user)
@@ -78,7 +79,7 @@ async def _changes(lab: Lab, tasklog: Tasklog) -> Sequence[_Row]:
     return [_row(what, of_changes, _CALLS, of_changes[0] / of_get[0], "a GET's, 2 ×")]
 
 
-async def _commands(lab: Lab, tasklog: Tasklog) -> Sequence[_Row]:
+async def _commands(lab: Lab, tasklog: Tasklog) -> Sequence[Row]:
     connections, user = await _connected(tasklog, _COMMANDS), "commands"
     body = b'{"title":"A title of an ordinary length"}'
     calls = 0
@@ -95,10 +96,10 @@ async def _commands(lab: Lab, tasklog: Tasklog) -> Sequence[_Row]:
 
     of_posts, of_call = await _medians(lab, tasklog, posts, call)
     ratio = of_posts[0] / of_call[0]
-    return [_row(f"{_COMMANDS} creates in a call: tasks/s", of_call, _COMMANDS, ratio, "of POSTs at once, 4 ×")]
+    return [_row(f"{_COMMANDS} creates in a call", of_call, _COMMANDS, ratio, "tasks/s of POSTs at once, 4 ×")]
 
 
-def _row(what: str, costs: tuple[float, float], number: int, ratio: float, wanted: str) -> _Row:
+def _row(what: str, costs: tuple[float, float], number: int, ratio: float, wanted: str) -> Row:
     each = f"{1e6 * costs[0] / number:,.0f} µs, CPU {1e6 * costs[1] / number:,.0f} µs each"
     return what, f"{ratio:.2f} × ({each})", wanted
 

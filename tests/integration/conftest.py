@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -51,6 +52,21 @@ async def reader(settings: Settings) -> AsyncIterator[Database]:
 async def queue(writer: Database) -> AsyncIterator[CommandQueues]:
     async with command_queues(writer, Wake(None)) as running:
         yield running
+
+
+@pytest.fixture
+def rows_fetched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that gets the number of rows of each statement from now on."""
+    rows_fetched: list[int] = []
+    fetch = Database.fetch
+
+    async def counted(self: Database, *args: Any) -> Any:
+        rows = await fetch(self, *args)
+        rows_fetched.append(len(rows))
+        return rows
+
+    monkeypatch.setattr(Database, "fetch", counted)
+    return rows_fetched
 
 
 @pytest.fixture

@@ -265,37 +265,3 @@ async def test_an_event_that_cannot_be_read_is_an_error_of_its_user_alone(
     assert isinstance(found[0], UnreadableEventError)
     assert isinstance(found[1], Changes)
     assert found[1].tasks.count(b'"id"') == 1
-
-
-async def test_what_is_read_grows_with_what_changed_and_not_with_the_history(
-    writer: Database, projector: Database, changes: ChangeReader, owner: asyncpg.Connection
-) -> None:
-    """Blocks that the statement touches, for one change after a short history and after a long one."""
-
-    async def touched(user: str, position: int) -> int:
-        plan = await owner.fetchval(
-            f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {changing.CHANGES}", [user], [position], [10], 10_000, 100_000
-        )
-        top = json.loads(plan)[0]["Plan"]
-        return int(top["Shared Hit Blocks"]) + int(top["Shared Read Blocks"])
-
-    async def blocks(user: str) -> int:
-        token = (await ask(changes, user, None, 1000))["token"]
-        position = read_bookmark(token).position
-        await created(writer, user)
-        await catch_up(projector)
-        # When autovacuum has been at a table, the next statement plans anew, and the catalog's blocks count with it.
-        return min([await touched(user, position) for _ in range(5)])
-
-    await created(writer, "short")
-    await owner.execute(
-        "INSERT INTO tasklog.events (user_id, position, task_id, version, event_id, type, schema_version, data,"
-        " metadata, recorded_at, hash) SELECT 'long', n, 1000000 + n / 20, n % 20 + 1, gen_random_uuid(),"
-        " CASE n % 20 WHEN 0 THEN 'task.created' ELSE 'task.edited' END, CASE n % 20 WHEN 0 THEN 2 ELSE 1 END,"
-        """ CASE n % 20 WHEN 0 THEN '{"description":null,"title":"a"}' ELSE '{"title":"b"}' END::json, '{}', now(),"""
-        " sha256(n::text::bytea) FROM generate_series(1, 20000) n WHERE n >= 20"
-    )
-    await owner.execute("INSERT INTO tasklog.streams VALUES ('long', 20000, sha256('x'), now(), NULL)")
-    await owner.execute("INSERT INTO tasklog.checkpoints (user_id, position) VALUES ('long', 20000)")
-    await owner.execute("VACUUM ANALYZE tasklog.events")
-    assert await blocks("long") <= await blocks("short") + 60

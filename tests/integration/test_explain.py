@@ -233,26 +233,17 @@ async def test_long_texts_are_whole_on_every_side(writer: Database, reader: Data
 
 
 async def test_a_position_of_a_long_history_is_explained_from_a_few_events(
-    writer: Database, reader: Database, monkeypatch: pytest.MonkeyPatch
+    writer: Database, reader: Database, rows_fetched: list[int]
 ) -> None:
     task = await created(writer, "alice")
     toggles: list[TaskEvent] = [TaskCompleted(), TaskReopened()]
     await appended(writer, of("alice", *toggles * 2000, task=task, expected=1))
-    sizes: list[int] = []
-    fetch = Database.fetch
-
-    async def counted(self: Database, *args: Any) -> Any:
-        rows = await fetch(self, *args)
-        sizes.append(len(rows))
-        return rows
-
-    monkeypatch.setattr(Database, "fetch", counted)
     for position in (2000, 4001):
-        sizes.clear()
+        rows_fetched.clear()
         found = await explained(reader, "alice", position)
         assert found["state_after"]["version"] == position
-        assert sum(sizes) <= 10
-        assert len(sizes) <= 5
+        assert sum(rows_fetched) <= 10
+        assert len(rows_fetched) <= 5
 
 
 async def test_only_positions_from_an_unreadable_event_of_the_task_on_cannot_be_explained(
