@@ -16,6 +16,7 @@ from adoption.source import Source
 from adoption.spool import Spool
 from adoption.tasks import RowError, adoptable
 from event_log.adoption import adopt, differences
+from event_log.elsewhere import UserElsewhereError
 from runtime.database import Database
 
 ShowProgress: TypeAlias = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
@@ -41,6 +42,9 @@ _GONE: Final = """
 _MOVE_IDS: Final = """
     -- Let new tasks get ids above $1.
     SELECT setval('tasklog.task_ids', $1) FROM tasklog.task_ids WHERE last_value - (NOT is_called)::integer < $1
+"""
+_RANGE: Final = """
+    SELECT seqmin AS first, seqmax AS last FROM pg_sequence WHERE seqrelid = 'tasklog.task_ids'::regclass
 """
 
 
@@ -101,10 +105,11 @@ async def write(owner: Database, spool: Spool, show: ShowProgress, *, actor: str
     """Append the tasks that the ledger does not have, then compare all of them with it.
 
     Raises:
-        RefusedError: other tasks in the ledger have ids of the source.
+        RefusedError: other tasks in the ledger have ids of the source, or they are out of its range.
         UnavailableError: the database went away; the same command continues from there.
     """
     done = Adoption(rows=spool.tasks)
+    await _check_range(owner, spool)
     async with owner.transaction("synchronous_commit = on") as connection:
         # This waits until every id that was taken from the sequence has a committed event, and lets nobody take one.
         await connection.execute("ALTER SEQUENCE tasklog.task_ids OWNED BY NONE")
@@ -113,7 +118,10 @@ async def write(owner: Database, spool: Spool, show: ShowProgress, *, actor: str
     with show("adopt", spool.tasks) as advance:
         for tasks in spool.batches():
             async with owner.transaction("synchronous_commit = on") as connection:
-                done.adopted += await adopt(connection, tasks, actor=actor, request_id=request_id)
+                try:
+                    done.adopted += await adopt(connection, tasks, actor=actor, request_id=request_id)
+                except UserElsewhereError as error:
+                    raise RefusedError(f"{error} has moved to another ledger: adopt into that one.") from None
             advance(len(tasks))
     with show("compare", spool.tasks) as advance:
         for tasks in spool.batches():
@@ -123,6 +131,16 @@ async def write(owner: Database, spool: Spool, show: ShowProgress, *, actor: str
     await _look_for_ids(owner, spool, done)
     done.there = done.rows - done.adopted
     return done
+
+
+async def _check_range(owner: Database, spool: Spool) -> None:
+    """Refuse ids out of the ledger's range: another ledger could give them, too."""
+    (row,) = await owner.fetch(_RANGE)
+    if spool.tasks and not (row["first"] <= spool.lowest_id and spool.highest_id <= row["last"]):
+        raise RefusedError(
+            f"The source has ids from {spool.lowest_id} to {spool.highest_id}, but this ledger's TASK_IDS are from "
+            f"{row['first']} to {row['last']}: adopt into a ledger whose range has them."
+        )
 
 
 async def _look_for_ids(owner: Database, spool: Spool, done: Adoption) -> None:

@@ -23,6 +23,7 @@ class Spool:
     def __init__(self, file: IO[bytes]) -> None:
         self.tasks = 0
         self.highest_id = 0
+        self.lowest_id = 2**63
         self._file = file
         self._batch: list[Adoptable] = []
         self._users = 0
@@ -35,6 +36,7 @@ class Spool:
         self._characters += len(task.data)
         self.tasks += 1
         self.highest_id = max(self.highest_id, task.task_id)
+        self.lowest_id = min(self.lowest_id, task.task_id)
         if len(self._batch) == _TASKS or self._users == _USERS or self._characters >= _CHARACTERS:
             self.end()
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import IO, Final
+from typing import IO, Any, Final
 
 import orjson
 
@@ -31,9 +31,21 @@ _LINES: Final = """
         || ',"erased_digest":' || coalesce('"' || encode(e.erased_digest, 'hex') || '"', 'null')
         || ',"hash":"' || encode(e.hash, 'hex') || '"}'
     FROM tasklog.events e
+    -- Without what is left of users who are elsewhere: an import would begin a second life of theirs.
+    WHERE e.user_id NOT IN (SELECT d.user_id FROM tasklog.departures d
+                            UNION ALL SELECT a.user_id FROM tasklog.arrivals a WHERE a.opened_at IS NULL)
+"""
+_KEYS: Final = """
+    -- The idempotency keys of user $1 as JSON, one per line.
+    SELECT '{"user_id":' || to_json($1::text) || ',"key":' || to_json(k.key)
+        || ',"fingerprint":"' || encode(k.fingerprint, 'hex') || '","task_id":' || k.task_id
+        || ',"version":' || k.version
+        || ',"recorded_at":"' || to_char(k.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+        || '","position":' || coalesce(k.position::text, 'null') || '}'
+    FROM tasklog.idempotency_keys k WHERE k.user_id = $1 AND k.recorded_at > now() - interval '24 hours' ORDER BY k.key
 """
 _ALL: Final = f"{_LINES} ORDER BY e.user_id, e.position"
-_OF_USER: Final = f"{_LINES} WHERE e.user_id = $1 ORDER BY e.position"
+_OF_USER: Final = f"{_LINES} AND e.user_id = $1 ORDER BY e.position"
 
 
 async def export(
@@ -41,20 +53,22 @@ async def export(
 ) -> int:
     """Write all events, or one user's, to `out` as of one moment; return the number of events.
 
-    The last line is `{"end": true, …}`, with the user, the number of events, and the SHA-256 of all earlier lines.
+    After the events of one user come the user's idempotency keys, if the database is open as its owner. The last line
+    is `{"end": true, …}`, with the user, the number of events, and the SHA-256 of all earlier lines.
 
     Raises:
-        NoStreamError: the user has no events; nothing is written.
+        NoStreamError: the user has no events here; nothing is written.
         OSError: `out` cannot be written; it is incomplete, and has no last line.
         UnavailableError: the database went away; `out` is incomplete, and has no last line.
     """
     moment, copied = datetime.now(UTC), _Copied(out, progress)
     query, arguments = (_ALL, ()) if user_id is None else (_OF_USER, (user_id,))
-    async with database.transaction() as connection:
+    async with database.transaction(snapshot=True) as connection:
         # JSON has no control characters, so with these as delimiter and quote each row is exactly its JSON.
-        await connection.copy_from_query(
-            query, *arguments, output=copied.write, format="csv", delimiter="\x02", quote="\x01"
-        )
+        as_lines: dict[str, Any] = {"format": "csv", "delimiter": "\x02", "quote": "\x01"}
+        await connection.copy_from_query(query, *arguments, output=copied.write, **as_lines)
+        if user_id is not None and database.role == "owner":  # projectors may not see keys
+            await connection.copy_from_query(_KEYS, user_id, output=copied.write_keys, **as_lines)
     if copied.failed is not None:
         raise copied.failed
     if user_id is not None and not copied.events:
@@ -76,6 +90,15 @@ class _Copied:
         self._progress = progress
 
     async def write(self, block: bytes) -> None:
+        """Write lines of events."""
+        await self.write_keys(block)
+        if self.failed is None:
+            lines = block.count(b"\n")
+            self.events += lines
+            self._progress(lines)
+
+    async def write_keys(self, block: bytes) -> None:
+        """Write lines that are no events."""
         # Never raise in here: asyncpg would wait for ever, and the transaction would blame the database.
         if self.failed is not None:
             return
@@ -84,10 +107,6 @@ class _Copied:
             self._out.write(block)
         except OSError as error:
             self.failed = error
-            return
-        lines = block.count(b"\n")
-        self.events += lines
-        self._progress(lines)
 
 
 async def export_to(
@@ -109,7 +128,8 @@ async def export_to(
 def _new_file(path: Path) -> Iterator[IO[bytes]]:
     if path.exists():
         raise FileExistsError(errno.EEXIST, "the file already exists", str(path))
-    with NamedTemporaryFile("wb", dir=path.parent, prefix=f".{path.name}-") as file:  # mode 0600
+    # `closing` removes the file even if its last bytes cannot be written, which the file's own `with` leaves undone.
+    with closing(NamedTemporaryFile("wb", dir=path.parent, prefix=f".{path.name}-")) as file:  # mode 0600
         yield file
         os.fsync(file.fileno())
         path.hardlink_to(file.name)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
-from audit.export_line import LONGEST_LINE, ExportError, FileEvent, read_line
+from audit.export_line import LONGEST_LINE, ExportError, FileEvent, FileKey, read_line
 from audit.report import Anchors, Progress, Report, gone
 from event_log.chain import Chain, Fault, Head
 from event_log.story import Story
@@ -22,10 +22,11 @@ _CHUNK_BYTES: Final = 4 * 1024 * 1024
 
 @dataclass(kw_only=True, slots=True)
 class ExportFile:
-    """The lines of an export; `user_id`, from the end line, is known after all events were read."""
+    """The lines of an export; `user_id`, from the end line, and `keys` are known after all events were read."""
 
     path: Path
     user_id: str | None = None
+    keys: list[FileKey] = field(default_factory=list)
 
     def events(self) -> Iterator[list[FileEvent]]:
         """Yield the events in chunks, and check the end line after the last.
@@ -38,28 +39,47 @@ class ExportFile:
             for number, line in enumerate(iter(partial(lines.readline, LONGEST_LINE + 1), b""), start=1):
                 if end is not None:
                     raise ExportError(f"line {number} comes after the end line")
-                event = read_line(line, number)
-                if not isinstance(event, FileEvent):
-                    end = event
+                read = read_line(line, number)
+                if not isinstance(read, FileEvent | FileKey):
+                    end = read
                     continue
-                if event.user_id < users[1]:
-                    raise ExportError(f"line {number} is out of order: user {event.user_id} comes after {users[1]}")
-                users = [users[0] or event.user_id, event.user_id]
+                users = self._in_order(read, number, users)
                 digest.update(line)
+                if isinstance(read, FileKey):
+                    self.keys.append(read)
+                    continue
                 count += 1
-                chunk.append(event)
+                chunk.append(read)
                 size += len(line)
                 if len(chunk) == _CHUNK or size > _CHUNK_BYTES:
                     yield chunk
                     chunk, size = [], 0
         if chunk:
             yield chunk
+        self._check_end(end, (count, digest.hexdigest()), users)
+
+    def _in_order(self, read: FileEvent | FileKey, number: int, users: list[str]) -> list[str]:
+        """Return the first user and the last one so far; refuse a line that is out of order."""
+        first, last = users
+        if isinstance(read, FileKey) and read.user_id != last:
+            raise ExportError(
+                f"line {number} has an idempotency key of {read.user_id}, but the events are another user's"
+            )
+        if isinstance(read, FileEvent) and self.keys:
+            raise ExportError(f"line {number} is out of order: an event comes after the idempotency keys")
+        if read.user_id < last:
+            raise ExportError(f"line {number} is out of order: user {read.user_id} comes after {last}")
+        return [first or read.user_id, read.user_id]
+
+    def _check_end(self, end: Mapping[str, Any] | None, found: tuple[int, str], users: list[str]) -> None:
         if end is None:
             raise ExportError("the end line is missing: the export was cut or is not finished")
-        if (end["events"], end["sha256"]) != (count, digest.hexdigest()):
+        if (end["events"], end["sha256"]) != found:
             raise ExportError("the end line does not match the lines before it")
         if end["user_id"] is not None and users != [end["user_id"]] * 2:
             raise ExportError("the end line names a user, but the events are another user's")
+        if end["user_id"] is None and self.keys:
+            raise ExportError("idempotency keys are only in an export of one user")
         self.user_id = end["user_id"]
 
 

@@ -25,6 +25,7 @@ _TEXT_BYTES: Final = 1024 * 1024
 
 _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_TRACEPARENT: Final = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _NONCE: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{64}")
 _METADATA: Final = ("actor", "nonce", "request_id")
 _END: Final = {"end": bool, "user_id": str | None, "events": int, "exported_at": str, "sha256": str}
@@ -80,19 +81,41 @@ class FileEvent(NamedTuple):
         )
 
 
+class FileKey(NamedTuple):
+    """A line of an export of one user, after the events: an idempotency key of the last 24 hours."""
+
+    user_id: str
+    key: str
+    fingerprint: str
+    task_id: int
+    version: int
+    recorded_at: str
+    position: int | None
+
+    def record(self) -> tuple[object, ...]:
+        """Return the key as a row of `idempotency_keys`."""
+        at = datetime.fromisoformat(self.recorded_at)
+        return (*self[:2], bytes.fromhex(self.fingerprint), self.task_id, self.version, at, self.position)
+
+
 COLUMNS: Final = FileEvent._fields
+KEY_COLUMNS: Final = FileKey._fields
+_KEY_TYPES: Final = (str, str, str, int, int, str, int | None)
+_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _TYPES: Final = (str, int, int | None, int, str, str, int, str, str | None, str | None, str | None, str)
 
 
-def read_line(line: bytes, number: int) -> FileEvent | Mapping[str, Any]:
-    """Return the event of a line, or the members of the end line.
+def read_line(line: bytes, number: int) -> FileEvent | FileKey | Mapping[str, Any]:
+    """Return the event or the idempotency key of a line, or the members of the end line.
 
     Raises:
         ExportError: no export writes this line.
     """
     try:
         values = _parsed(line)
-        return _checked_end(values) if values.get("end") is True else _checked_event(values)
+        if values.get("end") is True:
+            return _checked_end(values)
+        return _checked_key(values) if tuple(values) == KEY_COLUMNS else _checked_event(values)
     except _Unfit as error:
         raise ExportError(f"line {number} {error}") from None
     except UnreadableEventError as error:
@@ -125,6 +148,17 @@ def _checked_event(values: Mapping[str, Any]) -> FileEvent:
     event = FileEvent(**values)
     _check(event)
     return event
+
+
+def _checked_key(values: Mapping[str, Any]) -> FileKey:
+    if not _are(values, _KEY_TYPES):
+        raise _Unfit("is not an idempotency key of an export")
+    key = FileKey(**values)
+    fits = _KEY.fullmatch(key.key) and _DIGEST.fullmatch(key.fingerprint) and _is_time(key.recorded_at)
+    in_range = 0 < key.task_id <= LARGEST_TASK_ID and 0 < key.version < 2**31
+    if not (is_user_id(key.user_id) and fits and in_range and (key.position is None or 0 < key.position < 2**63)):
+        raise _Unfit("has an idempotency key that no command could have written")
+    return key
 
 
 def _are(values: Mapping[str, Any], types: tuple[Any, ...]) -> bool:
@@ -201,8 +235,10 @@ def _canonical(name: str, text: str) -> dict[str, Any]:
 def _check_metadata(text: str, position: int) -> None:
     values = _canonical("metadata", text)
     undoes, continues = values.pop("undoes", None), values.pop("continues", True)
+    traceparent = values.pop("traceparent", None)
     strings = all(isinstance(value, str) for value in values.values())
     fits = continues is True and (undoes is None or (type(undoes) is int and 0 < undoes < position))
+    fits = fits and (traceparent is None or (type(traceparent) is str and bool(_TRACEPARENT.fullmatch(traceparent))))
     if tuple(values) != _METADATA or not strings or not _NONCE.fullmatch(values["nonce"]) or not fits:
         raise _Unfit("has metadata that no command could have written")
 

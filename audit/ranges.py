@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,12 +18,22 @@ STREAMS: Final = f"""
     -- The streams from user $1 on until they have about $2 events, or only the stream of user $3.
     SELECT s.user_id, s.head, encode(s.hash, 'hex') AS hash, coalesce(c.position, 0) AS projected,
            coalesce(to_char(s.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'no time')
-           AS recorded_at, s.unprojected_since IS NOT NULL AS marked, {IN_FORMAT} OR c.user_id IS NULL AS in_format
+           AS recorded_at, s.unprojected_since IS NOT NULL AS marked, {IN_FORMAT} OR c.user_id IS NULL AS in_format,
+           CASE WHEN {IN_FORMAT} THEN c.task_count END AS task_count,
+           CASE WHEN {IN_FORMAT} THEN c.completed_count END AS completed_count
     FROM (SELECT *, sum(head) OVER (ORDER BY user_id) - head AS before FROM (
               SELECT * FROM tasklog.streams WHERE user_id >= $1 AND ($3::text IS NULL OR user_id = $3)
               ORDER BY user_id LIMIT 5000) AS next) AS s
     LEFT JOIN tasklog.checkpoints c USING (user_id)
     WHERE s.before < $2 ORDER BY s.user_id
+"""
+
+CLOSED: Final = """
+    -- The ends of streams that left, or are arriving: of users from $1 to $2, or only of user $3.
+    SELECT user_id, position, encode(hash, 'hex') AS hash FROM (
+        SELECT user_id, position, hash FROM tasklog.departures
+        UNION ALL SELECT user_id, position, hash FROM tasklog.arrivals WHERE opened_at IS NULL) AS closed
+    WHERE user_id >= $1 AND user_id <= $2 AND ($3::text IS NULL OR user_id = $3)
 """
 
 ROWS_RANGE: Final = ROWS_WHERE + "user_id >= $1 AND user_id <= $2"
@@ -40,7 +50,8 @@ _NEXT: Final = "\x01"
 class Stream:
     """A stream's recorded head, its projected position, and whether it is marked as work for the projector.
 
-    `in_format` tells whether its rows are in this version's format.
+    `in_format` tells whether its rows are in this version's format. The counts are those that the projector keeps of
+    all tasks and of the completed ones; None if it has to count them anew.
     """
 
     user_id: str
@@ -50,13 +61,19 @@ class Stream:
     recorded_at: str
     marked: bool
     in_format: bool
+    task_count: int | None
+    completed_count: int | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Range:
-    """Some streams in one snapshot, with all other rows of `user_id`, or of the users in the range."""
+    """Some streams in one snapshot, with all other rows of `user_id`, or of the users in the range.
+
+    `closed` holds the last positions and hashes of streams that left, or are arriving.
+    """
 
     streams: list[Stream]
+    closed: Mapping[str, tuple[int, str]]
     connection: Any
     user_id: str | None
     first: str
@@ -84,5 +101,7 @@ async def ranges(database: Database, user_id: str | None = None) -> AsyncGenerat
             found = await connection.fetch(STREAMS, first, RANGE_EVENTS, user_id)
             streams = [Stream(**row) for row in found]
             last = streams[-1].user_id if streams and user_id is None else LAST
-            yield Range(streams=streams, connection=connection, user_id=user_id, first=first, last=last)
+            ends = await connection.fetch(CLOSED, first, last, user_id)
+            closed = {row["user_id"]: (row["position"], row["hash"]) for row in ends}
+            yield Range(streams=streams, closed=closed, connection=connection, user_id=user_id, first=first, last=last)
         first = last + _NEXT

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 from event_log.chain import Fault
+from event_log.story import LARGEST_TASK_ID, TaskIds
 from runtime.catalog import PLAIN_NAMES, differences
 from runtime.database import Database
 
 _SEQUENCE: Final = """
-    -- The last id given to a task, 0 before the first.
-    SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM tasklog.task_ids
+    -- The last id given to a task, and the range of ids; before the first task, the id before the range.
+    SELECT CASE WHEN t.is_called THEN t.last_value ELSE t.last_value - 1 END AS last, s.seqmin AS first_id,
+           s.seqmax AS last_id
+    FROM tasklog.task_ids t, pg_sequence s WHERE s.seqrelid = 'tasklog.task_ids'::regclass
 """
 _WITHOUT_STREAM: Final = """
     -- Checkpoints that would prevent a user's first events from being projected: of user $1, or all for null.
     SELECT c.user_id, c.position FROM tasklog.checkpoints c
     WHERE c.position > 0 AND ($1::text IS NULL OR c.user_id = $1)
       AND NOT EXISTS (SELECT FROM tasklog.streams s WHERE s.user_id = c.user_id)
+      AND NOT EXISTS (SELECT FROM tasklog.departures d WHERE d.user_id = c.user_id)
     ORDER BY c.user_id LIMIT 1000
 """
+_SCARCE: Final = 100
 _KEYS: Final = """
     -- The first idempotency key of each user whose event does not exist: of user $1, or all for null.
     SELECT user_id, task_id, version FROM tasklog.keys_without_event($1)
@@ -36,9 +42,39 @@ async def schema_faults(database: Database) -> list[Fault]:
         return [schema_fault(reason) for reason in await differences(connection)]
 
 
-async def sequence_faults(database: Database, highest: int) -> list[Fault]:
-    """Return a fault if the sequence would give ids again; `highest` is the highest id of a task."""
-    last: int = (await database.fetch(_SEQUENCE))[0][0]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GivenIds:
+    """The range of this ledger's task ids, and the last one that was given."""
+
+    first_id: int
+    last_id: int
+    last: int
+
+    @property
+    def size(self) -> int:
+        """Return how many ids the range has."""
+        return min(self.last_id, LARGEST_TASK_ID) - self.first_id + 1
+
+    @property
+    def left(self) -> int:
+        """Return how many ids are left."""
+        return min(self.last_id, LARGEST_TASK_ID) - max(self.last, self.first_id - 1)
+
+    @property
+    def are_scarce(self) -> bool:
+        """Return whether less than a hundredth of the range is left."""
+        return self.left * _SCARCE < self.size
+
+
+async def given_ids(database: Database) -> GivenIds:
+    """Return the range of task ids, and how far it is used."""
+    return GivenIds(**(await database.fetch(_SEQUENCE))[0])
+
+
+async def sequence_faults(database: Database, *task_ids: TaskIds) -> list[Fault]:
+    """Return a fault if the sequence would give one of these ids again. Those out of its range are from elsewhere."""
+    given = await given_ids(database)
+    last, highest = given.last, max(ids.highest(given.first_id, given.last_id) for ids in task_ids)
     if last >= highest:
         return []
     reason = f"the sequence task_ids is at {last}, but there is a task {highest}: run ./run migrate"

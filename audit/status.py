@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-from audit.standing import schema_faults
+from audit.departures import moving_users
+from audit.standing import GivenIds, given_ids, schema_faults
 from audit.verifications import Verification, faults_found, last_verification
 from event_log.chain import Fault
 from projector.job_states import JobState
+from projector.lag import WAITING_SINCE
 from projector.rebuild import faults as rebuild_faults
 from projector.statements import IN_FORMAT
 from runtime.database import Database
@@ -17,19 +19,25 @@ from runtime.schema import INSTALLED, read, schema_version
 from runtime.version import VERSION
 
 _NUMBERS: Final = f"""
-    -- Sums over all streams; the lag leaves out parked users, because they wait for an operator.
-    SELECT count(*) AS streams, coalesce(sum(s.head), 0)::bigint AS events,
+    -- Each table is read once, and not joined. The lag is that of marked streams, of which
+    -- there are few; it leaves out parked users, because they wait for an operator.
+    SELECT all_streams.*, lag.*, all_checkpoints.*,
            -- Postgres's estimate, or an exact count before there is one.
            (SELECT CASE WHEN reltuples > 0 THEN reltuples::bigint ELSE (SELECT count(*) FROM tasklog.tasks) END
-            FROM pg_class WHERE oid = 'tasklog.tasks'::regclass) AS tasks_about,
-           coalesce(sum(s.head - coalesce(c.position, 0))
-                    FILTER (WHERE c.parked_until IS NULL), 0)::bigint AS lag_events,
-           coalesce(extract(epoch FROM clock_timestamp()
-                    - min(s.unprojected_since) FILTER (WHERE c.parked_until IS NULL)), 0)::float AS lag_seconds,
-           count(*) FILTER (WHERE c.parked_until IS NOT NULL) AS parked_users,
-           count(*) FILTER (WHERE c.rebuild) AS users_to_rebuild,
-           count(*) FILTER (WHERE NOT {IN_FORMAT} AND c.position > 0) AS users_in_other_formats
-    FROM tasklog.streams s LEFT JOIN tasklog.checkpoints c USING (user_id)
+            FROM pg_class WHERE oid = 'tasklog.tasks'::regclass) AS tasks_about
+    FROM (
+        SELECT count(*) AS streams, coalesce(sum(head), 0)::bigint AS events FROM tasklog.streams
+    ) AS all_streams, (
+        SELECT coalesce(sum(s.head - coalesce(c.position, 0)), 0)::bigint AS lag_events,
+               coalesce(extract(epoch FROM clock_timestamp() - min({WAITING_SINCE})), 0)::float AS lag_seconds
+        FROM tasklog.streams s LEFT JOIN tasklog.checkpoints c USING (user_id)
+        WHERE s.unprojected_since IS NOT NULL AND c.parked_until IS NULL
+    ) AS lag, (
+        SELECT count(*) FILTER (WHERE c.parked_until IS NOT NULL) AS parked_users,
+               count(*) FILTER (WHERE c.rebuild) AS users_to_rebuild,
+               count(*) FILTER (WHERE NOT {IN_FORMAT} AND c.position > 0) AS users_in_other_formats
+        FROM tasklog.checkpoints c
+    ) AS all_checkpoints
 """
 _PARKED: Final = """
     -- Parked users; those with the most attempts first.
@@ -70,10 +78,11 @@ class FaultOfRebuild:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Heard:
-    """What Redis knows: the last jobs, newest first, and the running projectors."""
+    """What Redis knows: the last jobs, newest first, the running projectors, and the processes with an admin port."""
 
     jobs: list[JobState]
     projectors: list[Mapping[str, object]]
+    processes: list[Mapping[str, object]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,6 +102,11 @@ class Status:
     tasks_about: int
     lag_events: int
     lag_seconds: float
+    task_ids: GivenIds
+    users_arriving: int
+    users_left: int
+    users_to_remove: int
+    users_unconfirmed: int
     parked_users: int
     users_to_rebuild: int
     users_in_other_formats: int
@@ -103,12 +117,14 @@ class Status:
     verification: Verification | None
     faults_found: list[Fault] | None
     projectors: list[Mapping[str, object]] | None
+    processes: list[Mapping[str, object]] | None
     jobs: list[JobState] | None
 
     @property
     def needs_somebody(self) -> bool:
-        """Return whether an operator has to act: there are parked users or faults."""
-        return bool(self.parked_users or self.rebuild_faults or self.schema_faults or self.faults_found)
+        """Return whether an operator has to act: parked users, faults, a move to finish, hardly any task ids left."""
+        found = self.parked_users or self.rebuild_faults or self.schema_faults or self.faults_found
+        return bool(found or self.users_unconfirmed or self.task_ids.are_scarce)
 
 
 async def status(database: Database, heard: Heard | None) -> Status:
@@ -117,11 +133,18 @@ async def status(database: Database, heard: Heard | None) -> Status:
     Raises:
         UnavailableError: the database went away.
     """
-    (numbers,) = await database.fetch(_NUMBERS)
+    async with database.transaction("enable_seqscan = on") as connection:
+        (numbers,) = await connection.fetch(_NUMBERS)
+    moving, given = await moving_users(database), await given_ids(database)
     installed = read((await database.fetch(INSTALLED))[0]["installed"])
     schema = installed.digest if installed else "none"
     return Status(
         **numbers,
+        task_ids=given,
+        users_arriving=moving["arriving"],
+        users_left=moving["left"],
+        users_to_remove=moving["to_remove"],
+        users_unconfirmed=moving["unconfirmed"],
         version=VERSION,
         schema=schema,
         # An older schema is impossible here: the database would not have been opened.
@@ -136,6 +159,7 @@ async def status(database: Database, heard: Heard | None) -> Status:
         verification=None if heard is None else last_verification(heard.jobs),
         faults_found=None if heard is None else faults_found(heard.jobs),
         projectors=None if heard is None else heard.projectors,
+        processes=None if heard is None else heard.processes,
         jobs=None if heard is None else heard.jobs,
     )
 

@@ -14,9 +14,10 @@ from audit.report import Anchors, Progress, Report, gone
 from audit.standing import orphans, schema_faults, sequence_faults
 from event_log.chain import Chain, Fault, Head, Link
 from event_log.read import NoStreamError
-from event_log.story import Story
+from event_log.story import Story, TaskIds
 from event_log.user_id import is_user_id
 from projector.replay import Replay, differences
+from projector.totals import Totals, changes
 from runtime.database import Database
 
 _link: Final = itemgetter(*Link._fields)
@@ -30,9 +31,12 @@ async def verify(
     *,
     user_id: str | None = None,
     anchors: Anchors | None = None,
+    task_ids: TaskIds | None = None,
     progress: Progress = lambda _: None,
 ) -> Report:
     """Check the schema, and one user or all: their events, rows and `anchors`.
+
+    `task_ids` has those of other ledgers that were verified before and gets this one's: none may be there twice.
 
     Raises:
         NoStreamError: there is nothing of the user to check.
@@ -41,8 +45,11 @@ async def verify(
     given, anchors = anchors, {user: hashes for user, hashes in (anchors or {}).items() if user_id in {None, user}}
     report = Report(anchors=None if given is None else sum(map(len, anchors.values())))
     report.faults += await schema_faults(database)
+    story = Story(task_ids=task_ids or TaskIds())
     try:
-        await _verify_users(database, user_id, anchors, report, progress)
+        async with aclosing(ranges(database, user_id)) as walk:
+            await _verify_users(walk, anchors, story, report, progress)
+        await _verify_rest(database, user_id, story, report)
     except asyncpg.PostgresError:
         if not report.faults:  # the faults say what is missing
             raise
@@ -53,22 +60,26 @@ async def verify(
 
 
 async def _verify_users(
-    database: Database, user_id: str | None, anchors: Anchors, report: Report, progress: Progress
+    walk: AsyncIterator[Range], anchors: Anchors, story: Story, report: Report, progress: Progress
 ) -> None:
-    seen, story = set[str](), Story()
-    async with aclosing(ranges(database, user_id)) as walk:
-        async for part in walk:
-            seen.update(stream.user_id for stream in part.streams if stream.user_id in anchors)
-            await _verify(part, anchors, story, report, progress)
+    seen = set[str]()
+    async for part in walk:
+        seen.update(stream.user_id for stream in part.streams if stream.user_id in anchors)
+        seen.update(part.closed.keys() & anchors.keys())
+        await _verify(part, anchors, story, report, progress)
     report.faults += gone(anchors, seen)
+
+
+async def _verify_rest(database: Database, user_id: str | None, story: Story, report: Report) -> None:
     known = {fault.user_id for fault in report.faults}
     report.faults += [fault for fault in await orphans(database, user_id) if fault.user_id not in known]
-    report.faults += await sequence_faults(database, story.task_ids.highest)
+    report.faults += await sequence_faults(database, story.task_ids, story.ids_elsewhere)
 
 
 async def _verify(part: Range, anchors: Anchors, story: Story, report: Report, progress: Progress) -> None:
     chain = Chain(anchors=anchors)
     replay = Replay(until={stream.user_id: stream.projected for stream in part.streams})
+    story.elsewhere = part.closed.keys() - {stream.user_id for stream in part.streams}
     async for events in part.events():
         chain.feed(map(_link, events))
         story.feed(map(_story, events))
@@ -79,8 +90,8 @@ async def _verify(part: Range, anchors: Anchors, story: Story, report: Report, p
         chain.finish(stream.user_id, Head(stream.head, stream.hash, stream.recorded_at))
         if not is_user_id(stream.user_id):
             chain.fault(stream.user_id, 1, "no token can have this user id")
-    for user_id in list(chain.heads):
-        chain.finish(user_id, Head())
+    for user_id, last in list(chain.heads.items()):
+        chain.finish(user_id, _closed_head(last, part.closed.get(user_id)))
     report.streams += len(part.streams)
     projection = await _projection_faults(part, replay, report)
     report.faults += (projection | story.take_faults() | chain.faults).values()
@@ -101,15 +112,37 @@ async def _projection_faults(part: Range, replay: Replay, report: Report) -> dic
         fault(user_id, position, error)
     others = {stream.user_id for stream in part.streams if not stream.in_format}
     report.other_formats += len(others)
-    rows = _counted(part, report)
-    async for (user_id, task_id), _, stored in differences(part.connection, replay.tasks(), rows, others):
+    expected, rows = replay.tasks(), _counted(part, report)
+    totals = changes({}, expected)
+    async for (user_id, task_id), _, stored in differences(part.connection, expected, rows, others):
+        if user_id in part.closed:
+            continue  # nobody reads the rows of a user who left
         reason = "differs from its replay" if stored else "is missing from the projection"
         fault(user_id, replay.until.get(user_id, 0), f"task {task_id} {reason}")
+    for stream in part.streams:
+        if wrong := _wrong_totals(stream, totals.get(stream.user_id, Totals())):
+            fault(stream.user_id, stream.projected, wrong)
     for stream in filter(_is_forgotten, part.streams):
         fault(
             stream.user_id, stream.projected + 1, "the event is not projected, and not marked as work for the projector"
         )
     return faults
+
+
+def _closed_head(last: Head, closed: tuple[int, str] | None) -> Head:
+    """Return the head of a stream that left, or is arriving; without one, none of its events should be there."""
+    return Head() if closed is None else Head(*closed, last.recorded_at)
+
+
+def _wrong_totals(stream: Stream, totals: Totals) -> str | None:
+    """Return how the checkpoint's numbers of tasks, from which pages take their total, differ from the replay."""
+    tasks, completed = stream.task_count, stream.completed_count
+    if tasks is None or (tasks, completed) == totals:
+        return None
+    return (
+        f"the checkpoint counts {tasks} tasks, {completed} of them completed; "
+        f"the replay has {totals.tasks} and {totals.completed}"
+    )
 
 
 def _is_forgotten(stream: Stream) -> bool:

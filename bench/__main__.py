@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _WORKS: Final = {work.name: work for work in WORKS}
 _FURTHER: Final = ("limits", "delay", "backlog", "idle")
-_APART: Final = ("growth", "heavy", "live", "find")
+_APART: Final = ("growth", "heavy", "live", "find", "console", "metrics", "workers")
 """What runs for itself, when it is asked for by name."""
 _NAMES: Final = (*_WORKS, *_FURTHER, *_APART)
 _ALL_PEERS: Final = ",".join(PEERS)
@@ -34,7 +34,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command(name="bench", epilog="Example: ./run bench post get --beside fastify --against HEAD~1 --seconds 4")
-def main(  # noqa: PLR0913 - options, each with a default
+def main(  # noqa: PLR0913, PLR0917 - options, each with a default
     works: Annotated[
         list[str] | None, typer.Argument(help=f"Of: {', '.join(_NAMES)}. Without: all but {' and '.join(_APART)}.")
     ] = None,
@@ -42,6 +42,7 @@ def main(  # noqa: PLR0913 - options, each with a default
     rounds: Annotated[int, typer.Option(min=1, help="How many rounds each contender has.")] = 3,
     beside: Annotated[str, typer.Option(help="The peers, by comma; or none.")] = _ALL_PEERS,
     against: Annotated[str | None, typer.Option(help="A commit: its build is measured too, as `before`.")] = None,
+    events: Annotated[int, typer.Option(min=10_000, help="The size of the ledger that `growth` measures.")] = 1_000_000,
     *,
     profiled: Annotated[bool, typer.Option("--profile", help="Show where Tasklog's time goes instead.")] = False,
 ) -> None:
@@ -58,7 +59,7 @@ def main(  # noqa: PLR0913 - options, each with a default
                 return
             further = {name for name in wanted if name not in _WORKS}
             how = Rounds(number=rounds, seconds=seconds)
-            choice = Choice(works=chosen, further=further, peers=peers, before=before, rounds=how)
+            choice = Choice(works=chosen, further=further, peers=peers, before=before, rounds=how, events=events)
             report = asyncio.run(run(lab, choice))
     print(plain(report.text()))
     if wanted in [[name] for name in _APART] or (not works and beside == _ALL_PEERS):

@@ -81,10 +81,10 @@ class Tasklog:
         """Append an event to each user's stream, and wake the projector as the API does."""
         await self.ledger.change({user: owned[number % len(owned)] for user, owned in tasks.items()}, number)
 
-    async def settle(self) -> None:
-        """Wait until everything is projected."""
+    async def settle(self, pause: float = 0.02) -> None:
+        """Wait until everything is projected, and look every `pause` seconds."""
         while await self.ledger.unprojected():
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(pause)
 
     async def stored(self, users: Sequence[str]) -> int:
         """Count creations in the ledger; the read table must soon have as many rows."""
@@ -107,14 +107,21 @@ class Tasklog:
         return await self.ledger.changes(users)
 
 
-async def start_tasklog(lab: Lab, name: str = "tasklog", build: Build = THIS) -> Tasklog:
-    """Start a build of Tasklog on a database of its own."""
+async def start_tasklog(
+    lab: Lab, name: str = "tasklog", build: Build = THIS, env: Mapping[str, str] | None = None
+) -> Tasklog:
+    """Start a build of Tasklog on a database of its own.
+
+    `env` are further settings of its gateway; those of traces are its projector's, too.
+    """
+    further = env or {}
+    traces = {key: value for key, value in further.items() if key.startswith("OTEL_")}
     database = f"ledger_{name}"
     owner = await lab.new_database(database)
     env = {**lab.tasklog_env(database), **build.env}
     await asyncio.to_thread(_migrate, build, owner)
-    url, gateway = await lab.serve(f"{name}-gateway", build.module("tasklog", "gateway"), **env)
-    projector = lab.run(f"{name}-projector", build.module("tasklog", "projector"), **env)
+    url, gateway = await lab.serve(f"{name}-gateway", build.module("tasklog", "gateway"), **env, **further)
+    projector = lab.run(f"{name}-projector", build.module("tasklog", "projector"), **env, **traces)
     urls = owner, env["COMMAND_DATABASE_URL"], env["REDIS_URL"]
     ledger = await (Ledger.open(*urls) if build is THIS else EarlierLedger.start(build, *urls))
     return Tasklog(name=name, url=url, ledger=ledger, gateway=gateway, projector=projector, env=env)

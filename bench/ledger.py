@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, product
 from typing import Final
@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from domain.events import TaskCreated, TaskEdited, TaskEvent
 from event_log.append import Append, Refused, append
-from runtime.wakeup import CHANNEL
+from runtime.wakeup import CHANNEL, message_of
 
 _BATCH: Final = 400
 TITLE: Final = "A title of an ordinary length"
@@ -48,9 +48,9 @@ class Ledger:
             self.known[commands[len(ids) - 1].user_id, last.task_id] = last.version
         return ids
 
-    async def wake(self) -> None:
-        """Wake the projector, as the API does after a commit."""
-        await self.redis.publish(CHANNEL, b"")
+    async def wake(self, users: Collection[str] = ()) -> None:
+        """Wake the projector, as the API does after a commit to these users' streams; with none, to anybody's."""
+        await self.redis.publish(CHANNEL, message_of(users))
 
     async def seed(self, users: Iterable[str], tasks: int, edits: int = 0) -> dict[str, list[int]]:
         """Give each user `tasks` tasks with `edits` edits each."""
@@ -62,20 +62,19 @@ class Ledger:
             ]
             for (user, _), task in zip(part, await self.append(commands), strict=True):
                 made[user].append(task)
-            await self.wake()
+            await self.wake({user for user, _ in part})
         return dict(made)
 
     async def change(self, tasks: dict[str, int], number: int) -> None:
         """Edit a task of each user, in one commit."""
         event = TaskEdited(title=f"{TITLE} {number}")
         await self.append([of(user, task, event, version=self.known[user, task]) for user, task in tasks.items()])
-        await self.wake()
+        await self.wake(tasks)
 
-    async def unprojected(self) -> int:
-        """Return how many users have events that the read table lacks."""
-        return int(
-            await self.owner.fetchval("SELECT count(*) FROM tasklog.streams WHERE unprojected_since IS NOT NULL")
-        )
+    async def unprojected(self) -> bool:
+        """Return whether the read table lacks events."""
+        query = "SELECT EXISTS (SELECT FROM tasklog.streams WHERE unprojected_since IS NOT NULL)"
+        return bool(await self.owner.fetchval(query))
 
     async def projected_events(self) -> int:
         """Return how many events the read table holds."""

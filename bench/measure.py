@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 
-from bench.processes import cpu_seconds, cpu_seconds_below, peak_memory
+from bench.processes import cpu_seconds_below, peak_memory, tree
 from bench.wal import wal_bytes, wal_position
 from bench.wrk import load, token
 
@@ -121,7 +121,7 @@ async def one_round(lab: Lab, work: Work, contender: Contender, n: int, seconds:
         measured=result,
         cpu=cpu,
         wal=await wal_bytes(lab, logged) / max(1, result.requests),
-        memory=peak_memory(contender.processes()["api"]),
+        memory=sum(map(peak_memory, tree(contender.processes()["api"]))),
         changes=len(changed) * len(tasks),
         lost=await _prove(work, contender, calls, result, size),
     )
@@ -130,7 +130,7 @@ async def one_round(lab: Lab, work: Work, contender: Contender, n: int, seconds:
 def _cpu(lab: Lab, contender: Contender) -> dict[str, float]:
     """Return the CPU seconds of the contender's processes and of Postgres, so far."""
     assert lab.postgres.process is not None
-    spent = {name: cpu_seconds(pid) for name, pid in contender.processes().items()}
+    spent = {name: cpu_seconds_below(pid) for name, pid in contender.processes().items()}
     return spent | {"postgres": cpu_seconds_below(lab.postgres.process.pid)}
 
 

@@ -12,10 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from bench.bars import Row
+from bench.console import Wait
 from bench.find import Found
 from bench.heavy import Beside
 from bench.idle import Usage
 from bench.measure import Figures, Rounds
+from bench.setups import Setup
 from bench.targets import judged
 from bench.works import Work
 from bench.wrk import find_wrk
@@ -25,7 +28,7 @@ WORKS_HEAD: Final = (
     *("work", "contender", "answers/s", "p50 / p95 / p99 ms"),
     *("CPU µs: API", "projector", "Postgres", "all", "WAL bytes", "API MB"),
 )
-_WORKS, _TARGETS, _LIMITS, _PROJECTOR, _IDLE, _GROWTH, _HEAVY, _LIVE, _FIND = _TITLES = (
+_WORKS, _TARGETS, _LIMITS, _PROJECTOR, _IDLE, _GROWTH, _HEAVY, _LIVE, _FIND, _CONSOLE, _METRICS, _WORKERS = _TITLES = (
     "Each work",
     "Targets",
     "Limits of this machine",
@@ -35,13 +38,21 @@ _WORKS, _TARGETS, _LIMITS, _PROJECTOR, _IDLE, _GROWTH, _HEAVY, _LIVE, _FIND = _T
     "Light users beside heavy ones",
     "Listening for changes",
     "Filters and sorts",
+    "The console",
+    "Metrics and traces",
+    "Workers",
 )
+_TARGETS_HEAD: Final = ("work", "figure", "against", "target", "measured", "", "what would bring it nearer")
 _GROWTH_HEAD: Final = ("work", "empty ledger", "grown ledger", "empty : grown (target ≤ 1.3)")
 _EXPLAINED: Final = (
     "CPU and WAL (the records that Postgres writes to its log, without whole pages) are for an answer, with all that "
     "it leads to and the changes in the background. API MB: the most memory that the API process had so far."
 )
-_GROWN: Final = "`./run bench growth`: an empty ledger against a million events of 100,000 users."
+_GROWN: Final = (
+    "`./run bench growth`: an empty ledger against one of a million events, or of `--events`: a tenth as many users "
+    "with 9 events each, one user with a tenth of the events, one with 50,000 tasks. verify and rebuild are compared "
+    "with a smaller ledger."
+)
 _LISTENING: Final = (
     "`./run bench live`: streams of changes, each of another user; then the same number of users who ask for the list "
     "once a second. The clients run on the same machine."
@@ -50,6 +61,15 @@ _FINDING: Final = (
     "`./run bench find`: CPU of the API's code and of Postgres for a list that is not cached, without HTTP; the last "
     "rows are pages of 20 of a user who has 50,000 tasks, and the time that they waited because other processes had "
     "the cores."
+)
+_WAITING: Final = (
+    "`./run bench console`: a real Chromium beside all services on the same machine, measured by its own tracing; a "
+    "first visit and a toggle are medians."
+)
+_MEASURING: Final = "`./run bench metrics`: the same build with its admin port off and on, and with traces."
+_SHARING: Final = (
+    "`./run bench workers`: one API process and two on the same port, in turn. On a machine with few cores the CPU "
+    "time counts, not the answers/s, as clients, Postgres and workers share the cores."
 )
 _BESIDE: Final = (
     "`./run bench heavy`: 30 light users alone, and beside 4 clients that ask without a pause for what one heavy user "
@@ -69,8 +89,12 @@ class Report:
     idle: Sequence[Usage] = ()
     growth: list[tuple[str, float, float, float]] = field(default_factory=list)
     heavy: list[Beside] = field(default_factory=list)
-    live: Sequence[tuple[str, str, str]] = ()
+    live: Sequence[Row] = ()
     find: Sequence[Found] = ()
+    console: Sequence[Wait] = ()
+    metrics: Sequence[Setup] = ()
+    workers: Sequence[Setup] = ()
+    cores: Sequence[tuple[str, str]] = ()
 
     def text(self) -> str:
         """Return the whole report, in Markdown."""
@@ -90,13 +114,17 @@ class Report:
         if self.works:
             yield _WORKS, _section(_EXPLAINED, _table(WORKS_HEAD, [row for one in self.works for row in rows(*one)]))
         if targets := judged({work.name: figures for work, figures in self.works}):
-            yield _TARGETS, _section(_table(("work", "figure", "against", "target", "measured", ""), targets))
+            yield _TARGETS, _section(_table(_TARGETS_HEAD, targets))
         if self.limits:
             yield _LIMITS, _section(_table(("app", "answers/s"), self._limits()))
         if self.further:
             yield _PROJECTOR, _section(_table(("what", "measured", "target"), self.further))
         if self.idle:
             yield _IDLE, _section(_table(("process", "% of a core", "MB resident"), self._idle()))
+        yield from self._apart()
+
+    def _apart(self) -> Iterator[tuple[str, str]]:
+        """Yield the sections of what runs for itself, with the time and the packages of its own run."""
         dated = "\n".join(f"- {self.facts[n]}" for n in (0, 3))
         if self.growth:
             grown_rows = [(name, _number(a), _number(b), f"{ratio:.2f}") for name, a, b, ratio in self.growth]
@@ -104,9 +132,16 @@ class Report:
         if self.heavy:
             yield _HEAVY, _section(_BESIDE, dated, _table(Beside.HEAD, [one.row() for one in self.heavy]))
         if self.live:
-            yield _LIVE, _section(_LISTENING, dated, _table(("", "measured", "asked for"), self.live))
+            yield _LIVE, _section(_LISTENING, dated, _table(("", "measured", "asked for", ""), self.live))
         if self.find:
             yield _FIND, _section(_FINDING, dated, _table(Found.HEAD, [one.row() for one in self.find]))
+        if self.console:
+            yield _CONSOLE, _section(_WAITING, dated, _table(Wait.HEAD, [one.row() for one in self.console]))
+        if self.metrics:
+            yield _METRICS, _section(_MEASURING, dated, _table(Setup.HEAD, [one.row() for one in self.metrics]))
+        if self.workers:
+            table = _table(Setup.HEAD, [one.row() for one in self.workers])
+            yield _WORKERS, _section(_SHARING, dated, table, _table(("", "figure"), self.cores))
 
     def _limits(self) -> list[tuple[str, str]]:
         names = {"raw": "raw ASGI on uvicorn", "framework": "FastAPI without work"}
@@ -156,6 +191,7 @@ def facts(rounds: Rounds, postgres: Mapping[str, str], before: str | None = None
         f"One API process each; the medians of {rounds.number} rounds of {rounds.seconds:g} s each, in turn.",
         "Every answer was 2xx (or 304), and every write that was acknowledged was found in the database.",
         "Writes wait for the disk; the projector's, which the ledger can give again, do not.",
+        "Postgres writes WAL files again, as a server does that has run for a while, and makes none during a round.",
         *([f"before: Tasklog as of commit {before}."] if before else []),
     ]
 

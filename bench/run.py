@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 import asyncpg
 
 from bench.builds import THIS
+from bench.console import console
 from bench.contenders import start_tasklog
 from bench.find import find
-from bench.growth import grow, growth
+from bench.growth import growth
 from bench.heavy import heavy
 from bench.idle import idle
 from bench.lab import Lab, running
@@ -21,6 +22,7 @@ from bench.measure import WARM_UP, Figures, Round, Rounds, measure, one_round
 from bench.plain_table import start_peer
 from bench.projection import backlog, delay
 from bench.report import Report, facts, rows
+from bench.setups import metrics, workers
 from bench.targets import BEFORE
 from bench.works import MIXED, WORKS, Work
 from bench.wrk import Call, load
@@ -35,13 +37,17 @@ _SETTINGS: Final = ("server_version", "fsync", "synchronous_commit", "full_page_
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Choice:
-    """What of a run is wanted: its works, what is measured further, who beside Tasklog, how often and how long."""
+    """What of a run is wanted: its works, what is measured further, who beside Tasklog, how often and how long.
+
+    `events` is the size of the grown ledger.
+    """
 
     works: Sequence[Work]
     further: set[str]
     peers: Sequence[str]
     before: Build | None
     rounds: Rounds
+    events: int
 
 
 async def run(lab: Lab, choice: Choice) -> Report:
@@ -55,8 +61,14 @@ async def run(lab: Lab, choice: Choice) -> Report:
             report.live = await live(lab, await start_tasklog(lab, "live"))
         if "heavy" in choice.further:
             report.heavy = await heavy(await start_tasklog(lab, "heavy"), choice.rounds)
+        if "metrics" in choice.further:
+            report.metrics = await metrics(lab, choice.rounds)
+        if "workers" in choice.further:
+            report.workers, report.cores = await workers(lab, choice.rounds)
         if "find" in choice.further:
             report.find = await find(await start_tasklog(lab, "find"), choice.rounds)
+        if "console" in choice.further:
+            report.console = await console(await start_tasklog(lab, "console"))
         if choice.works or choice.further & {"delay", "backlog", "growth"}:
             await _tasklog(lab, choice, report)
     if "idle" in choice.further:
@@ -67,8 +79,7 @@ async def run(lab: Lab, choice: Choice) -> Report:
 async def _tasklog(lab: Lab, choice: Choice, report: Report) -> None:
     tasklog = await start_tasklog(lab)
     if "growth" in choice.further:
-        grown = await grow(lab, await start_tasklog(lab, "grown"))
-        report.growth = await growth(lab, choice.works or WORKS, tasklog, grown, choice.rounds)
+        report.growth = await growth(lab, choice.works or WORKS, tasklog, choice.events, choice.rounds)
     else:
         contenders = [*await _others(lab, choice), tasklog] if choice.works else []
         for contender in contenders:  # a compiler at run time, and a cache, begin warm

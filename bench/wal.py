@@ -10,6 +10,8 @@ import re
 import subprocess
 from typing import TYPE_CHECKING, Final
 
+import asyncpg
+
 from tasklog.embedded.binaries import find_postgres
 from tasklog.embedded.cluster import version_of
 
@@ -19,6 +21,20 @@ if TYPE_CHECKING:
 # A message of no length; its commit waits until the disk has all that was logged before.
 _POSITION: Final = "SELECT pg_logical_emit_message(true, '', '')::text"
 _TOTAL: Final = re.compile(r"^Total\s+\d+\s+(\d+)", re.MULTILINE)
+
+
+_FLUSHES: Final = {
+    18: "SELECT sum(fsyncs)::bigint, sum(fsync_time)::float8 FROM pg_stat_io WHERE object = 'wal'",
+    15: "SELECT wal_sync, wal_sync_time FROM pg_stat_wal",
+}
+"""How often Postgres has flushed its log, and for how many ms; by the first major version that has these columns."""
+
+
+async def flushes(connection: asyncpg.Connection) -> tuple[int, float]:
+    """Return how often Postgres has flushed its log so far, and how many ms that took in total."""
+    version = connection.get_server_version().major
+    number, milliseconds = await connection.fetchrow(_FLUSHES[max(first for first in _FLUSHES if first <= version)])
+    return number, milliseconds
 
 
 async def wal_position(lab: Lab) -> str:

@@ -25,7 +25,7 @@ _EDIT: Final = '{"title":"Another title of some length #########","description":
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Work:
-    """A row of the table. For each answer there are about so many `changes` behind it.
+    """A row of the table. Each answer comes with about `changes` writes.
 
     `check` says what is checked: `created` or `changed` (so many are stored), `toggled` (none is lost), `mixed` (its
     new tasks are stored), `listed` (each list has all tasks), `unchanged` (each answer is a 304, only for Tasklog).

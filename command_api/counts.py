@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
 from runtime.histogram import SECONDS, Histogram
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from event_log.append import Refused
 
 _SIZES: Final = (1, 2, 5, 10, 20, 50, 100, 200)
@@ -33,23 +30,34 @@ class CommandCounts:
         self.refused: Counter[Refused] = Counter()
         self.failed_batches = 0
 
-    @contextmanager
-    def batch(self, commands: int) -> Iterator[None]:
+    def batch(self, commands: int) -> _Batch:
         """Count a batch, which the block carries out."""
-        began = time.perf_counter()
-        try:
-            yield
-        except Exception:
-            self.failed_batches += 1
-            raise
-        finally:
-            self.batch_sizes.observe(commands)
-            self.batch_seconds.observe(time.perf_counter() - began)
+        return _Batch(self, commands)
 
     def waiting(self) -> dict[str, int]:
         """Return how many commands wait now, in queues and in lanes."""
         lengths = [queue.lengths for queue in self.queues]
         return {"queue": sum(queued for queued, _ in lengths), "lane": sum(in_lanes for _, in_lanes in lengths)}
+
+
+class _Batch:
+    """A batch while it is carried out. A class, as it costs less than a generator."""
+
+    __slots__ = ("_began", "_commands", "_counts")
+
+    def __init__(self, counts: CommandCounts, commands: int) -> None:
+        self._counts = counts
+        self._commands = commands
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        counts = self._counts
+        if kind is not None and issubclass(kind, Exception):
+            counts.failed_batches += 1
+        counts.batch_sizes.observe(self._commands)
+        counts.batch_seconds.observe(time.perf_counter() - self._began)
 
 
 COUNTS: Final = CommandCounts()

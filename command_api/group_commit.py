@@ -6,7 +6,6 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Final, assert_never
 
 import asyncpg
@@ -19,15 +18,17 @@ from command_api.known_states import KnownStates
 from command_api.lanes import Kind, Lanes
 from command_api.plan import CommandRequest, Outcome
 from command_api.room import Room
-from command_api.waiting import BATCH, BATCH_TEXT, Waiting
+from command_api.traced import appending, begin_waiting
+from command_api.waiting import BATCH, BATCH_TEXT, Result, Results, Waiting
 from domain.decide import CommandError
 from event_log.append import Refused
+from event_log.followers import Followers
 from runtime.database import Database, UnavailableError
 from runtime.unending import unending
 from runtime.wakeup import Wake
 
 _QUEUES: Final = 2
-"""The number of queues in a process, and so of batches in progress at a time."""
+"""The number of queues in a process that works alone, and so of batches in progress at a time."""
 
 _ATTEMPTS: Final = 20
 """How many times a command is decided again after a conflict."""
@@ -52,6 +53,10 @@ class InFlightError(Exception):
     """A request with the same idempotency key has not been answered yet."""
 
 
+class NotHereError(CommandError):
+    """The user's stream is not in this ledger, so nothing was appended."""
+
+
 class CommandQueue:
     """A queue of commands that are to be written to the ledger.
 
@@ -61,9 +66,10 @@ class CommandQueue:
     tries again and again. Heavy commands go into their user's lane at once. So nobody waits for another user.
     """
 
-    def __init__(self, database: Database, wake: Wake, known: KnownStates) -> None:
+    def __init__(self, database: Database, wake: Wake, known: KnownStates, followers: Followers) -> None:
         self._database = database
         self._wake = wake
+        self._followers = followers
         self._known = known
         self._waiting: deque[Waiting] = deque()
         self._passed_over: list[Waiting] = []
@@ -79,15 +85,20 @@ class CommandQueue:
             CommandError: the task's state does not allow it, or the request's own conditions do not hold.
             ConflictError: too many other writers.
             InFlightError: a request with the same idempotency key is being carried out.
+            NotHereError: the user's stream is not in this ledger.
             UnavailableError: the database cannot answer, or too many commands wait already.
         """
-        heavy = self._take_room(request.user_id, 1, request.size)
+        size = request.size
+        heavy = self._take_room(request.user_id, 1, size)
+        result: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
+        admitted: list[Waiting] = []
         try:
-            waiting = self._admit(request)
-            if not waiting.result.done():
-                self._enter([waiting], heavy=heavy)
-            return await waiting.result
+            self._admit(request, result, size, _deadline(), admitted)
+            if admitted:
+                self._enter(admitted, heavy=heavy)
+            return await result
         finally:
+            self._keys.difference_update([key for waiting in admitted if (key := _key(waiting))])
             self._room.give_back(request.user_id, 1, heavy)
 
     async def execute_all(self, requests: Sequence[CommandRequest]) -> list[Done | BaseException]:
@@ -96,17 +107,21 @@ class CommandQueue:
         Raises:
             UnavailableError: too many commands wait already.
         """
-        user_id, size = requests[0].user_id, sum(request.size for request in requests)
-        heavy = self._take_room(user_id, len(requests), size)
+        user_id, sizes = requests[0].user_id, [request.size for request in requests]
+        heavy = self._take_room(user_id, len(requests), sum(sizes))
+        results = Results(len(requests))
+        admitted: list[Waiting] = []
         try:
-            all_waiting = [self._admit(request) for request in requests]
-            admitted = [waiting for waiting in all_waiting if not waiting.result.done()]
+            deadline = _deadline()
+            for n, (request, size) in enumerate(zip(requests, sizes, strict=True)):
+                self._admit(request, results.of(n), size, deadline, admitted)
             for waiting in admitted[:-1]:
                 waiting.and_next = True
             if admitted:
                 self._enter(admitted, heavy=heavy)
-            return await asyncio.gather(*(waiting.result for waiting in all_waiting), return_exceptions=True)
+            return await results.wait()
         finally:
+            self._keys.difference_update([key for waiting in admitted if (key := _key(waiting))])
             self._room.give_back(user_id, len(requests), heavy)
 
     def _take_room(self, user_id: str, commands: int, size: int) -> int:
@@ -118,19 +133,18 @@ class CommandQueue:
         self._room.take(user_id, commands, heavy)
         return heavy
 
-    def _admit(self, request: CommandRequest) -> Waiting:
-        """Return a command that may enter; its result is an error if its key is being used."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + _PATIENCE
-        waiting = Waiting(request=request, result=loop.create_future(), deadline=deadline, size=request.size)
-        if request.idempotency_key:
-            key = (request.user_id, request.idempotency_key.key)
+    def _admit(
+        self, request: CommandRequest, result: Result, size: int, deadline: float, admitted: list[Waiting]
+    ) -> None:
+        """Add a command that waits to `admitted`; if its key is being used, its result is an error."""
+        waiting = Waiting(request=request, result=result, deadline=deadline, size=size)
+        if (key := _key(waiting)) is not None:
             if key in self._keys:
                 waiting.fail(InFlightError())
-                return waiting
+                return
             self._keys.add(key)
-            waiting.result.add_done_callback(lambda _: self._keys.discard(key))
-        return waiting
+        waiting.trace = begin_waiting()
+        admitted.append(waiting)
 
     async def run_forever(self) -> None:
         """Take batches of commands from the queue and carry them out, for ever."""
@@ -167,9 +181,9 @@ class CommandQueue:
         if not batch:
             return
         try:
-            with COUNTS.batch(len(batch)):
+            with COUNTS.batch(len(batch)), appending(batch):
                 requests = [waiting.request for waiting in batch]
-                outcomes = await handle(self._database, self._known, requests, light=light)
+                outcomes = await handle(self._database, self._known, requests, light=light, followers=self._followers)
         except (LoadError, asyncpg.PostgresError) as error:
             await self._carry_out_apart(batch, error, light=light)
         except Exception as error:  # noqa: BLE001 - every command of the batch gets the error
@@ -178,7 +192,9 @@ class CommandQueue:
         else:
             for waiting, outcome in zip(batch, outcomes, strict=True):
                 self._settle(waiting, outcome)
-            self._wake.notify({waiting.request.user_id for waiting in batch})
+            users = {waiting.request.user_id for waiting in batch}
+            self._followers.heard(users)
+            self._wake.notify(users)
 
     async def _carry_out_apart(self, batch: Sequence[Waiting], error: Exception, *, light: int | None) -> None:
         """Carry out the halves of a batch that was rolled back, so that only the command with the error fails."""
@@ -211,6 +227,8 @@ class CommandQueue:
                 self._lanes.open(waiting.request.user_id, Kind.HEAVY).append(waiting)
             case Refused.CONFLICT | Refused.REPEATED:
                 self._decide_anew(waiting)
+            case Refused.ELSEWHERE:
+                waiting.fail(NotHereError())
 
     def _pass_over(self, waiting: Waiting) -> None:
         if asyncio.get_running_loop().time() > waiting.deadline:
@@ -227,7 +245,7 @@ class CommandQueue:
             waiting.fail(ConflictError())
             return
         waiting.attempts += 1
-        waiting.request = replace(waiting.request, reload=True)
+        waiting.request = waiting.request._replace(reload=True)
         waiting.and_next = False
         self._enter([waiting])
 
@@ -239,6 +257,16 @@ class CommandQueue:
     async def stop(self) -> None:
         """Stop the lanes; commands still queued there get no answer."""
         await self._lanes.stop()
+
+
+def _deadline() -> float:
+    return asyncio.get_running_loop().time() + _PATIENCE
+
+
+def _key(waiting: Waiting) -> tuple[str, str] | None:
+    """Return the user and the key of a command, None without a key."""
+    request = waiting.request
+    return None if request.idempotency_key is None else (request.user_id, request.idempotency_key.key)
 
 
 class CommandQueues:
@@ -265,10 +293,16 @@ class CommandQueues:
 
 
 @asynccontextmanager
-async def command_queues(database: Database, wake: Wake) -> AsyncIterator[CommandQueues]:
-    """Run the queues while the service runs."""
-    known = KnownStates()
-    queues = [CommandQueue(database, wake, known) for _ in range(_QUEUES)]
+async def command_queues(
+    database: Database, wake: Wake, workers: int = 1, followers: Followers | None = None
+) -> AsyncIterator[CommandQueues]:
+    """Run the queues while the service runs; `followers` are told what they append.
+
+    One of several workers has a single queue: while Postgres works on its batch, the others decide. With more queues
+    the batches would be smaller, and cost more.
+    """
+    known, told = KnownStates(), followers or Followers()
+    queues = [CommandQueue(database, wake, known, told) for _ in range(_QUEUES if workers == 1 else 1)]
     running = [asyncio.create_task(unending("a queue of commands", queue.run_forever)) for queue in queues]
     COUNTS.queues.update(queues)
     try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
+from command_api.advances import advances, look_at_head
 from command_api.idempotency import repeated
 from command_api.known_states import KnownStates
 from command_api.plan import CommandRequest, Decision, Loaded, Outcome, plan, settle
@@ -11,7 +13,12 @@ from domain.commands import CreateTask, RestoreTask, UndoCommand
 from domain.evolve import HistoryError
 from event_log.append import Fetching, append
 from event_log.codec import UnreadableEventError
+from event_log.followers import Followers
 from event_log.read import Known, TaskKey, known_tasks
+
+_OF_OLD_STATES: Final = (RestoreTask, UndoCommand)
+"""Commands that bring a text back."""
+_NOBODY: Final = Followers()
 
 
 class LoadError(Exception):
@@ -19,11 +26,17 @@ class LoadError(Exception):
 
 
 async def handle(
-    database: Fetching, known: KnownStates, requests: Sequence[CommandRequest], *, light: int | None = None
+    database: Fetching,
+    known: KnownStates,
+    requests: Sequence[CommandRequest],
+    *,
+    light: int | None = None,
+    followers: Followers = _NOBODY,
 ) -> list[Outcome]:
     """Try each of `requests` once, in order; return what is done, its error, or why it must be tried again.
 
-    What is done is committed. Commands on a task with more than `light` bytes of data are not tried.
+    What is done is committed, and `followers` are told of it. Commands on a task with more than `light` bytes of data
+    are not tried.
 
     Raises:
         LoadError, asyncpg.PostgresError: none of `requests` was carried out.
@@ -32,10 +45,15 @@ async def handle(
     loaded = await _load(database, known, requests, light)
     plans = plan(requests, loaded)
     appends = [decided.append for decided in plans if isinstance(decided, Decision) and decided.append]
-    results = await append(database, appends) if appends else []
+    followed = followers.followed([one.user_id for one in appends])
+    looks = [look_at_head(user_id) for user_id in followed]
+    found = await append(database, [*looks, *appends]) if appends else []
+    heads, results = dict(zip(followed, found, strict=False)), found[len(looks) :]
     outcomes, proved = settle(requests, plans, results, loaded)
     for key, task in proved.items():
         known.keep(key, task)
+    if heads:
+        followers.advanced(advances(heads, requests, plans, results, outcomes))
     return outcomes
 
 
@@ -51,7 +69,7 @@ async def _load(
     old = {
         (request.user_id, request.task_id)
         for request in requests
-        if request.reload or isinstance(request.command, RestoreTask | UndoCommand)
+        if request.reload or isinstance(request.command, _OF_OLD_STATES)
     }
     for request in requests:
         if request.task_id is not None:
@@ -66,7 +84,12 @@ async def _load(
     try:
         read = await known_tasks(database, [(key, None) for key in missing], light) if missing else []
         # Keys are read after the tasks, so that a command whose effect is in a task is also found by its key.
-        keys = [(item.user_id, item.idempotency_key) for item in requests if item.idempotency_key]
+        # A creation is decided without them: if its key was used, the append refuses it, and it is loaded again.
+        keys = [
+            (item.user_id, item.idempotency_key)
+            for item in requests
+            if item.idempotency_key and (item.reload or not isinstance(item.command, CreateTask))
+        ]
         answers = await repeated(database, keys, light)
     except (HistoryError, UnreadableEventError) as error:
         raise LoadError from error

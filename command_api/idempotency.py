@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
+from functools import cache
 from hashlib import sha256
-from typing import NamedTuple, TypeAlias, assert_never
+from typing import Final, NamedTuple, TypeAlias
 
 from domain.commands import (
     CompleteTask,
@@ -18,7 +19,7 @@ from domain.commands import (
     ToggleTask,
 )
 from domain.decide import CommandError
-from domain.fields import UNSET
+from domain.fields import UNSET, field_getter
 from domain.task import TaskState
 from event_log.append import Fetching, IdempotencyKey, Refused
 from event_log.read import known_tasks, remembered
@@ -33,6 +34,40 @@ class Done(NamedTuple):
 
 
 Answer: TypeAlias = Done | CommandError | Refused
+
+
+_NAMES: Final[Mapping[type[TaskCommand], tuple[str, tuple[str, ...]]]] = {
+    CreateTask: ("CreateTask", ("title", "description")),
+    EditTask: ("EditTask", ("title", "description", "completed")),
+    CompleteTask: ("CompleteTask", ()),
+    ReopenTask: ("ReopenTask", ()),
+    ToggleTask: ("ToggleTask", ()),
+    DeleteTask: ("DeleteTask", ()),
+    RestoreTask: ("RestoreTask", ()),
+}
+"""The names of commands in digests, which stay, and the fields that they had in release 1.0, in their order then."""
+
+
+class _Form(NamedTuple):
+    """How a command is written in digests: a template of the fields that it had in release 1.0, and the later fields.
+
+    `of_1_0` and `of_later` return the values of both in a command; `defaults` are those of the later fields.
+    """
+
+    template: str
+    later: tuple[str, ...]
+    defaults: tuple[object, ...]
+    of_1_0: Callable[[object], tuple[object, ...]]
+    of_later: Callable[[object], tuple[object, ...]]
+
+
+@cache
+def _form(command: type[object]) -> _Form:
+    name, of_1_0 = next(form for known, form in _NAMES.items() if issubclass(command, known))
+    later = [field for field in fields(command) if field.name not in of_1_0]  # type: ignore[arg-type] # one of dataclasses
+    names, defaults = tuple(field.name for field in later), tuple(field.default for field in later)
+    template = ", ".join(f"{field}=%s" for field in of_1_0)
+    return _Form(f"{name}({template}", names, defaults, field_getter(of_1_0), field_getter(names))
 
 
 class KeyReusedError(CommandError):
@@ -57,23 +92,19 @@ def undo_key_with_digest(key: str, position: int | None, if_match: frozenset[int
 def _with_digest(key: str, task_id: int | None, asked: str, if_match: frozenset[int] | None) -> IdempotencyKey:
     match = None if if_match is None else sorted(if_match)
     text = f"({task_id!r}, {asked}, {match!r})"
-    return IdempotencyKey(key=key, fingerprint=sha256(text.encode()).digest())
+    return IdempotencyKey(key, sha256(text.encode()).digest())
 
 
 def _written(command: TaskCommand) -> str:
     """Return a command in the form of release 1.0, followed by the fields of later releases that are given."""
-    match command:
-        case CreateTask():
-            name, of_1_0 = "CreateTask", ["title", "description"]
-        case EditTask():
-            name, of_1_0 = "EditTask", ["title", "description", "completed"]
-        case CompleteTask() | ReopenTask() | ToggleTask() | DeleteTask() | RestoreTask():
-            name, of_1_0 = type(command).__name__, []
-        case _:
-            assert_never(command)
-    later = [field.name for field in fields(command) if getattr(command, field.name) != field.default]
-    names = dict.fromkeys([*of_1_0, *later])
-    return f"{name}({', '.join(f'{field}={_value(getattr(command, field))}' for field in names)})"
+    form = _form(type(command))  # type: ignore[arg-type] # a class can be hashed
+    text = form.template % tuple([_value(value) for value in form.of_1_0(command)])
+    later = form.of_later(command)
+    if later != form.defaults:
+        for field, value, default in zip(form.later, later, form.defaults, strict=True):
+            if value != default:
+                text += f", {field}={_value(value)}"
+    return text + ")"
 
 
 def _value(value: object) -> str:

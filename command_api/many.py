@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from command_api.group_commit import CommandQueues
+from command_api.group_commit import CommandQueues, NotHereError
 from command_api.idempotency import Done, key_with_digest
 from command_api.many_bodies import AnyCommand, Asked, CreateTaskCommand
 from command_api.plan import CommandRequest
 from command_api.refusals import REFUSALS
-from domain.decide import TaskExistsError, TaskNotFoundError
+from domain.decide import CommandError, TaskExistsError, TaskNotFoundError
 from domain.evolve import HistoryError
 from domain.task import Task
 from edge.errors import UNAVAILABLE, UNREADABLE
@@ -21,6 +21,7 @@ from edge.problem_kinds import Kind
 from edge.problems import ProblemError, invalid
 from event_log.append import Fetching, IdempotencyKey, ids_of_new_tasks
 from event_log.codec import UnreadableEventError
+from event_log.elsewhere import check_whereabouts
 from read_model.sorts import is_bigint
 from runtime.database import UnavailableError
 
@@ -53,6 +54,8 @@ class Call:
         self._ids: dict[int, int] = {}
         """The ids of new tasks, by the index of their commands; empty unless a command refers to a new task."""
         self._results: dict[int, Result] = {}
+        self._failed = False
+        """Whether a command failed that would also fail if the user were not here."""
         refs: dict[str, int] = {}
         for n, one in enumerate(asked):
             self._look_at(n, one, refs)
@@ -79,6 +82,7 @@ class Call:
         """Carry the commands out; return the result of each, in order.
 
         Raises:
+            ElsewhereError, ArrivingError: the user is not here; those that were carried out before can be repeated.
             UnavailableError: the database cannot answer, or too many commands wait already.
         """
         creators = self._new_tasks()
@@ -87,6 +91,8 @@ class Call:
             self._ids = dict(zip(creators, ids, strict=True))
         await self._execute(queues, [n for n in self._commands if self._creators.get(n, n) in self._commands])
         await self._follow_moved(queues)
+        if self._failed:
+            await check_whereabouts(database, self._user_id)
         for n, creator in self._creators.items():
             if isinstance(self._results[creator], ProblemError) and not isinstance(self._results.get(n), Done):
                 self._results[n] = ProblemError(Kind.FAILED_REFERENCE, _FAILED)
@@ -118,6 +124,7 @@ class Call:
         outcomes = await queues.execute_all([self._request(n) for n in numbers])
         if all(isinstance(outcome, UnavailableError) for outcome in outcomes):
             raise UnavailableError
+        self._failed |= any(isinstance(outcome, CommandError) for outcome in outcomes)
         for n, outcome in zip(numbers, outcomes, strict=True):
             self._results[n] = outcome if isinstance(outcome, Done) else _problem(outcome, self._task_id(n))
 
@@ -127,14 +134,8 @@ class Call:
         command = one.command()
         versions = None if one.if_match is None else frozenset({one.if_match})
         named = None if isinstance(one, CreateTaskCommand) else task_id
-        return CommandRequest(
-            user_id=self._user_id,
-            task_id=task_id,
-            command=command,
-            request_id=self._request_id,
-            if_match=versions,
-            idempotency_key=key_with_digest(one.id, named, command, versions),
-        )
+        key = key_with_digest(one.id, named, command, versions)
+        return CommandRequest(self._user_id, task_id, command, self._request_id, versions, key)
 
     def _task_id(self, n: int) -> int | None:
         """Return the id of a command's task, None for a new one that nobody refers to."""
@@ -159,7 +160,7 @@ def _problem(error: BaseException, task_id: int | None) -> ProblemError:
     """
     if isinstance(error, TaskNotFoundError):
         return _not_found(task_id)
-    if isinstance(error, UnavailableError | TaskExistsError):
+    if isinstance(error, UnavailableError | TaskExistsError | NotHereError):
         # An erasure may remove a key although the id of its task stays in use: the next try gets a new id.
         return ProblemError(Kind.UNAVAILABLE, UNAVAILABLE)
     if isinstance(error, HistoryError | UnreadableEventError):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias
 
 from pydantic import ConfigDict, Field, PlainValidator, StringConstraints, ValidationError, WithJsonSchema
 from pydantic_core import PydanticCustomError, to_json
+from starlette.requests import Request
 
 from command_api.schemas import CreateTaskBody, EditTaskBody
 from domain.commands import CompleteTask, DeleteTask, ReopenTask, RestoreTask, TaskCommand, ToggleTask
-from edge.bodies import JsonBody, invalid_body
+from edge.bodies import JsonBody, invalid_body, json_body
 from edge.problems import ProblemError, invalid
 
 MOST_COMMANDS: Final = 100
@@ -131,13 +132,28 @@ class UnreadCommands(JsonBody):
     commands: list[_Unread] = Field(min_length=1, max_length=MOST_COMMANDS)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """A command as it was read, or why it cannot be read; `ref` is the name that it gives to a new task."""
 
     id: str
     ref: str | None
     read: AnyCommand | ProblemError
+
+
+async def commands_of(request: Request) -> list[Asked]:
+    """Return the commands of a request, which are read together if all of them are valid, or else one by one.
+
+    Raises:
+        ProblemError: the body is not JSON, or not that of commands at all; two commands have the same id.
+    """
+    try:
+        body = await json_body(request, CommandsBody)
+    except ProblemError:
+        return read_commands(await json_body(request, UnreadCommands))
+    _check_ids(body.commands)
+    return [
+        Asked(id=one.id, ref=one.ref if isinstance(one, CreateTaskCommand) else None, read=one) for one in body.commands
+    ]
 
 
 def read_commands(body: UnreadCommands) -> list[Asked]:
@@ -146,12 +162,16 @@ def read_commands(body: UnreadCommands) -> list[Asked]:
     Raises:
         ProblemError: 422, two of them have the same id.
     """
-    seen: set[str] = set()
-    for n, unread in enumerate(body.commands):
-        if unread.id in seen:
-            raise invalid(f"commands.{n}.id", "is the id of an earlier command")
-        seen.add(unread.id)
+    _check_ids(body.commands)
     return [_asked(unread.id, unread.model_extra or {}) for unread in body.commands]
+
+
+def _check_ids(commands: Sequence[_Unread | AnyCommand]) -> None:
+    seen: set[str] = set()
+    for n, command in enumerate(commands):
+        if command.id in seen:
+            raise invalid(f"commands.{n}.id", "is the id of an earlier command")
+        seen.add(command.id)
 
 
 def _asked(command_id: str, members: dict[str, Any]) -> Asked:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import quote
 
-from fastapi.routing import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from command_api.idempotency import key_with_digest
 from command_api.many import Call
 from command_api.many_answer import CommandsAnswer, commands_answer, last_receipt
-from command_api.many_bodies import CommandsBody, UnreadCommands, read_commands
+from command_api.many_bodies import CommandsBody, commands_of
 from command_api.plan import CommandRequest
 from command_api.preconditions import idempotency_key, if_match
 from command_api.schemas import TOGGLE, UNCHANGED, CompletionBody, CreateTaskBody, EditTaskBody, TaskDeleted
@@ -23,7 +22,8 @@ from edge.bodies import json_body
 from edge.openapi import Task as TaskObject
 from edge.openapi import problems, reference, task_route
 from edge.requests import record_of
-from edge.service import ReadyRoute, json_response
+from edge.routing import Router
+from edge.service import json_response
 from read_model.body import task_body, task_tag
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class CommandState(EdgeState):
     database: Database
 
 
-router = APIRouter(route_class=ReadyRoute, tags=["tasks"])
+router = Router(tags=["tasks"])
 
 
 def json_of(model: type[JsonBody], *, optional: bool = False) -> dict[str, Any]:
@@ -79,7 +79,6 @@ def _answer(description: str, headers: dict[str, Any]) -> dict[str, Any]:
     TASKS,
     summary="Create a task",
     status_code=201,
-    response_class=Response,
     responses={
         201: _answer("The new task", _ETAG | _LOCATION | RECEIPT),
         **problems(401, 403, 409, 412, 413, 415, 422, 429),
@@ -97,7 +96,6 @@ async def create_task(request: Request) -> Response:
 @router.put(
     TASK,
     summary="Edit a task",
-    response_class=Response,
     responses={200: _answer("The task", _ETAG | RECEIPT), **problems(401, 403, 404, 409, 412, 413, 415, 422, 429)},
     openapi_extra=task_route(
         parameters=("user_id", "task_id", "if_match", "idempotency_key"), requestBody=json_of(EditTaskBody)
@@ -114,7 +112,6 @@ async def edit_task(request: Request) -> Response:
 @router.patch(
     TASK,
     summary="Edit a task, as PUT does",
-    response_class=Response,
     responses={200: _answer("The task", _ETAG | RECEIPT), **problems(401, 403, 404, 409, 412, 413, 415, 422, 429)},
     openapi_extra=task_route(
         parameters=("user_id", "task_id", "if_match", "idempotency_key"),
@@ -132,7 +129,6 @@ async def patch_task(request: Request) -> Response:
 @router.patch(
     TASK + "/complete",
     summary="Complete, reopen or toggle a task",
-    response_class=Response,
     responses={200: _answer("The task", _ETAG | RECEIPT), **problems(401, 403, 404, 409, 412, 413, 415, 422, 429)},
     openapi_extra=task_route(
         parameters=("user_id", "task_id", "if_match", "idempotency_key"),
@@ -150,7 +146,6 @@ async def complete_task(request: Request) -> Response:
 @router.delete(
     TASK,
     summary="Delete a task",
-    response_class=Response,
     responses={
         200: {"model": TaskDeleted, "description": "The task is deleted", "headers": RECEIPT},
         **problems(401, 403, 404, 409, 412, 422, 429),
@@ -167,7 +162,6 @@ async def delete_task(request: Request) -> Response:
 @router.post(
     COMMANDS,
     summary="Carry out many commands",
-    response_class=Response,
     responses={
         200: {
             "description": "The result of each command, in order",
@@ -181,7 +175,7 @@ async def delete_task(request: Request) -> Response:
 async def carry_out_commands(request: Request) -> Response:
     """Up to 100 commands in order, each its own: one's failure is its own, and of those that refer to its task."""
     user_id = await authorized_user(request)
-    asked = read_commands(await json_body(request, UnreadCommands))
+    asked = await commands_of(request)
     state = state_of(request)
     call = Call(user_id, record_of(request).request_id, asked)
     carried = await call.carry_out(state["database"], state["queues"])
@@ -192,7 +186,6 @@ async def carry_out_commands(request: Request) -> Response:
 @router.post(
     TASK + "/restore",
     summary="Restore a deleted task",
-    response_class=Response,
     responses={200: _answer("The task", _ETAG | RECEIPT), **problems(401, 403, 404, 409, 412, 422, 429)},
     openapi_extra=task_route(parameters=("user_id", "task_id", "if_match", "idempotency_key")),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fastapi.routing import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,16 +16,16 @@ from edge.authorization import authorized_user
 from edge.bodies import json_body
 from edge.openapi import problems, task_route
 from edge.requests import record_of
-from edge.service import ReadyRoute, json_response
+from edge.routing import Router
+from edge.service import json_response
 from read_model.body import task_body
 
-router = APIRouter(route_class=ReadyRoute, tags=["history"])
+router = Router(tags=["history"])
 
 
 @router.post(
     "/api/{user_id}/undo",
     summary="Undo a change",
-    response_class=Response,
     responses={
         200: {"model": UndoneObject, "description": "It is undone", "headers": RECEIPT},
         **problems(401, 403, 404, 409, 412, 413, 415, 422, 429),

@@ -16,7 +16,7 @@ from domain.commands import (
     UndoCommand,
 )
 from domain.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskReopened, TaskRestored
-from domain.fields import UNSET, Unset, given
+from domain.fields import FIELDS, UNSET, Unset, field_values, given
 from domain.task import DeletedTask, NoTask, Task, TaskState
 
 
@@ -79,7 +79,8 @@ def _changed(
 def _created(command: CreateTask, state: TaskState) -> tuple[TaskEvent, ...]:
     if not isinstance(state, NoTask):
         raise TaskExistsError
-    return (TaskCreated(**given(command)),)  # type: ignore[arg-type] # names and types of one list
+    values = zip(FIELDS, field_values(command), strict=True)  # a creation leaves none unset
+    return (TaskCreated(**dict(values)),)  # type: ignore[arg-type] # names and types of one list
 
 
 def _restored(state: TaskState) -> tuple[TaskEvent, ...]:

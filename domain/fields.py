@@ -6,11 +6,11 @@ be named (its column, its JSON member, its request body), `tests/unit/test_field
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import Enum
 from operator import attrgetter
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from domain.due_date import is_due_date
 from domain.labels import MEDIUM, is_category, is_priority, is_tags
@@ -64,7 +64,15 @@ class Changes:
 FIELDS: Final = tuple(field.name for field in fields(Fields))
 """The names of the fields, in their order everywhere."""
 
-field_values: Final[Callable[[object], tuple[FieldValue | Unset, ...]]] = attrgetter(*FIELDS)
+
+def field_getter(names: Sequence[str]) -> Callable[[object], tuple[Any, ...]]:
+    """Return a function that returns an object's values of these fields, in their order."""
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda found: tuple([getattr(found, name) for name in names])
+
+
+field_values: Final[Callable[[object], tuple[FieldValue | Unset, ...]]] = field_getter(FIELDS)
 """Return the values of all fields of a `Fields`, a `Changes` or a task, in their order."""
 
 

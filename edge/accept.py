@@ -7,7 +7,7 @@ from typing import Final
 
 _RANGES: Final = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
 _PARTS: Final = re.compile(r'(?:[^;"]|"(?:[^"\\]|\\.)*"?)+')
-"""What stands between commas, and between semicolons; those in quotes do not count."""
+"""The pieces of a text between commas, and between semicolons; those inside quotes do not separate."""
 _WEIGHT: Final = re.compile(r"q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)", re.ASCII)
 
 

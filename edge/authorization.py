@@ -26,6 +26,20 @@ class EdgeState(TypedDict):
     limiter: RateLimiter | None
 
 
+async def authenticated_user(request: Request) -> str:
+    """Return the id of the token's user, whatever the path is.
+
+    Raises:
+        tokens.verifier.Unauthorized: the token is missing or not valid (401).
+        tokens.verifier.KeysUnavailable: the keys that tokens are checked with cannot be fetched now (503).
+    """
+    state = cast("EdgeState", request.scope["state"])
+    grant = await state["verifier"].grant(header_values(request, b"authorization"))
+    record = record_of(request)
+    record.user_id, record.valid_until = grant.user_id, grant.valid_until
+    return grant.user_id
+
+
 async def authorized_user(request: Request) -> str:
     """Return the id of the token's user, after checking that the path is of the same user.
 
@@ -34,14 +48,12 @@ async def authorized_user(request: Request) -> str:
         tokens.verifier.KeysUnavailable: the keys that tokens are checked with cannot be fetched now (503).
         ProblemError: the path is another user's (403), or the user has made too many requests (429).
     """
-    state = cast("EdgeState", request.scope["state"])
-    grant = await state["verifier"].grant(header_values(request, b"authorization"))
-    user_id, record = grant.user_id, record_of(request)
-    record.user_id, record.valid_until = user_id, grant.valid_until
-    if (limiter := state["limiter"]) is not None:
+    user_id = await authenticated_user(request)
+    if (limiter := cast("EdgeState", request.scope["state"])["limiter"]) is not None:
         limiter.count(user_id)
     path_user_id: str = request.path_params["user_id"]
     if path_user_id != user_id:
+        record = record_of(request)
         record.refused, record.path_user_id = "foreign path", ascii(path_user_id[:255])[1:-1]
         raise ProblemError(Kind.FOREIGN_PATH, "Access denied: Cannot access other user's resources")
     return user_id

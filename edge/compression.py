@@ -1,4 +1,4 @@
-"""Whether a client takes compressed answers."""
+"""Compressed answers: whether a client takes them, and their headers."""
 
 from __future__ import annotations
 
@@ -10,3 +10,9 @@ def takes_gzip(accept_encoding: str) -> bool:
         if coding == "gzip":
             return not weight or weight.strip("0.") != ""
     return False
+
+
+def gzip_headers(headers: dict[str, str]) -> dict[str, str]:
+    """Return the headers of an answer for its compressed form: its ETag is weak, as the bytes are others."""
+    weak = {"ETag": f"W/{headers['ETag']}"} if "ETag" in headers else {}
+    return headers | {"Content-Encoding": "gzip"} | weak

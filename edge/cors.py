@@ -31,6 +31,7 @@ _RESPONSE_HEADERS: Final = (
     "Link",
     "Location",
     "Retry-After",
+    "Tasklog-Cell",
     "Tasklog-Hash",
     "Tasklog-Position",
     "X-Request-ID",

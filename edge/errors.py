@@ -17,6 +17,7 @@ from edge.problem_kinds import Kind
 from edge.problems import ProblemError, problem
 from edge.requests import record_of
 from event_log.codec import UnreadableEventError
+from event_log.elsewhere import ArrivingError, ElsewhereError
 from runtime.database import UnavailableError
 from tokens.verifier import KeysUnavailable, Unauthorized
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     Handlers = Mapping[int | type[Exception], Handler]
 
 UNAVAILABLE: Final = "The service is not available at the moment, try again"
+CELL: Final = "Tasklog-Cell"
+"""The header that names the cell where a user's tasks are."""
 UNREADABLE: Final = "An event of this user cannot be read by this version"
 _CLIENT_GONE: Final = 499
 _NOT_ALLOWED: Final = 405
@@ -69,6 +72,17 @@ async def _unreadable(request: Request, error: HistoryError | UnreadableEventErr
     return problem(Kind.UNREADABLE_EVENT, UNREADABLE, headers={"Retry-After": "60"})
 
 
+async def _elsewhere(_request: Request, error: ElsewhereError) -> Response:
+    """Answer 421 (RFC 9110, 15.5.20): a gateway may send the request to another cell. Nothing was carried out."""
+    headers = {} if error.cell is None else {CELL: error.cell}
+    return problem(Kind.MOVED, "The tasks of this user are in another place", headers=headers)
+
+
+async def _arriving(_request: Request, _error: ArrivingError) -> Response:
+    detail = "The tasks of this user are arriving here, try again in a moment"
+    return problem(Kind.ARRIVING, detail, headers={"Retry-After": "1"})
+
+
 async def _task_not_found(request: Request, _error: TaskNotFoundError) -> Response:
     error = task_not_found(request)
     return problem(error.kind, error.detail)
@@ -101,6 +115,8 @@ HANDLERS: Final[Handlers] = {
     UnavailableError: _unavailable,
     HistoryError: _unreadable,
     UnreadableEventError: _unreadable,
+    ElsewhereError: _elsewhere,
+    ArrivingError: _arriving,
     TaskNotFoundError: _task_not_found,
     HTTPException: _from_router,
     ClientDisconnect: _client_gone,

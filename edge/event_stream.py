@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import structlog
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 
 CUT: Final = "tasklog.cut"
 """The extension of ASGI with which a server closes a connection without completing its answer."""
+PUT: Final = "tasklog.put"
+"""The extension of ASGI with which a server sends a part of an answer at once, without the task that answers.
+
+It drops the part while the client has not read most of what was sent before.
+"""
 RETRY_MS: Final = (500, 5000)
 """When clients come back after a shutdown: at random between these, in milliseconds, so that not all come at once."""
 AGAIN_SECONDS: Final = 1.0
@@ -86,9 +92,12 @@ class EventStream(Ongoing):
         """
         async with self._holds.hold(self._request) as hold:
             self._source.join(hold)
+            if (put := scope.get("extensions", {}).get(PUT)) is not None:
+                hold.sign = partial(put, _COMMENT)
             try:
                 first = await self._source.next()
                 await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+                await _write(send, b"")  # the head goes out at once, even if the first event waits for room
                 if self._request.is_head or await self._is_complete(hold, first, send):
                     await send({"type": "http.response.body", "body": b"", "more_body": False})
                 elif (cut := scope.get("extensions", {}).get(CUT)) is not None and hold.watching is not None:

@@ -18,6 +18,8 @@ from edge.event_stream import EventStream
 from edge.overload import Load, too_much
 from edge.request_counts import REQUESTS
 from edge.requests import SECURITY_HEADERS, ServiceRequest
+from edge.traced import request_span
+from runtime import tracing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -55,7 +57,9 @@ class Face:
             pattern = re.compile(compile_path(route.path)[0].pattern.removesuffix("$") + r"\Z")
             made = _Route(pattern, route.path, route.endpoint)
             self._paths.append(made)
-            for method in route.methods or ():
+            methods = route.methods or ()
+            REQUESTS.expect(methods, route.path)
+            for method in methods:
                 self._routes.setdefault(method, []).append(made)
         self._handlers = handlers
         self._cors = cors
@@ -71,7 +75,11 @@ class Face:
         request = ServiceRequest(scope, receive, self._load)
         request.is_head = method == "HEAD"
         try:
-            await self._respond(request, _Answer(request, self._cors, send))
+            if (tracer := tracing.tracer) is None:
+                await self._respond(request, _Answer(request, self._cors, send))
+            else:
+                with request_span(tracer, method, request):
+                    await self._respond(request, _Answer(request, self._cors, send))
         finally:
             seconds, record = time.perf_counter() - started, request.record
             REQUESTS.count(method, record.route, record.status, seconds)
@@ -147,16 +155,23 @@ class _Answer:
 
     async def give(self, response: Response) -> None:
         """Send a response that is ready."""
-        await self({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
+        await self._send(self._start(response.status_code, response.raw_headers))
         await self._send({"type": "http.response.body", "body": response.body})
 
     async def __call__(self, message: Message) -> None:
         """Send a message, the first with all headers."""
         if message["type"] == "http.response.start":
-            self._record.status = message["status"]
-            own = (b"x-request-id", self._record.request_id.encode())
-            message["headers"] = [*message["headers"], *self.added, own, *SECURITY_HEADERS]
+            message = self._start(message["status"], message["headers"])
         await self._send(message)
+
+    def _start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> Message:
+        self._record.status = status
+        own = (b"x-request-id", self._record.request_id.encode())
+        return {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [*headers, *self.added, own, *SECURITY_HEADERS],
+        }
 
 
 def _without_body(send: Send) -> Send:
@@ -181,6 +196,8 @@ def _log(method: str, request: ServiceRequest, seconds: float) -> None:
     }
     if record.user_id is not None:
         fields["user_id"] = record.user_id
+    if record.trace_id is not None:
+        fields["trace_id"] = record.trace_id
     if record.refused is None:
         log.info("request", **fields)
         return

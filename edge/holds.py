@@ -17,12 +17,14 @@ from edge.problem_kinds import Kind
 from edge.problems import ProblemError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from edge.requests import ServiceRequest
 
 BEAT_SECONDS: Final = 15
 """How often a stream sends a comment, so that nobody between takes the connection for dead."""
+_SLICES: Final = 10
+"""Into how many parts the signs of life of a second are divided, so that thousands of them hold up nobody."""
 
 _open: Final[set[Holds]] = set()
 
@@ -36,12 +38,16 @@ class End(Enum):
 
 
 class Hold:
-    """One request that is held open. Whoever carries it out waits here for the next thing to do."""
+    """One request that is held open. Whoever carries it out waits here for the next thing to do.
 
-    __slots__ = ("_changed", "_is_beat_due", "_waiter", "end", "expiring", "watching")
+    `sign` gives a sign of life at once; it is only called while the request waits. Without it, whoever waits is woken.
+    """
+
+    __slots__ = ("_changed", "_is_beat_due", "_waiter", "end", "expiring", "sign", "watching")
 
     def __init__(self) -> None:
         self.end: End | None = None
+        self.sign: Callable[[], None] | None = None
         self.expiring: asyncio.TimerHandle | None = None
         self.watching: asyncio.Task[None] | None = None
         self._changed = self._is_beat_due = False
@@ -53,9 +59,12 @@ class Hold:
         self._rouse()
 
     def beat(self) -> None:
-        """Say that it is time for a sign of life."""
-        self._is_beat_due = True
-        self._rouse()
+        """Give a sign of life, or say that it is time for one."""
+        if self.sign is not None and self._waiter is not None and not self._waiter.done():
+            self.sign()  # a tenth of what it costs to wake a task
+        else:
+            self._is_beat_due = True
+            self._rouse()
 
     def finish(self, end: End) -> None:
         """Say that the request is to end."""
@@ -97,8 +106,9 @@ class Holds:
     def __init__(self, most: int) -> None:
         self._most = most
         self._of: Counter[str] = Counter()
-        self._rounds: list[set[Hold]] = [set() for _ in range(BEAT_SECONDS)]
+        self._rounds: list[set[Hold]] = [set() for _ in range(BEAT_SECONDS * _SLICES)]
         self._round = 0
+        self._beat_at = 0.0
         self._beating: asyncio.TimerHandle | None = None
         self._is_stopping = False
 
@@ -118,7 +128,7 @@ class Holds:
         self._of[user] += 1
         beats.add(hold)
         if self._beating is None:
-            self._beating = loop.call_later(1, self._beat)
+            self._plan_beat(loop.time())
         try:
             with request.aside():
                 yield hold
@@ -139,11 +149,18 @@ class Holds:
             raise ProblemError(Kind.TOO_MANY_STREAMS, detail, headers={"Retry-After": "5"})
 
     def _beat(self) -> None:
-        """Let a part of the requests give a sign of life; each is in one part, and every part has its second."""
-        self._round = (self._round + 1) % BEAT_SECONDS
+        """Let a part of the requests give a sign of life; each is in one part, and every part has its moment."""
+        self._round = (self._round + 1) % len(self._rounds)
         for hold in self._rounds[self._round]:
             hold.beat()
-        self._beating = asyncio.get_running_loop().call_later(1, self._beat) if self._of else None
+        self._beating = None
+        if self._of:
+            self._plan_beat(max(self._beat_at, asyncio.get_running_loop().time() - 1))
+
+    def _plan_beat(self, last: float) -> None:
+        """Plan the beat after one at `last`, a time of the loop, so that the beats of a slow process do not drift."""
+        self._beat_at = last + 1 / _SLICES
+        self._beating = asyncio.get_running_loop().call_at(self._beat_at, self._beat)
 
     @property
     def count(self) -> int:

@@ -51,6 +51,7 @@ _EXAMPLES: Final = {
     Kind.TOKEN_UNKNOWN: "This token is not known any more: forget what you hold, and ask without a token",
     Kind.TASK_CHANGED: "The task was changed since: it is not at the version that If-Match names",
     Kind.BODY_TOO_LARGE: "The body is larger than 1 MiB",
+    Kind.MOVED: "The tasks of this user are in another place",
     Kind.UNSUPPORTED_BODY: "The body must be JSON, sent as application/json",
     Kind.INVALID_REQUEST: "title: must be 1 to 200 characters",
     Kind.TOO_MANY_REQUESTS: "Too many requests, try again later",
@@ -69,6 +70,9 @@ _HEADERS: Final[dict[int, dict[str, Any]]] = {
             "required": True,
             "schema": {"type": "string", "pattern": "^Bearer"},
         }
+    },
+    421: {
+        "Tasklog-Cell": {"description": "The cell where the user's tasks are", "schema": {"type": "string"}},
     },
     405: {"Allow": {"description": "The methods of the path", "required": True, "schema": {"type": "string"}}},
     429: _RETRY_AFTER,
@@ -135,10 +139,14 @@ class _WithoutDefaults(GenerateJsonSchema):
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the error answers of a route, for FastAPI's `responses`; 405, 500 and 503 are always possible."""
+    """Return the error answers of a route, for FastAPI's `responses`.
+
+    405, 500 and 503 are always possible, and 421 wherever a token is asked for.
+    """
+    always = (405, 500, 503, 421) if HTTPStatus.UNAUTHORIZED in statuses else (405, 500, 503)
     return {
         status: {"$ref": f"#/components/responses/Problem{status}", "description": _name(status)}
-        for status in sorted({*statuses, 405, 500, 503})
+        for status in sorted({*statuses, *always})
     }
 
 

@@ -167,6 +167,14 @@ class Kind(Enum):
         "Nothing of it was read.",
         "Send it uncompressed with the header `Content-Type: application/json`.",
     )
+    MOVED = (
+        "moved",
+        421,
+        "The user's tasks are in another place",
+        "The user's tasks moved to another cell, which has a database of its own, and nothing was carried out here.",
+        "A gateway that knows the cells sends the request there; the header `Tasklog-Cell` names the cell.",
+        "If you see this as a client, send the request again in a moment, and tell the people who run the gateway.",
+    )
     INVALID_REQUEST = (
         "invalid-request",
         422,
@@ -254,6 +262,22 @@ class Kind(Enum):
         "Too many long answers are on their way to this user and have not been read yet.",
         "This one was not sent, so that the service's memory suffices.",
         "Read the answers that you asked for, or ask for smaller pages with `limit`.",
+    )
+    ARRIVING = (
+        "arriving",
+        503,
+        "The user's tasks are arriving",
+        "The user's tasks are being moved to this cell, and are complete in a moment.",
+        "Nothing was carried out.",
+        "Send the request again after the seconds in `Retry-After`.",
+    )
+    TASK_IDS_USED_UP = (
+        "task-ids-used-up",
+        503,
+        "There are no task ids left",
+        "The service has given out all task ids of its range, so it cannot create a task; everything else works.",
+        "Nothing was carried out.",
+        "Whoever runs the service gives it a wider range: TASK_IDS, and then `./run migrate`.",
     )
     AUTH_SERVER_UNAVAILABLE = (
         "auth-server-unavailable",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from random import getrandbits
 from typing import TYPE_CHECKING, Final, cast
 
+from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect, Request
 
 from edge.problem_kinds import Kind
@@ -23,6 +24,7 @@ BODY_LIMIT: Final = 1024 * 1024
 """The largest body that is read, in bytes."""
 
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_NO_PARAMETERS: Final = QueryParams()
 SECURITY_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -40,6 +42,7 @@ class RequestRecord:
     refused: str | None = None
     path_user_id: str | None = None
     status: int | None = None
+    trace_id: str | None = None
     valid_until: float = 0.0
     """When the token of an authorized request expires, leeway included, in UNIX seconds."""
 
@@ -69,6 +72,11 @@ class ServiceRequest(Request):
         """Return when the client is gone; what it still sends is dropped."""
         while (await self._source())["type"] != "http.disconnect":
             pass
+
+    @property
+    def query_params(self) -> QueryParams:
+        """Return the query's parameters; most requests have none."""
+        return super().query_params if self.scope["query_string"] else _NO_PARAMETERS
 
     def raw_values(self, name: bytes) -> list[bytes]:
         """Return all raw values of a header; its name is in lower case."""

@@ -7,8 +7,6 @@ tasklog.append_commands would check and answer each event by itself.
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -18,6 +16,8 @@ from typing import Any, Final, NamedTuple
 
 from event_log.append import Fetching
 from event_log.codec import canonical_json
+from event_log.elsewhere import UserElsewhereError
+from event_log.identities import identities
 
 _TAKE_HEADS: Final = """
     -- Lock and return the heads of users $1, which are sorted; see tasklog.take_head.
@@ -63,8 +63,6 @@ _COLUMNS: Final = (
     "hash",
 )
 _NONCE: Final = "NONCE"
-_RANDOM: Final = 26
-"""Random bytes for each event: 16 for its nonce, 10 for its id."""
 _BLOCK_ROWS: Final = 200
 
 
@@ -98,9 +96,14 @@ async def adopt(connection: Any, tasks: Sequence[Adoptable], *, actor: str, requ
     """Append those of `tasks` that the ledger does not have; return how many.
 
     `tasks` must be sorted by user id. `connection` is the owner's, in a transaction.
+
+    Raises:
+        UserElsewhereError: a user's stream is in another ledger.
     """
     users = [user_id for user_id, _ in groupby(tasks, attrgetter("user_id"))]
     streams = {row["user_id"]: _stream(row) for row in await connection.fetch(_TAKE_HEADS, users)}
+    if gone := next((user_id for user_id in users if user_id not in streams), None):
+        raise UserElsewhereError(gone)
     asked = [task for task in tasks if streams[task.user_id].head]  # a new stream has no task yet
     known = {tuple(row) for row in await connection.fetch(_KNOWN, *_columns(asked)[:2])} if asked else set()
     new = [task for task in tasks if task[:2] not in known] if known else tasks
@@ -145,21 +148,14 @@ async def _blocks(tasks: Sequence[Adoptable], streams: dict[str, _Stream], envel
 
 def _rows(tasks: Sequence[Adoptable], streams: dict[str, _Stream], envelope: str) -> Iterator[str]:
     """Yield the events in COPY's text format, and extend their streams. Ids and JSON have no control characters."""
-    random, before, after = os.urandom(_RANDOM * len(tasks)).hex(), *envelope.split(_NONCE)
-    now = f"{time.time_ns() // 1_000_000:012x}"
-    for n, (user_id, task_id, kind, schema_version, data) in enumerate(tasks):
-        stream = streams[user_id]
-        drawn = random[2 * _RANDOM * n : 2 * _RANDOM * (n + 1)]
-        metadata, event_id = f"{before}{drawn[:32]}{after}", _event_id(now, drawn[32:])
+    before, after = envelope.split(_NONCE)
+    for (user_id, task_id, kind, schema_version, data), (nonce, event_id) in zip(
+        tasks, identities(len(tasks)), strict=True
+    ):
+        stream, metadata = streams[user_id], f"{before}{nonce}{after}"
         content = sha256(f"{metadata}\n{data}".encode()).hexdigest()
         stream.head, stream.appended = stream.head + 1, stream.appended + 1
         line = f"{user_id}\n{stream.head}\n{task_id}\n1\n{event_id}\n{kind}\n{schema_version}"
         stream.hash = sha256(f"{stream.hash}\n{line}\n{stream.time}\n{content}".encode()).hexdigest()
         row = f"{line}\n{data}\n{metadata}\n{stream.time}\n\\x{stream.hash}"
         yield row.replace("\\", "\\\\").replace("\n", "\t") + "\n"
-
-
-def _event_id(now: str, random: str) -> str:
-    """Return a UUID of version 7 (RFC 9562): 12 hexadecimal digits of time, and 19 of the 20 random ones."""
-    variant = "89ab"[int(random[19], 16) & 3]
-    return f"{now[:8]}-{now[8:]}-7{random[:3]}-{variant}{random[3:6]}-{random[6:18]}"

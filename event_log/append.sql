@@ -33,7 +33,7 @@ DECLARE
     times timestamptz[];
     appended timestamptz[];
     n integer := 0; -- the user's place in these
-    -- For each element of the parameters:
+    -- For each element of the parameters; an outcome is only there if it was refused:
     outcomes text[] := array_fill(NULL::text, ARRAY[cardinality(commands)]);
     positions bigint[] := array_fill(NULL::bigint, ARRAY[cardinality(commands)]);
     links bytea[] := array_fill(NULL::bytea, ARRAY[cardinality(commands)]);
@@ -41,14 +41,24 @@ DECLARE
 
     event record;
     stream tasklog.streams;
+    -- The user of the element, and this user's head, which the elements so far have moved or not.
     owner text;
+    head bigint;
+    digest bytea;
+    moment timestamptz;
+    moved boolean := false;
     free boolean;
     current_version integer;
     current_event uuid;
-    -- Tasks of the user with a refused command; tasks with new events, the last one first, and their versions.
+    -- Tasks of the user with a refused command; known tasks with new events, the last one first, and their versions.
     refused bigint[];
     changed bigint[];
     changed_to integer[];
+    -- Whether commands have keys, whether two have the same one, of any users, and those of the user so far if so.
+    has_keys boolean;
+    has_twins boolean;
+    keys_so_far text[];
+    has_expired boolean := false;
     place integer;
 BEGIN
     -- Nearly all streams exist and are free. `take_head` looks after the others, one by one.
@@ -69,8 +79,14 @@ BEGIN
         place := array_position(rows, NULL, place + 1);
     END LOOP;
 
+    SELECT count(k) > 0, count(k) > count(DISTINCT k) INTO has_keys, has_twins FROM unnest(keys) AS k;
+
     FOR event IN
-        SELECT e.*, last.version AS last_version, last.event_id AS last_event, last.is_erased
+        SELECT e.*, last.version AS last_version, last.event_id AS last_event, last.is_erased,
+               CASE WHEN e.key IS NOT NULL THEN (
+                   SELECT k.recorded_at > now() - interval '24 hours' FROM tasklog.idempotency_keys k
+                   WHERE k.user_id = e.user_id AND k.key = e.key
+               ) END AS is_repeated -- null without a key; false for one that has expired
         FROM unnest(commands, users, tasks, versions, known, event_ids, types, schema_versions, data, metadata, keys,
                     fingerprints)
             WITH ORDINALITY AS e (command, user_id, task_id, version, known, event_id, type, schema_version, data, metadata,
@@ -82,13 +98,23 @@ BEGIN
         ORDER BY e.user_id COLLATE "C", e.n
     LOOP
         IF owner IS DISTINCT FROM event.user_id THEN
+            IF moved THEN
+                heads[n] := head;
+                hashes[n] := digest;
+                appended[n] := moment;
+            END IF;
             n := n + 1;
             owner := event.user_id;
-            free := heads[n] IS NOT NULL;
+            head := heads[n];
+            digest := hashes[n];
+            moment := times[n];
+            moved := false;
+            free := head IS NOT NULL;
             command := NULL;
             refused := '{}';
             changed := '{}';
             changed_to := '{}';
+            keys_so_far := '{}';
         END IF;
 
         IF command IS DISTINCT FROM event.command THEN
@@ -96,8 +122,10 @@ BEGIN
             task_id := event.task_id;
             outcome := 'appended';
             IF NOT free THEN
-                outcome := 'busy';
-            ELSIF event.key IS NOT NULL AND tasklog.is_remembered(owner, event.key) THEN
+                outcome := CASE WHEN tasklog.elsewhere(owner) IS NULL
+                                  OR EXISTS (SELECT FROM tasklog.streams s WHERE s.user_id = owner)
+                                THEN 'busy' ELSE 'elsewhere' END;
+            ELSIF event.is_repeated OR has_twins AND event.key = ANY (keys_so_far) THEN
                 outcome := 'repeated';
                 -- Commands decided on the result of this one in this batch were decided on something that did not happen.
                 refused := refused || coalesce(task_id, 0);
@@ -116,32 +144,40 @@ BEGIN
                     refused := refused || task_id;
                 END IF;
             END IF;
-            outcomes[event.n] := outcome;
+            IF outcome <> 'appended' THEN
+                outcomes[event.n] := outcome;
+            END IF;
         END IF;
         CONTINUE WHEN outcome <> 'appended';
 
-        outcomes[event.n] := outcome;
-        tasks[event.n] := task_id;
-        IF event.type IS NOT NULL THEN
-            heads[n] := heads[n] + 1;
-            hashes[n] := tasklog.link(hashes[n], owner, heads[n], task_id, event.version, event.event_id, event.type,
-                                      event.schema_version, times[n], tasklog.content_digest(event.metadata, event.data));
-            appended[n] := times[n];
-            moments[event.n] := times[n];
-            changed := task_id || changed;
-            changed_to := event.version || changed_to;
+        IF event.task_id IS NULL THEN
+            tasks[event.n] := task_id;
         END IF;
-        positions[event.n] := heads[n];
-        links[event.n] := hashes[n];
-        IF event.key IS NOT NULL THEN
-            INSERT INTO tasklog.idempotency_keys AS k (user_id, key, fingerprint, task_id, version, recorded_at, position)
-            VALUES (owner, event.key, event.fingerprint, task_id, event.version - (event.type IS NULL)::integer, times[n],
-                    heads[n])
-            ON CONFLICT ON CONSTRAINT idempotency_keys_pkey DO UPDATE SET
-                fingerprint = excluded.fingerprint, task_id = excluded.task_id, version = excluded.version,
-                recorded_at = excluded.recorded_at, position = excluded.position;
+        moments[event.n] := moment;
+        IF event.type IS NOT NULL THEN
+            head := head + 1;
+            digest := tasklog.link(digest, owner, head, task_id, event.version, event.event_id, event.type,
+                                   event.schema_version, moment, tasklog.content_digest(event.metadata, event.data));
+            moved := true;
+            IF event.task_id IS NOT NULL THEN
+                changed := task_id || changed;
+                changed_to := event.version || changed_to;
+            END IF;
+        END IF;
+        positions[event.n] := head;
+        links[event.n] := digest;
+        IF has_twins AND event.key IS NOT NULL THEN
+            keys_so_far := keys_so_far || event.key;
+        END IF;
+        IF event.is_repeated IS FALSE THEN
+            has_expired := true;
         END IF;
     END LOOP;
+    IF moved THEN
+        heads[n] := head;
+        hashes[n] := digest;
+        appended[n] := moment;
+    END IF;
 
     INSERT INTO tasklog.events (user_id, position, task_id, version, event_id, type, schema_version, data, metadata,
                                 recorded_at, hash)
@@ -149,7 +185,20 @@ BEGIN
            e.metadata::json, e.recorded_at, e.hash
     FROM unnest(users, positions, tasks, versions, event_ids, types, schema_versions, data, metadata, moments, links)
         AS e (user_id, position, task_id, version, event_id, type, schema_version, data, metadata, recorded_at, hash)
-    WHERE e.recorded_at IS NOT NULL;
+    WHERE e.recorded_at IS NOT NULL AND e.type IS NOT NULL;
+    IF has_expired THEN
+        DELETE FROM tasklog.idempotency_keys k USING unnest(users, keys, moments) AS e (user_id, key, recorded_at)
+        WHERE k.user_id = e.user_id AND k.key = e.key AND e.recorded_at IS NOT NULL;
+    END IF;
+    IF has_keys THEN
+        -- A key stands for all events of its command, and leads to the last one. Nobody else inserts a key of a user whose
+        -- head is locked.
+        INSERT INTO tasklog.idempotency_keys (user_id, key, fingerprint, task_id, version, recorded_at, position)
+        SELECT e.user_id, e.key, e.fingerprint, e.task_id, e.version - (e.type IS NULL)::integer, e.recorded_at, e.position
+        FROM unnest(users, keys, fingerprints, tasks, versions, types, moments, positions, commands)
+            WITH ORDINALITY AS e (user_id, key, fingerprint, task_id, version, type, recorded_at, position, command, n)
+        WHERE e.key IS NOT NULL AND e.recorded_at IS NOT NULL AND commands[e.n + 1] IS DISTINCT FROM e.command;
+    END IF;
     -- A locked row stays where it is, so it is found by its place.
     UPDATE tasklog.streams s
     SET head = moved.head, hash = moved.hash, recorded_at = moved.appended,
@@ -162,7 +211,8 @@ BEGIN
         WHERE moved.row IS NULL AND moved.appended IS NOT NULL;
     END IF;
     RETURN QUERY
-    SELECT * FROM unnest(commands, outcomes, tasks, positions, moments, links)
+    SELECT e.command, coalesce(e.outcome, 'appended'), e.task_id, e."position", e.at, e.hash
+    FROM unnest(commands, outcomes, tasks, positions, moments, links)
         AS e (command, outcome, task_id, "position", at, hash)
-    WHERE e.outcome IS NOT NULL;
+    WHERE e.outcome IS NOT NULL OR e.at IS NOT NULL;
 END $$;

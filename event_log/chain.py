@@ -38,6 +38,9 @@ _SCAN: Final = r"""
 SCAN_RANGE: Final = _SCAN.format(data=DATA, where="e.user_id >= $1 AND e.user_id <= $2")
 """The events of all users from $1 to $2."""
 
+SCAN_AFTER: Final = _SCAN.format(data=DATA, where="e.user_id = $1 AND e.position > $2")
+"""The events of one user after a position."""
+
 SCAN_USER: Final = _SCAN.format(data=DATA, where="e.user_id = $1")
 """The events of one user."""
 

@@ -2,7 +2,7 @@
 -- role. It deletes every task with an event of its own, and appends `stream.erased`, which records up to which position
 -- text was erased. In all earlier events the digest that the hash chain already uses replaces data and metadata.
 -- Earlier `stream.erased` events keep their data, as they hold no text of a person. The projection is updated in the
--- same transaction. Returns the position of `stream.erased`; null for a user without events.
+-- same transaction. Returns the position of `stream.erased`; null for a user without a stream here.
 CREATE OR REPLACE FUNCTION tasklog.erase(owner text, actor text, request_id text) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -12,7 +12,7 @@ DECLARE
 BEGIN
     SELECT * INTO stream FROM tasklog.take_head(owner, true);
     through := stream.head;
-    IF through = 0 THEN
+    IF coalesce(through, 0) = 0 THEN
         RETURN NULL;
     END IF;
     FOR task IN
@@ -35,10 +35,11 @@ BEGIN
     WHERE e.user_id = owner AND e.position <= through AND e.erased_digest IS NULL AND e.type <> 'stream.erased';
 
     -- Lock the checkpoint first, to wait for a projector that is working on this user.
-    INSERT INTO tasklog.checkpoints AS c (user_id, position) VALUES (owner, stream.head)
+    INSERT INTO tasklog.checkpoints AS c (user_id, position, task_count, completed_count)
+    VALUES (owner, stream.head, 0, 0)
     ON CONFLICT (user_id) DO UPDATE
     SET position = excluded.position, attempts = 0, parked_until = NULL, error = NULL,
-        fault_position = NULL, fault_reason = NULL,
+        fault_position = NULL, fault_reason = NULL, task_count = 0, completed_count = 0,
         row_format = tasklog.format_at(tasklog.row_format(), excluded.position, c.mended_at);
     DELETE FROM tasklog.tasks t WHERE t.user_id = owner;
     DELETE FROM tasklog.idempotency_keys k WHERE k.user_id = owner;

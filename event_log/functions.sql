@@ -29,14 +29,6 @@ CREATE OR REPLACE FUNCTION tasklog.most_bytes(data json) RETURNS integer LANGUAG
                 ELSE least(255 * pg_column_size($1), 1200000) END
 $$;
 
--- Whether a user's command with this idempotency key was carried out within the last 24 hours.
-CREATE OR REPLACE FUNCTION tasklog.is_remembered(owner text, wanted text) RETURNS boolean
-LANGUAGE sql STABLE AS $$
-    SELECT EXISTS (
-        SELECT FROM tasklog.idempotency_keys k
-        WHERE k.user_id = owner AND k.key = wanted AND k.recorded_at > now() - interval '24 hours')
-$$;
-
 -- What is stored about commands, by their users' idempotency keys; see command_api/idempotency.py. `position` and `hash`
 -- are of the head after the command, or of the command's last event where the key is from before there was a position.
 CREATE OR REPLACE FUNCTION tasklog.carried_out(users text[], keys text[])
@@ -44,6 +36,7 @@ RETURNS TABLE (user_id text, key text, fingerprint bytea, task_id bigint, versio
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT k.user_id, k.key, k.fingerprint, k.task_id, k.version, e.position, e.hash
     FROM unnest(users, keys) AS asked (user_id, key) JOIN tasklog.idempotency_keys k USING (user_id, key)
+    JOIN tasklog.streams s USING (user_id) -- not of a user who has left
     LEFT JOIN LATERAL (
         SELECT e.position, e.hash FROM tasklog.events e
         WHERE e.user_id = k.user_id AND e.position = coalesce(k.position, (
@@ -60,8 +53,12 @@ RETURNS TABLE (task_id bigint)
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT coalesce(k.task_id, nextval('tasklog.task_ids'))
     FROM unnest(keys, fingerprints) WITH ORDINALITY AS asked (key, fingerprint, n)
-    LEFT JOIN tasklog.idempotency_keys k ON k.user_id = owner AND k.key = asked.key
-        AND k.fingerprint = asked.fingerprint AND k.recorded_at > now() - interval '24 hours'
+    LEFT JOIN LATERAL (
+        -- OFFSET 0: always by the index, as a plan for an average user might read all keys of this one.
+        SELECT k.task_id FROM tasklog.idempotency_keys k
+        WHERE k.user_id = owner AND k.key = asked.key AND k.fingerprint = asked.fingerprint
+          AND k.recorded_at > now() - interval '24 hours' OFFSET 0
+    ) AS k ON true
     ORDER BY asked.n
 $$;
 
@@ -77,7 +74,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- Lock a user's head and return it with the time of the next event, which never runs backwards. Returns no row if
--- another transaction has the lock and `wait` is false. The lock of a stream that does not exist yet is on its name.
+-- another transaction has the lock and `wait` is false, and for a user who is elsewhere (see moves.sql). The lock of a
+-- stream that does not exist yet is on its name.
 CREATE OR REPLACE FUNCTION tasklog.take_head(owner text, wait boolean) RETURNS SETOF tasklog.streams
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -102,6 +100,9 @@ BEGIN
         END IF;
     END IF;
     IF stream.user_id IS NULL THEN
+        IF tasklog.elsewhere(owner) IS NOT NULL THEN
+            RETURN;
+        END IF;
         stream.user_id := owner;
         stream.head := 0;
         stream.hash := decode(repeat('00', 32), 'hex');
@@ -151,14 +152,16 @@ $$;
 
 -- Move the sequence of task ids forward to the highest id in use, and return that id; null if the sequence is not
 -- behind. Restoring data alone, or logical replication, leaves the sequence behind, and ids would be assigned twice.
--- The function reads all events before it locks the sequence (a few seconds for some millions), and locks it only if it
--- is behind.
+-- Ids out of the sequence's bounds came with users from other ledgers. The function reads all events before it locks the
+-- sequence (a few seconds for some millions), and locks it only if it is behind.
 CREATE OR REPLACE FUNCTION tasklog.mend_task_ids() RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = on AS $$
 DECLARE
     highest bigint;
 BEGIN
-    SELECT max(e.task_id) INTO highest FROM tasklog.events e;
+    SELECT max(e.task_id) INTO highest FROM tasklog.events e
+    WHERE e.task_id BETWEEN (SELECT s.seqmin FROM pg_sequence s WHERE s.seqrelid = 'tasklog.task_ids'::regclass)
+                        AND (SELECT s.seqmax FROM pg_sequence s WHERE s.seqrelid = 'tasklog.task_ids'::regclass);
     IF highest <= (SELECT last_value - (NOT is_called)::integer FROM tasklog.task_ids) OR highest IS NULL THEN
         RETURN NULL;
     END IF;

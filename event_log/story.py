@@ -7,7 +7,7 @@ fail-over that lost events, or after an import, a task that was never completed 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, TypeAlias
@@ -62,7 +62,6 @@ class TaskIds:
     """A set of task ids, one bit per id, so that the ids of millions of tasks fit into memory."""
 
     def __init__(self) -> None:
-        self.highest = 0
         self._pages: defaultdict[int, int] = defaultdict(int)
 
     def take(self, task_id: int) -> bool:
@@ -71,16 +70,30 @@ class TaskIds:
         if self._pages[page] & bit:
             return False
         self._pages[page] |= bit
-        self.highest = max(self.highest, task_id)
         return True
+
+    def highest(self, first: int, last: int) -> int:
+        """Return the highest id of those from `first` to `last`, 0 without one."""
+        for page in sorted((page for page in self._pages if page <= last >> _PAGE_BITS), reverse=True):
+            up_to = (1 << (last - (page << _PAGE_BITS) + 1)) - 1 if page == last >> _PAGE_BITS else -1
+            if bits := self._pages[page] & up_to:
+                found = (page << _PAGE_BITS) + bits.bit_length() - 1
+                return found if found >= first else 0
+        return 0
 
 
 @dataclass(kw_only=True, slots=True)
 class Story:
-    """Checks events, which must come in order of user and position; `faults` holds the first fault of each user."""
+    """Checks events, which must come in order of user and position; `faults` holds the first fault of each user.
+
+    `task_ids` are those of the users' tasks. The tasks of users who are `elsewhere` are in another ledger, with the
+    same ids, so these are kept apart, in `ids_elsewhere`.
+    """
 
     faults: dict[str, Fault] = field(default_factory=dict)
     task_ids: TaskIds = field(default_factory=TaskIds)
+    elsewhere: Container[str] = ()
+    ids_elsewhere: TaskIds = field(default_factory=TaskIds)
     _user: str | None = None
     _unread: str | None = None
     _tasks: dict[int | None, tuple[int, _Standing]] = field(default_factory=dict)
@@ -114,7 +127,7 @@ class Story:
     def _begin(self, user_id: str, position: int, task_id: int) -> None:
         if not 0 < task_id <= LARGEST_TASK_ID:
             self._fault(user_id, position, f"the task's id {task_id} is not between 1 and 2^53 - 1")
-        elif not self.task_ids.take(task_id):
+        elif not (self.ids_elsewhere if user_id in self.elsewhere else self.task_ids).take(task_id):
             self._fault(user_id, position, f"task {task_id} is created, but another user's events have its id")
 
     def _fault(self, user_id: str, position: int, reason: str) -> None:

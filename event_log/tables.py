@@ -15,7 +15,7 @@ metadata = sa.MetaData(schema=SCHEMA)
 
 
 def user_id() -> sa.Column[str]:
-    """Return the column that begins every key: compared byte by byte. It is also the distribution column."""
+    """Return the column of user ids, which begins the keys of what users own: compared byte by byte."""
     return sa.Column("user_id", sa.Text(collation="C"), nullable=False)
 
 
@@ -83,5 +83,47 @@ idempotency_keys = sa.Table(
     sa.Index("idempotency_keys_by_age", "recorded_at"),
 )
 
+# Users move between cells: see event_log/moves.sql. A user with a row in `streams` is here.
+arrivals = sa.Table(
+    "arrivals",
+    metadata,
+    user_id(),
+    # Events up to this position came from another ledger; the hash is that of the last one.
+    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.Column("hash", sa.LargeBinary, nullable=False),
+    # The time of the last repair there: it belongs to the tokens that clients hold.
+    sa.Column("mended_at", sa.TIMESTAMP(timezone=True)),
+    # Null until the other ledger has closed the stream.
+    sa.Column("opened_at", sa.TIMESTAMP(timezone=True)),
+    sa.PrimaryKeyConstraint("user_id", name="arrivals_pkey"),
+)
+
+departures = sa.Table(
+    "departures",
+    metadata,
+    user_id(),
+    # The name that the gateway has for the user's new cell, and the identity of its database.
+    sa.Column("cell", sa.Text),
+    sa.Column("ledger", sa.Text, nullable=False),
+    # The last event before the user left.
+    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.Column("hash", sa.LargeBinary, nullable=False),
+    sa.Column("left_at", sa.TIMESTAMP(timezone=True), nullable=False),
+    # When the stream was open there, with the same hash; from then on the copy here may be removed.
+    sa.Column("arrived_at", sa.TIMESTAMP(timezone=True)),
+    sa.Column("removed_at", sa.TIMESTAMP(timezone=True)),
+    sa.PrimaryKeyConstraint("user_id", name="departures_pkey"),
+)
+
+# The tasks of users who are here that have an id out of this ledger's range, so that no id is there twice.
+arrived_tasks = sa.Table(
+    "arrived_tasks",
+    metadata,
+    sa.Column("task_id", sa.BigInteger, autoincrement=False, nullable=False),
+    user_id(),
+    sa.PrimaryKeyConstraint("task_id", name="arrived_tasks_pkey"),
+    sa.Index("arrived_tasks_by_user", "user_id"),
+)
+
 task_ids = sa.Sequence("task_ids", metadata=metadata, schema=SCHEMA, data_type=sa.BigInteger)
-"""Ids of tasks, unique across all users."""
+"""Ids of tasks, unique across all users. Its bounds are the setting TASK_IDS, so that several ledgers share none."""

@@ -26,11 +26,12 @@ CREATE OR REPLACE FUNCTION tasklog.erased(owner text) RETURNS bigint LANGUAGE sq
     WHERE e.user_id = owner AND e.task_id IS NULL AND e.type = 'stream.erased'
 $$;
 
--- The event at a position, without its texts, and the position of the last erasure.
+-- The event at a position, without its texts, and the position of the last erasure; nothing of a user who has left.
 CREATE OR REPLACE FUNCTION tasklog.event_at(owner text, at_position bigint)
 RETURNS TABLE (task_id bigint, version integer, erased bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT e.task_id, e.version, tasklog.erased(owner) FROM tasklog.events e
+    JOIN tasklog.streams s ON s.user_id = e.user_id
     WHERE e.user_id = owner AND e.position = at_position
 $$;
 

@@ -23,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from migrations.indexes import build_indexes
 from migrations.install import install, is_installed, set_passwords
 from migrations.locks import ONE_AT_A_TIME, SETTINGS, with_patience
+from migrations.task_ids import bound_task_ids
 from runtime import sessions
 from runtime.database_url import Address, address
 from runtime.poolers import settled
@@ -51,19 +52,22 @@ def upgrade(
     service_urls: Sequence[str] = (),
     *,
     pooler: Pooler = "auto",
+    task_ids: tuple[int, int] | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Bring the database at `url` (its owner's) to this version's schema, while services run.
 
     `service_urls` are the services' own; a password in one is set for its role. `pooler` is the setting
-    DATABASE_POOLER. `tell` is called once with a sentence about what the migration waits for.
+    DATABASE_POOLER, `task_ids` the setting TASK_IDS: None leaves the range as it is. `tell` is called once with a
+    sentence about what the migration waits for.
 
     Raises:
         NewerSchemaError: the schema is a newer version's.
-        SettingsError: the database does not answer, refuses, or others lock its tables for too long.
+        SettingsError: the database does not answer, refuses, or others lock its tables for too long; or the ledger does
+            not fit into the range.
     """
     try:
-        asyncio.run(_upgrade(address(url, pooler=pooler), service_urls, tell))
+        asyncio.run(_upgrade(address(url, pooler=pooler), service_urls, task_ids, tell))
     except Exception as error:
         if not is_database_error(error):
             raise
@@ -88,7 +92,9 @@ def downgrade(url: str, revision: str = "base") -> None:
     asyncio.run(_downgrade(address(url), revision))
 
 
-async def _upgrade(where: Address, service_urls: Sequence[str], tell: Callable[[str], None]) -> None:
+async def _upgrade(
+    where: Address, service_urls: Sequence[str], task_ids: tuple[int, int] | None, tell: Callable[[str], None]
+) -> None:
     where = await settled(where, _DATABASE_URL)
     connection = await _connect(where)
     try:
@@ -98,6 +104,8 @@ async def _upgrade(where: Address, service_urls: Sequence[str], tell: Callable[[
         while (revision := await _next_revision(connection)) is not None:
             await build_indexes(connection, revision.module)
             await patiently(lambda: _step(where))
+        if task_ids is not None:
+            await patiently(lambda: bound_task_ids(connection, task_ids))
         if not await is_installed(connection, service_urls):
             await patiently(lambda: install(connection, service_urls))
         await connection.execute("SELECT tasklog.mend_task_ids()")

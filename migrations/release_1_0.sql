@@ -83,12 +83,15 @@ DECLARE
     task tasklog.tasks;
     projected bigint;
 BEGIN
+    IF NOT EXISTS (SELECT FROM tasklog.streams s WHERE s.user_id = owner) THEN
+        RETURN; -- a user who has left
+    END IF;
     SELECT t.* INTO task FROM tasklog.tasks t WHERE t.user_id = owner AND t.id = wanted_id;
     IF FOUND AND NOT EXISTS (
         SELECT FROM tasklog.events e WHERE e.user_id = owner AND e.task_id = wanted_id AND e.version > task.version
     ) THEN
         version := task.version;
-        body := tasklog.body_for_1_0(task.body);
+        body := tasklog.body_for_1_0(tasklog.whole_body(task.body));
         RETURN NEXT;
         RETURN;
     END IF;
@@ -158,10 +161,11 @@ RETURNS TABLE (user_id text, key text, fingerprint bytea, task_id bigint, versio
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT k.user_id, k.key, k.fingerprint, k.task_id, k.version
     FROM unnest(users, keys) AS asked (user_id, key) JOIN tasklog.idempotency_keys k USING (user_id, key)
+    JOIN tasklog.streams s USING (user_id)
     WHERE k.recorded_at > now() - interval '24 hours'
 $$;
 
--- The append without `known`, hashes, and positions without an event.
+-- The append without `known`, hashes, and positions without an event. The stream of a user who is elsewhere is busy.
 CREATE OR REPLACE FUNCTION tasklog.append(
     commands integer[], users text[], tasks bigint[], versions integer[], event_ids uuid[],
     types text[], schema_versions smallint[], data text[], metadata text[], keys text[], fingerprints bytea[],
@@ -170,7 +174,7 @@ CREATE OR REPLACE FUNCTION tasklog.append(
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN QUERY
-    SELECT a.command, a.outcome, a.task_id, CASE WHEN a.recorded_at IS NOT NULL THEN a.position END, a.recorded_at
+    SELECT a.command, CASE a.outcome WHEN 'elsewhere' THEN 'busy' ELSE a.outcome END, a.task_id, CASE WHEN a.recorded_at IS NOT NULL THEN a.position END, a.recorded_at
     FROM tasklog.append_commands(
         commands, users, tasks, versions, array_fill(NULL::uuid, ARRAY[cardinality(commands)]), event_ids,
         types, schema_versions, data, metadata, keys, fingerprints, wait) AS a;

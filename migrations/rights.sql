@@ -23,7 +23,8 @@ GRANT EXECUTE ON FUNCTION
     tasklog.event_at(text, bigint),
     tasklog.changes_of_task(text, bigint, integer, integer),
     tasklog.changes_of_user(text, integer),
-    tasklog.undo_at(text, bigint, integer)
+    tasklog.undo_at(text, bigint, integer),
+    tasklog.whereabouts(text)
 TO tasklog_writer;
 
 -- The read side answers only by functions.
@@ -31,11 +32,14 @@ GRANT EXECUTE ON FUNCTION
     tasklog.list_tasks(text, boolean, text, text, bigint, integer),
     tasklog.get_task(text, bigint),
     tasklog.heads(text[]),
+    tasklog.compared_heads(text[], bigint[], text[]),
     tasklog.history(text, bigint, text, bigint, integer),
+    tasklog.stored_events(text, bigint, integer),
     tasklog.moment(text, bigint, timestamptz),
     tasklog.events_between(text, bigint, bigint, bigint, integer),
     tasklog.short_list(text, boolean, text, text, bigint, integer, integer, text),
     tasklog.short_task(text, bigint, integer, text),
+    tasklog.short_tasks(text[], bigint[], integer, text),
     tasklog.long_list(text, boolean, text, text, bigint, integer, text),
     tasklog.find_tasks(text, boolean, text[], text[], bigint, bigint, text, text, bigint, integer, integer, text),
     tasklog.find_long(text, boolean, text[], text[], bigint, bigint, text, text, bigint, integer, text),
@@ -47,11 +51,13 @@ GRANT EXECUTE ON FUNCTION
     tasklog.texts(text, bigint[]),
     tasklog.changes(text, bigint, integer, integer, integer, text),
     tasklog.moved(text, text),
-    tasklog.trash(text, bigint, integer)
+    tasklog.trash(text, bigint, integer),
+    tasklog.elsewhere(text)
 TO tasklog_reader;
 
 -- The projector reads the ledger and writes its own tables. In the ledger it may only clear `unprojected_since`.
-GRANT SELECT ON tasklog.events, tasklog.streams TO tasklog_projector;
+GRANT SELECT ON tasklog.events, tasklog.streams, tasklog.arrivals, tasklog.departures, tasklog.arrived_tasks
+TO tasklog_projector;
 GRANT EXECUTE ON FUNCTION
     tasklog.most_bytes(json),
     tasklog.latest_events(text[], bigint[], integer[], integer),

@@ -22,21 +22,25 @@ from domain.task import DeletedTask, NoTask, Task, TaskState
 from event_log.codec import UnreadableEventError
 from event_log.read import TaskKey, known_tasks, recorded
 from projector.counts import COUNTS
+from projector.row_writes import write_new, write_rows
 from projector.statements import (
     ADVANCE,
     CLAIM,
+    CLAIM_NAMED,
     CLEAR_UNPROJECTED,
     DELETED,
     ENROL,
-    INSERT,
+    ENROL_NAMED,
     PARK,
-    PUT,
-    REMOVE,
     TOUCHED,
     UNPROJECTED,
+    UNPROJECTED_TRACED,
     WHOLE_ROWS,
 )
-from read_model.rows import COLUMNS, Row, row_of, task_of
+from projector.totals import Totals, changes
+from projector.traced import trace_projection
+from read_model.rows import row_of, task_of
+from runtime import tracing
 from runtime.database import Database
 
 USERS: Final = 500
@@ -48,8 +52,6 @@ EVENTS: Final = 5_000
 BYTES_OF_A_USER: Final = 2 * 1024 * 1024
 BYTES: Final = 8 * 1024 * 1024
 """The most events and bytes in a batch, of one user and in total; a batch has at least one event, with its task."""
-
-_VERSION: Final = [*COLUMNS].index("version")
 
 _PARKED: Final = "a user is parked: an event cannot be projected"
 
@@ -66,13 +68,16 @@ class RefusedError(Exception):
 
 @dataclass(kw_only=True, slots=True)
 class Batch:
-    """The result of folding the events of some users."""
+    """The result of folding the events of some users, which stand in `rows`."""
 
     states: dict[TaskKey, TaskState]
     reached: dict[str, int]
     events: int = 0
     is_full: bool = False
+    rows: Sequence[Any] = ()
     failed: dict[str, str] = field(default_factory=dict)
+    totals: dict[str, Totals] = field(default_factory=dict)
+    """By how much the users' numbers of tasks change."""
 
 
 async def catch_up(database: Database, stopping: asyncio.Event | None = None) -> int:
@@ -92,7 +97,7 @@ async def catch_up(database: Database, stopping: asyncio.Event | None = None) ->
             continue
         total += events
         emptied = claimed < users and events < EVENTS_OF_A_USER and not is_full
-        if (emptied or not events) and not await _enrol(database):
+        if (emptied or not events) and not await enrol(database):
             return total
         users = min(2 * users, USERS)
     return total
@@ -105,43 +110,67 @@ async def _park(database: Database, user_id: str, error: str) -> None:
     COUNTS.parkings += 1
 
 
-async def _enrol(database: Database) -> int:
-    return int((await database.fetch(ENROL, ENROLLED))[0][0])
+async def enrol(database: Database, named: Sequence[str] | None = None) -> int:
+    """Create checkpoints for new streams, of these users or of any; return how many."""
+    asked = (ENROL, ENROLLED) if named is None else (ENROL_NAMED, named)
+    return int((await database.fetch(*asked))[0][0])
 
 
-async def project_batch(database: Database, users: int = USERS) -> tuple[int, int, bool]:
-    """Project the next events of up to `users` users in one transaction.
+async def project_batch(
+    database: Database, users: int = USERS, *, named: Sequence[str] | None = None
+) -> tuple[int, int, bool]:
+    """Project the next events of up to `users` users, or of those `named`, in one transaction.
 
-    Return how many users, how many events, and whether a user has events left because long texts filled the batch.
+    Return how many users, how many events, and whether a user has events left because long texts filled the batch. The
+    marks of users who were named stay.
 
     Raises:
         RefusedError: the database refused the rows, and the batch was rolled back.
         UnavailableError: the database went away.
     """
+    try:
+        return await _project_batch(database, users, named)
+    except asyncpg.UniqueViolationError:  # a new task has a row already, against all rules: it is written over
+        return await _project_batch(database, users, named, over=True)
+
+
+async def _project_batch(
+    database: Database, users: int, named: Sequence[str] | None, *, over: bool = False
+) -> tuple[int, int, bool]:
+    """Project a batch; with `over`, the rows of new tasks may exist.
+
+    Raises:
+        asyncpg.UniqueViolationError: they do, and `over` is false.
+    """
     claimed: dict[str, int] = {}
-    began = time.perf_counter()
+    began, began_at = time.perf_counter(), time.time_ns()
     try:
         async with database.transaction() as connection:
-            claimed |= {row["user_id"]: row["position"] for row in await connection.fetch(CLAIM, users)}
+            rows = await connection.fetch(*((CLAIM, users) if named is None else (CLAIM_NAMED, named)))
+            claimed |= {row["user_id"]: row["position"] for row in rows}
             if not claimed:
                 return 0, 0, False
-            batch = await _project(connection, claimed)
+            batch = await _project(connection, claimed, over=over)
     except asyncpg.PostgresError as error:
-        if not claimed:
+        if not claimed or (isinstance(error, asyncpg.UniqueViolationError) and not over):
             raise
         # The error's message is left out: it may quote a user's text.
         raise RefusedError([*claimed], f"{type(error).__name__} ({error.sqlstate})") from error
-    # A separate transaction, so that heads are locked only briefly: an append skips a user whose head is locked.
-    await database.fetch(CLEAR_UNPROJECTED, [*batch.reached], [*batch.reached.values()])
+    if named is None:
+        # A separate transaction, so that heads are locked only briefly: an append skips a user whose head is locked.
+        await database.fetch(CLEAR_UNPROJECTED, [*batch.reached], [*batch.reached.values()])
+    if tracing.tracer is not None:
+        trace_projection(batch.rows, batch.reached, began_at)
     COUNTS.batch_events.observe(batch.events)
     COUNTS.batch_seconds.observe(time.perf_counter() - began)
     COUNTS.parkings += len(batch.failed)
     return len(claimed), batch.events, batch.is_full
 
 
-async def _project(connection: Any, claimed: Mapping[str, int]) -> Batch:
+async def _project(connection: Any, claimed: Mapping[str, int], *, over: bool) -> Batch:
     limits = EVENTS_OF_A_USER, EVENTS, BYTES_OF_A_USER, BYTES
-    events = await connection.fetch(UNPROJECTED, [*claimed], [*claimed.values()], *limits)
+    unprojected = UNPROJECTED if tracing.tracer is None else UNPROJECTED_TRACED
+    events = await connection.fetch(unprojected, [*claimed], [*claimed.values()], *limits)
     is_full = sum(row["bytes"] for row in events) >= BYTES_OF_A_USER
     touched = {(row["user_id"], row["task_id"]) for row in events if row["task_id"] is not None}
     touched -= {(row["user_id"], row["task_id"]) for row in events if row["version"] == 1}  # new tasks have no row yet
@@ -159,7 +188,7 @@ async def _project(connection: Any, claimed: Mapping[str, int]) -> Batch:
     states = {(row["user_id"], row["id"]): task_of(row) for row in rows} | await _deleted(connection, restored)
     batch = fold_batch(claimed, events, states)
     batch.is_full = is_full
-    await _write(connection, claimed, batch)
+    await _write(connection, claimed, batch, over=over)
     return batch
 
 
@@ -215,7 +244,7 @@ def _fitting(events: Sequence[Any], long: Mapping[TaskKey, int]) -> list[Any]:
 
 def fold_batch(claimed: Mapping[str, int], events: Sequence[Any], states: Mapping[TaskKey, TaskState]) -> Batch:
     """Fold events over the tasks that they change; an impossible event only stops its own user."""
-    batch = Batch(states=dict(states), reached=dict(claimed))
+    batch = Batch(states=dict(states), reached=dict(claimed), rows=events)
     for row in events:
         user_id, key = row["user_id"], (row["user_id"], row["task_id"])
         if user_id in batch.failed:
@@ -229,6 +258,7 @@ def fold_batch(claimed: Mapping[str, int], events: Sequence[Any], states: Mappin
             continue
         batch.reached[user_id] = row["position"]
         batch.events += 1
+    batch.totals = changes(states, batch.states)
     return batch
 
 
@@ -237,26 +267,14 @@ def _check_density(position: int, *, behind: int) -> None:
         raise HistoryError(f"position {position} follows {behind}")
 
 
-async def _write(connection: Any, claimed: Mapping[str, int], batch: Batch) -> None:
-    put = [row_of(user_id, state) for (user_id, _), state in batch.states.items() if isinstance(state, Task)]
+async def _write(connection: Any, claimed: Mapping[str, int], batch: Batch, *, over: bool) -> None:
+    rows = [row_of(user_id, state) for (user_id, _), state in batch.states.items() if isinstance(state, Task)]
+    put = rows if over else await write_new(connection, rows)
     await write_rows(connection, put, [key for key, state in batch.states.items() if isinstance(state, DeletedTask)])
     advanced = {user_id: position for user_id, position in batch.reached.items() if position > claimed[user_id]}
-    await connection.execute(ADVANCE, [*advanced], [*advanced.values()])
+    totals = [batch.totals.get(user_id, Totals()) for user_id in advanced]
+    tasks, completed = [total.tasks for total in totals], [total.completed for total in totals]
+    await connection.execute(ADVANCE, [*advanced], [*advanced.values()], tasks, completed)
     for user_id, error in batch.failed.items():
         log.error(_PARKED, user_id=user_id, error=error)
         await connection.execute(PARK, user_id, error)
-
-
-async def write_rows(connection: Any, put: Sequence[Row], removed: Sequence[TaskKey]) -> None:
-    """Insert or update the rows `put`, and remove those of deleted tasks."""
-    new = [row for row in put if row[_VERSION] == 1]
-    if new and await connection.execute(INSERT, *_columns(new)) != f"INSERT 0 {len(new)}":
-        new = []
-    if changed := put if not new else [row for row in put if row[_VERSION] != 1]:
-        await connection.execute(PUT, *_columns(changed))
-    if removed:
-        await connection.execute(REMOVE, [user_id for user_id, _ in removed], [task_id for _, task_id in removed])
-
-
-def _columns(rows: Sequence[Row]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]

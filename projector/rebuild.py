@@ -15,7 +15,7 @@ import structlog
 
 from event_log.long_texts import left_out, parts, with_data
 from event_log.read import NoStreamError
-from projector.catch_up import RefusedError, write_rows
+from projector.catch_up import RefusedError
 from projector.rebuild_statements import (
     AWAKEN,
     CLAIM_REBUILD,
@@ -29,6 +29,7 @@ from projector.rebuild_statements import (
     ROWS_OF_USERS,
 )
 from projector.replay import Replay, differences, whole_rows
+from projector.row_writes import write_rows
 from runtime.database import Database, chunks
 
 log = structlog.get_logger()

@@ -70,22 +70,31 @@ ROWS_OF_USERS: Final = ROWS_WHERE + "user_id = ANY ($1::text[])"
 
 REBUILT: Final = f"""
     -- Record the rebuild of users $1: at positions $3 it failed because of $4 (null: it did not), and rows of users $2
-    -- were corrected. A checkpoint ahead of its stream is moved back, and parked users are tried again.
+    -- were corrected. A checkpoint ahead of its stream is moved back, and parked users are tried again. Each checkpoint
+    -- is found once; the claim's lock keeps it in its place. A join by the user could compare each with all others.
     UPDATE tasklog.checkpoints c
     SET rebuild = false, attempts = 0, parked_until = NULL, error = NULL,
         fault_position = done.fault_position, fault_reason = done.fault_reason,
         position = done.position, mended_at = done.mended_at,
+        task_count = done.tasks, completed_count = done.completed,
         row_format = CASE WHEN done.fault_reason IS NULL
                           THEN tasklog.format_at('{ROW_FORMAT}', done.position, done.mended_at) ELSE c.row_format END
     FROM (
-        SELECT user_id, done.fault_position, done.fault_reason,
-               least(c.position, coalesce((SELECT s.head FROM tasklog.streams s WHERE s.user_id = c.user_id), 0))
-               AS position,
-               CASE WHEN user_id = ANY ($2::text[]) THEN clock_timestamp() ELSE c.mended_at END AS mended_at
+        SELECT claimed.place, done.fault_position, done.fault_reason, counted.tasks, counted.completed,
+               least(claimed.position, coalesce((
+                   SELECT s.head FROM tasklog.streams s WHERE s.user_id = done.user_id), 0)) AS position,
+               CASE WHEN done.user_id = ANY ($2::text[]) THEN clock_timestamp() ELSE claimed.mended_at END AS mended_at
         FROM unnest($1::text[], $3::bigint[], $4::text[]) AS done (user_id, fault_position, fault_reason)
-        JOIN tasklog.checkpoints c USING (user_id) WHERE c.user_id = ANY ($1::text[])
+        CROSS JOIN LATERAL (
+            SELECT c.ctid AS place, c.position, c.mended_at FROM tasklog.checkpoints c
+            WHERE c.user_id = done.user_id OFFSET 0
+        ) AS claimed
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS tasks, count(*) FILTER (WHERE t.completed) AS completed
+            FROM tasklog.tasks t WHERE t.user_id = done.user_id
+        ) AS counted
     ) AS done
-    WHERE c.user_id = done.user_id AND c.user_id = ANY ($1::text[])
+    WHERE c.ctid = done.place
 """
 
 MARK_OTHER_FORMATS: Final = f"""

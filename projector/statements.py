@@ -15,46 +15,76 @@ from read_model.rows import COLUMNS, TASK_COLUMNS
 IN_FORMAT: Final = f"tasklog.is_in_format(c.row_format, '{ROW_FORMAT}', c.position, c.mended_at)"
 """Whether all rows of the user of a checkpoint `c` are in this version's format, see read_model/formats.sql."""
 
-CLAIM: Final = """
-    -- $1 users with unprojected events, longest waiting first, locked for this transaction. Users that another
+_CLAIMED: Final = """
+    SELECT c.user_id, c.position FROM tasklog.checkpoints c
+    WHERE c.user_id = {user_id} AND c.position < {head}
+      AND (c.parked_until IS NULL OR c.parked_until <= now() OR c.error LIKE '% is known')
+    FOR UPDATE SKIP LOCKED
+"""
+
+CLAIM: Final = f"""
+    -- $1 marked users with unprojected events, longest waiting first, locked for this transaction. Users that another
     -- projector works on, and parked users, are skipped, but not those that a projector of 1.0 parked because it did
     -- not know a schema version: its words end with "is known", those of this version do not.
     SELECT c.user_id, c.position
     FROM (
-        SELECT s.user_id FROM tasklog.streams s WHERE s.unprojected_since IS NOT NULL ORDER BY s.unprojected_since
+        SELECT s.user_id, s.head FROM tasklog.streams s
+        WHERE s.unprojected_since IS NOT NULL ORDER BY s.unprojected_since
     ) AS s
-    CROSS JOIN LATERAL (
-        SELECT c.user_id, c.position FROM tasklog.checkpoints c
-        WHERE c.user_id = s.user_id AND (c.parked_until IS NULL OR c.parked_until <= now() OR c.error LIKE '% is known')
-        FOR UPDATE SKIP LOCKED
-    ) AS c
+    CROSS JOIN LATERAL ({_CLAIMED.format(user_id="s.user_id", head="s.head")}) AS c
     LIMIT $1
 """
 
-ENROL: Final = f"""
-    -- Create checkpoints for $1 of the streams that have none, longest waiting first; return how many. It is a separate
-    -- transaction, so nobody waits for it long.
+CLAIM_NAMED: Final = f"""
+    -- The same of the users $1, whether they are marked or not.
+    SELECT c.user_id, c.position
+    FROM unnest($1::text[]) AS named (user_id)
+    CROSS JOIN LATERAL (
+        SELECT s.user_id, s.head FROM tasklog.streams s WHERE s.user_id = named.user_id OFFSET 0
+    ) AS s
+    CROSS JOIN LATERAL ({_CLAIMED.format(user_id="s.user_id", head="s.head")}) AS c
+"""
+
+_ENROL: Final = f"""
     WITH enrolled AS (
-        INSERT INTO tasklog.checkpoints (user_id, position, row_format)
-        SELECT new.user_id, 0, CASE WHEN NOT EXISTS (SELECT FROM tasklog.tasks t WHERE t.user_id = new.user_id)
-                                    THEN tasklog.format_at('{ROW_FORMAT}', 0, NULL) END
-        FROM (
-            SELECT s.user_id FROM tasklog.streams s
-            WHERE s.unprojected_since IS NOT NULL
-              AND (SELECT c.position FROM tasklog.checkpoints c WHERE c.user_id = s.user_id) IS NULL
-            ORDER BY s.unprojected_since LIMIT $1
-        ) AS new
-        ORDER BY new.user_id
+        INSERT INTO tasklog.checkpoints (user_id, position, task_count, completed_count, row_format)
+        SELECT s.user_id, 0, 0, 0, CASE WHEN NOT EXISTS (SELECT FROM tasklog.tasks t WHERE t.user_id = s.user_id)
+                                  THEN tasklog.format_at('{ROW_FORMAT}', 0, NULL) END
+        FROM ({{streams}}) AS s
+        ORDER BY s.user_id
         ON CONFLICT (user_id) DO NOTHING RETURNING 1
     ) SELECT count(*) FROM enrolled
 """
+_WITHOUT_CHECKPOINT: Final = "(SELECT c.position FROM tasklog.checkpoints c WHERE c.user_id = s.user_id) IS NULL"
+_MARKED_STREAMS: Final = f"""
+            SELECT s.user_id FROM tasklog.streams s WHERE s.unprojected_since IS NOT NULL AND {_WITHOUT_CHECKPOINT}
+            ORDER BY s.unprojected_since LIMIT $1
+"""
+_NAMED_STREAMS: Final = f"""
+            SELECT s.user_id FROM unnest($1::text[]) AS named (user_id)
+            CROSS JOIN LATERAL (
+                SELECT s.user_id FROM tasklog.streams s WHERE s.user_id = named.user_id OFFSET 0
+            ) AS s
+            WHERE {_WITHOUT_CHECKPOINT}
+"""
 
-UNPROJECTED: Final = """
+ENROL: Final = f"""
+    -- Create checkpoints for $1 of the marked streams that have none, longest waiting first; return how many. It is a
+    -- separate transaction, so nobody waits for it long.
+    {_ENROL.format(streams=_MARKED_STREAMS)}
+"""
+
+ENROL_NAMED: Final = f"""
+    -- The same for the streams of users $1.
+    {_ENROL.format(streams=_NAMED_STREAMS)}
+"""
+
+_UNPROJECTED: Final = """
     -- The next events of the claimed users $1 after their checkpoints $2: at most $3 events and about $5 bytes per
     -- user, and $4 events and about $6 bytes in total. A separate statement after CLAIM, so that it sees everything
     -- that was committed before the locks were taken.
     SELECT e.user_id, e.position, e.task_id, e.version, e.type, e.schema_version, e.data::text AS data, e.recorded_at,
-           e.bytes
+           e.bytes{more}
     FROM (
         SELECT e.*, sum(e.bytes) OVER (ROWS UNBOUNDED PRECEDING) - e.bytes AS before
         FROM unnest($1::text[], $2::bigint[]) AS claimed (user_id, position)
@@ -71,6 +101,11 @@ UNPROJECTED: Final = """
     ) AS e
     WHERE e.before < $6
 """
+
+UNPROJECTED: Final = _UNPROJECTED.format(more="")
+
+UNPROJECTED_TRACED: Final = _UNPROJECTED.format(more=", e.metadata->>'traceparent' AS traceparent")
+"""The same, with what goes on with the traces of the events."""
 
 _LEFT_OUT: Final = f"CASE WHEN octet_length(t.body) > {SHORT_BYTES} THEN 3 * octet_length(t.body) END AS left_out"
 """A column of a query over rows `t`: how many bytes of text were left out of a long row, with its text thrice."""
@@ -117,15 +152,6 @@ WHOLE_ROWS: Final = f"""
     ) AS t
 """
 
-INSERT: Final = f"""
-    -- Insert the rows of new tasks, but for those that are there against all rules: PUT changes these. An insert that
-    -- asks for conflicts would write every row twice into the log.
-    INSERT INTO tasklog.tasks ({", ".join(COLUMNS)})
-    SELECT * FROM unnest({", ".join(f"${n}::{kind}[]" for n, kind in enumerate(COLUMNS.values(), start=1))})
-        AS new ({", ".join(COLUMNS)})
-    WHERE (SELECT t.id FROM tasklog.tasks t WHERE t.user_id = new.user_id AND t.id = new.id) IS NULL
-"""
-
 PUT: Final = f"""
     -- Insert or update the rows.
     INSERT INTO tasklog.tasks ({", ".join(COLUMNS)})
@@ -144,12 +170,15 @@ REMOVE: Final = """
 """
 
 ADVANCE: Final = f"""
-    -- Move the checkpoints of users $1 to $2, in the transaction that changed their rows; advancing clears parking.
-    -- If a user's rows were in another format, they are in several now.
+    -- Move the checkpoints of users $1 to $2, in the transaction that changed their rows, $3 more of them, $4 of these
+    -- completed; advancing clears parking. If a user's rows were in another format, they are in several now.
     UPDATE tasklog.checkpoints c
     SET position = reached.position, attempts = 0, parked_until = NULL, error = NULL,
+        task_count = CASE WHEN {IN_FORMAT} THEN c.task_count + reached.tasks END,
+        completed_count = CASE WHEN {IN_FORMAT} THEN c.completed_count + reached.completed END,
         row_format = CASE WHEN {IN_FORMAT} THEN tasklog.format_at('{ROW_FORMAT}', reached.position, c.mended_at) END
-    FROM unnest($1::text[], $2::bigint[]) AS reached (user_id, position)
+    FROM unnest($1::text[], $2::bigint[], $3::integer[], $4::integer[])
+        AS reached (user_id, position, tasks, completed)
     WHERE c.user_id = reached.user_id AND c.user_id = ANY ($1::text[])
 """
 
@@ -181,6 +210,16 @@ CLEAR_UNPROJECTED: Final = """
     UPDATE tasklog.streams s
     SET unprojected_since = CASE WHEN locked.head > locked.position THEN clock_timestamp() END
     FROM locked WHERE s.user_id = ANY ($1::text[]) AND s.user_id || '' = locked.user_id
+"""
+
+MARKED_WITHOUT_WORK: Final = """
+    -- Marked users without unprojected events, and their positions, for CLEAR_UNPROJECTED.
+    SELECT c.user_id, c.position
+    FROM (SELECT s.user_id, s.head FROM tasklog.streams s WHERE s.unprojected_since IS NOT NULL) AS s
+    CROSS JOIN LATERAL (
+        SELECT c.user_id, c.position FROM tasklog.checkpoints c
+        WHERE c.user_id = s.user_id AND c.position >= s.head OFFSET 0
+    ) AS c
 """
 
 ROWS_WHERE: Final = f"""

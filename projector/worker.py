@@ -1,4 +1,4 @@
-"""The projector's process: catches up when woken, and at least once a second.
+"""The projector's process: catches up with the users of wake-ups, and about once a second with all others.
 
 It also works on rebuilds while idle, and runs an arq worker for operational jobs.
 """
@@ -13,14 +13,15 @@ from typing import Final, TypeAlias
 import structlog
 from redis.asyncio import Redis
 
-from projector.catch_up import catch_up
 from projector.heartbeat import beat_forever
 from projector.jobs import Job, work_forever
 from projector.rebuild import Rebuilt, rebuild_batch
 from projector.rebuild_statements import MARK_OTHER_FORMATS
 from projector.statements import FORGET_KEYS, WAKE_FORGOTTEN
 from projector.task_ids import mend_task_ids
+from projector.woken import Woken, catch_up_by_name, sweep
 from runtime.database import OPERATORS_SECONDS, Database, UnavailableError, open_database
+from runtime.loops import new_loop
 from runtime.redis_client import cancelled, open_redis
 from runtime.settings import Settings
 from runtime.stopping import StoppedAtStart, stoppable
@@ -55,16 +56,16 @@ def main(
     Raises:
         SettingsError: the database cannot be used.
     """
-    with suppress(StoppedAtStart):
-        asyncio.run(_main(settings, jobs, ready, beside))
+    with asyncio.Runner(loop_factory=new_loop) as runner, suppress(StoppedAtStart):
+        runner.run(_main(settings, jobs, ready, beside))
 
 
 async def _main(settings: Settings, jobs: Sequence[Job], ready: Callable[[], None], beside: Beside) -> None:
-    stopping, woken, idle = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    stopping, woken, idle = asyncio.Event(), Woken(), asyncio.Event()
 
     def stop() -> None:
         stopping.set()
-        woken.set()
+        woken.heard(())
 
     with stoppable() as signals:
         async with (
@@ -88,7 +89,7 @@ async def _main(settings: Settings, jobs: Sequence[Job], ready: Callable[[], Non
                 ]
                 if redis is not None:
                     companions.append(group.create_task(beat_forever(redis)))
-                    companions.append(group.create_task(listen_forever(redis, lambda _: woken.set(), _WITHOUT_REDIS)))
+                    companions.append(group.create_task(listen_forever(redis, woken.heard, _WITHOUT_REDIS)))
                     companions.append(group.create_task(work_forever(settings, patient, jobs)))
                 await project_until(stopping, database, woken, idle)
                 await asyncio.gather(*map(cancelled, companions))
@@ -141,25 +142,30 @@ async def look_after_streams(database: Database) -> None:
 
 
 async def project_until(
-    stopping: asyncio.Event, database: Database, woken: asyncio.Event, idle: asyncio.Event | None = None
+    stopping: asyncio.Event, database: Database, woken: Woken, idle: asyncio.Event | None = None
 ) -> None:
     """Catch up when woken and at every sweep, until `stopping` is set; retry while Postgres is away.
 
     `idle` is set between two runs.
     """
     idle, loop = idle or asyncio.Event(), asyncio.get_running_loop()
+    next_sweep = loop.time()
     while not stopping.is_set():
         idle.set()
         with suppress(TimeoutError):
-            await asyncio.wait_for(woken.wait(), SWEEP_SECONDS)
-        woken.clear()
+            await asyncio.wait_for(woken.wait(), max(0, next_sweep - loop.time()))
+        users, started = woken.take(), loop.time()
         idle.clear()
         try:
-            started = loop.time()
-            await catch_up(database, stopping)
+            if users is None or started >= next_sweep:
+                next_sweep = started + SWEEP_SECONDS
+                await sweep(database, stopping)
+            else:
+                await catch_up_by_name(database, users, stopping)
             # Events that arrive during the pause share a batch: a batch of thirty costs as much as a batch of one.
             pause = 2 * (loop.time() - started)
             await asyncio.sleep(max(SHORTEST_PAUSE, min(pause, LONGEST_PAUSE)))
         except UnavailableError as error:
+            next_sweep = loop.time()
             log.warning("the database is away, nothing is projected until it is back", error=str(error))
             await asyncio.sleep(SWEEP_SECONDS / 4)

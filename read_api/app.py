@@ -15,53 +15,59 @@ from edge.problem_kinds import Kind
 from edge.problems import problem
 from edge.rate_limit import rate_limiter
 from edge.service import service
+from event_log.followers import Followers
+from read_api.cell_routes import router as cell_router
 from read_api.change_reader import ChangeReader
 from read_api.change_routes import ChangeState
 from read_api.change_routes import router as change_router
+from read_api.event_routes import router as event_router
 from read_api.explain_routes import router as explain_router
 from read_api.listeners import open_listeners
-from read_api.reader import Reader
+from read_api.opened import open_reader
 from read_api.routes import ReadState, router
 from read_api.trash_routes import router as trash_router
 from read_model.bookmark import UnknownBookmarkError
-from runtime.database import open_database
 from tokens.verifier import token_verifier
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from fastapi import FastAPI
+    from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
 
     from edge.errors import Handlers
+    from edge.service import Service
     from runtime.settings import Settings
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """Return the app of the read endpoints; nothing is opened before its lifespan begins."""
+def create_app(settings: Settings, followers: Followers | None = None) -> Service:
+    """Return the app of the read endpoints; nothing is opened before its lifespan begins.
+
+    Its listeners are among `followers`: those of the process's appends.
+    """
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+    async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, Any]]:
         async with (
             token_verifier(settings) as verifier,
             rate_limiter(settings) as limiter,
-            open_database(settings, "reader") as database,
-            open_listeners(settings, database) as listeners,
+            open_reader(settings) as (database, reader),
+            open_listeners(settings, database, followers or Followers()) as listeners,
         ):
-            reader = Reader(database)
             with open_holds(settings.max_streams) as holds:
                 edge: EdgeState = {"verifier": verifier, "limiter": limiter}
-                reads: ReadState = {**edge, "reader": reader, "database": database}
+                reads: ReadState = {**edge, "reader": reader}
                 changes: ChangeState = {
                     **edge,
-                    "changes": ChangeReader(database, reader),
+                    "changes": ChangeReader(reader),
                     "listeners": listeners,
                     "holds": holds,
                 }
                 yield {**reads, **changes}
 
-    routes = [*router.routes, *change_router.routes, *trash_router.routes, *explain_router.routes]
+    routers = (router, change_router, trash_router, event_router, explain_router, cell_router)
+    routes = [route for one in routers for route in one.routes]
     return service(settings, [*routes, *console_routes(settings), *entrance(settings)], lifespan, _HANDLERS)
 
 

@@ -14,7 +14,6 @@ from read_model.bookmark import Bookmark
 
 if TYPE_CHECKING:
     from read_api.reader import Reader
-    from runtime.database import Database
 
 TOGETHER: Final = 100
 """The most answers in one statement."""
@@ -23,8 +22,7 @@ TOGETHER: Final = 100
 class ChangeReader:
     """The reads of changes of one process."""
 
-    def __init__(self, database: Database, reader: Reader) -> None:
-        self._database = database
+    def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._changes = Coalescer(self._fetch, at_most=TOGETHER)
 
@@ -62,5 +60,6 @@ class ChangeReader:
 
     async def _fetch(self, keys: Sequence[tuple[str, Bookmark, int]]) -> Sequence[Changes | Exception]:
         different = list(dict.fromkeys(keys))
-        found = dict(zip(different, await changes(self._database, different), strict=True))
+        rows = self._reader.rows.of([user_id for user_id, _, _ in different])
+        found = dict(zip(different, await changes(rows, different), strict=True))
         return [found[key] for key in keys]

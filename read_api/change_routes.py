@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from fastapi.routing import APIRouter
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,7 +13,7 @@ from edge.event_stream import EventStream
 from edge.openapi import Task as TaskObject
 from edge.openapi import problems, task_route
 from edge.requests import header_value
-from edge.service import ReadyRoute
+from edge.routing import Router
 from read_api.change_stream import ChangeSource, wait_for_changes
 from read_api.compression import LONG_ANSWER, json_answer, json_in_parts
 from read_api.schemas import LIMIT, number
@@ -76,7 +75,7 @@ class ChangedTasks(BaseModel):
     deleted: list[int] = Field(description="Ids of tasks that are gone")
 
 
-router = APIRouter(route_class=ReadyRoute, tags=["changes"])
+router = Router(tags=["changes"])
 
 
 def _described(**more: Any) -> dict[str, Any]:
@@ -88,7 +87,6 @@ def _described(**more: Any) -> dict[str, Any]:
 @router.get(
     "/api/{user_id}/changes",
     summary="Read what changed",
-    response_class=Response,
     responses={
         200: {"model": ChangedTasks, "description": "What is different since the token", "headers": LONG_ANSWER},
         **problems(401, 403, 410, 422, 429),
@@ -111,7 +109,6 @@ async def read_changes(request: Request) -> Response:
 @router.get(
     "/api/{user_id}/changes/stream",
     summary="Follow what changes",
-    response_class=Response,
     responses={
         200: {
             "description": "Events: `id` is a token, and `data` what /changes answers",

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 from domain.evolve import HistoryError
 from event_log.append import Fetching
 from event_log.codec import UnreadableEventError
+from event_log.elsewhere import ArrivingError, ElsewhereError, check_here
 from read_api.long_lists import task_at
 from read_api.queries import Head, TaskPage, changed_tasks
 from read_model.body import task_body
@@ -21,7 +22,8 @@ from read_model.formats import ROW_FORMAT
 
 CHANGES: Final = f"""
     -- One row for each user $1 and position $2 with at most $3 tasks; $4 and $5 limit events and bytes of each.
-    SELECT changes.* FROM unnest($1::text[], $2::bigint[], $3::integer[])
+    SELECT changes.*, CASE WHEN changes.head = 0 THEN tasklog.elsewhere(asked.user_id) END AS elsewhere
+    FROM unnest($1::text[], $2::bigint[], $3::integer[])
         WITH ORDINALITY AS asked (user_id, since, at_most, n)
     CROSS JOIN LATERAL tasklog.changes(asked.user_id, asked.since, asked.at_most, $4, $5, '{ROW_FORMAT}') AS changes
     ORDER BY asked.n
@@ -111,7 +113,7 @@ async def changes(database: Fetching, asked: Sequence[_Key]) -> list[Changes | E
     """Return what changed since each bookmark.
 
     An error is the value of its answer only, since the others may be other users': UnknownBookmarkError, TooMuchError,
-    or HistoryError and UnreadableEventError for an event that is not projected yet.
+    ElsewhereError and ArrivingError, or HistoryError and UnreadableEventError for an event that is not projected yet.
 
     Raises:
         UnavailableError: the database cannot answer.
@@ -124,6 +126,7 @@ async def changes_alone(database: Fetching, key: _Key) -> Changes:
     """Return what changed since a bookmark, however long the tasks are; raises what `changes` returns."""
     user_id, since, _ = key
     (row,) = await _rows(database, [key], ALONE_BYTES)
+    check_here(row["elsewhere"])
     found = _found(row, user_id)
     if (task_id := _missing(row, found)) is not None:
         task = await task_at(database, user_id, task_id, row["head"])
@@ -142,12 +145,13 @@ async def _rows(database: Fetching, asked: Sequence[_Key], room: int) -> Sequenc
 def _answer(row: Mapping[str, Any], key: _Key) -> Changes | Exception:
     user_id, since, at_most = key
     try:
+        check_here(row["elsewhere"])
         _check(row, since)
         found = _found(row, user_id)
         if _missing(row, found) is not None or _is_cut(row, since, at_most):
             return TooMuchError()
         return _changes(row, found)
-    except (UnknownBookmarkError, HistoryError, UnreadableEventError) as error:
+    except (UnknownBookmarkError, HistoryError, UnreadableEventError, ElsewhereError, ArrivingError) as error:
         return error
 
 

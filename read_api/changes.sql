@@ -19,7 +19,9 @@ CREATE OR REPLACE FUNCTION tasklog.changes(
 ) RETURNS TABLE (
     head bigint, mark text, since_mark text, erased bigint, reached bigint, reached_mark text,
     ids bigint[], versions integer[], bodies text[], touched json, tail json
-) LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+) LANGUAGE plpgsql STABLE SECURITY DEFINER
+-- All statements look rows up by an index, whatever the parameters: to plan them takes twice as long as to run them.
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
     most_later CONSTANT integer := 100; -- events after a row: with more, the task counts as long
@@ -58,7 +60,7 @@ BEGIN
     ), sized AS (
         SELECT s.*, t.version AS row_version, t.body, row_number() OVER (ORDER BY s.position) AS n,
                CASE WHEN s.is_deleted THEN 20
-                    WHEN t.version = s.version THEN octet_length(t.body)
+                    WHEN t.version = s.version THEN tasklog.body_bytes(t.body)
                     WHEN s.version - coalesce(t.version, 0) > most_later THEN room + 1
                     ELSE coalesce(octet_length(t.body), 0) + (
                         SELECT coalesce(sum(tasklog.most_bytes(e.data) + 150), 0) FROM tasklog.events e
@@ -75,7 +77,8 @@ BEGIN
     )
     SELECT array_agg(f.task_id ORDER BY f.n), array_agg(f.position ORDER BY f.n),
            array_agg(CASE WHEN NOT f.is_deleted THEN f.version END ORDER BY f.n),
-           array_agg(CASE WHEN f.row_version = f.version AND f.bytes <= room THEN f.body END ORDER BY f.n),
+           array_agg(CASE WHEN f.row_version = f.version AND f.bytes <= room THEN tasklog.whole_body(f.body) END
+                     ORDER BY f.n),
            array_agg(f.task_id ORDER BY f.n) FILTER (WHERE f.is_late),
            array_agg(coalesce(f.row_version, 0) ORDER BY f.n) FILTER (WHERE f.is_late), max(f.found)
     INTO ids, positions, versions, bodies, later_of, later_than, found
@@ -85,7 +88,7 @@ BEGIN
     SELECT tasklog.mark(e.hash) INTO reached_mark FROM tasklog.events e
     WHERE e.user_id = owner AND e.position = reached;
     IF later_of IS NOT NULL THEN
-        SELECT json_agg(t) INTO touched FROM tasklog.tasks t WHERE t.user_id = rows_of AND t.id = ANY (later_of);
+        SELECT json_agg(t) INTO touched FROM tasklog.rows_of_tasks(rows_of, later_of) t;
         SELECT json_agg(e ORDER BY e.position) INTO tail
         FROM unnest(later_of, later_than) AS late (id, version)
         CROSS JOIN LATERAL (
@@ -98,14 +101,15 @@ BEGIN
 END $$;
 
 -- The users whose head differs from the one that is known. `users` and `heads` have a line for each user; a head is its
--- position, a space, and its hash prefix: "0 " before the first event.
+-- position, a space, and its mark, see tasklog.head_mark: "0 " before the first event. So a repair of the rows counts.
 CREATE OR REPLACE FUNCTION tasklog.moved(users text, heads text) RETURNS TABLE (user_id text, head text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT known.user_id, s.head
     FROM unnest(string_to_array(users, E'\n'), string_to_array(heads, E'\n')) AS known (user_id, head)
     CROSS JOIN LATERAL (
-        SELECT coalesce((SELECT s.head || ' ' || tasklog.mark(s.hash) FROM tasklog.streams s
-                         WHERE s.user_id = known.user_id), '0 ') AS head OFFSET 0
+        SELECT coalesce((SELECT s.head || ' ' || tasklog.head_mark(s.hash, (
+                             SELECT c.mended_at FROM tasklog.checkpoints c WHERE c.user_id = known.user_id))
+                         FROM tasklog.streams s WHERE s.user_id = known.user_id), '0 ') AS head OFFSET 0
     ) AS s
     WHERE s.head <> known.head
 $$;

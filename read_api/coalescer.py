@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Generic, TypeVar
 
+from asyncpg import PostgresError
+
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -47,15 +49,24 @@ class Coalescer(Generic[K, V]):
         try:
             while self._asked:
                 asked, self._asked = self._asked[: self._at_most], self._asked[self._at_most :]
-                try:
-                    values = await self._fetch([key for key, _ in asked])
-                except Exception as error:  # noqa: BLE001 - every waiting request gets it
-                    for _, future in asked:
-                        if not future.done():
-                            future.set_exception(error)
-                else:
-                    for (_, future), value in zip(asked, values, strict=True):
-                        if not future.done():
-                            future.set_result(value)
+                await self._fetch_for(asked)
         finally:
             self._free += 1
+
+    async def _fetch_for(self, asked: Sequence[tuple[K, asyncio.Future[V]]]) -> None:
+        """Fetch for some requests; if Postgres refuses the statement, only the one that causes it gets the error."""
+        try:
+            values = await self._fetch([key for key, _ in asked])
+        except Exception as error:  # noqa: BLE001 - every waiting request gets it
+            if len(asked) > 1 and isinstance(error, PostgresError):
+                middle = len(asked) // 2
+                await self._fetch_for(asked[:middle])
+                await self._fetch_for(asked[middle:])
+                return
+            for _, future in asked:
+                if not future.done():
+                    future.set_exception(error)
+        else:
+            for (_, future), value in zip(asked, values, strict=True):
+                if not future.done():
+                    future.set_result(value)

@@ -8,7 +8,7 @@ import zlib
 from typing import TYPE_CHECKING, Any, Final
 
 from edge.answers import InParts
-from edge.compression import takes_gzip
+from edge.compression import gzip_headers, takes_gzip
 from edge.service import json_response
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ async def json_answer(request: Request, body: bytes, headers: dict[str, str]) ->
     headers = {**headers, "Vary": "Accept-Encoding"}
     if takes_gzip(request.headers.get("accept-encoding", "")):
         body = await asyncio.to_thread(gzip.compress, body, 1, mtime=0)
-        headers = _compressed_headers(headers)
+        headers = gzip_headers(headers)
     return json_response(body, headers=headers)
 
 
@@ -48,13 +48,8 @@ def json_in_parts(request: Request, parts: AsyncIterator[bytes], headers: dict[s
     headers = {**headers, "Vary": "Accept-Encoding"}
     if takes_gzip(request.headers.get("accept-encoding", "")):
         parts = _compressed(parts)
-        headers = _compressed_headers(headers)
+        headers = gzip_headers(headers)
     return InParts(parts, media_type="application/json", headers=headers)
-
-
-def _compressed_headers(headers: dict[str, str]) -> dict[str, str]:
-    weak = {"ETag": f"W/{headers['ETag']}"} if "ETag" in headers else {}
-    return headers | {"Content-Encoding": "gzip"} | weak
 
 
 async def _compressed(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -18,11 +18,3 @@ def entity_tag(state: object, asked: Hashable = None) -> str:
 @lru_cache(maxsize=1000)
 def _digest(asked: Hashable) -> str:
     return blake2b(repr(asked).encode(), digest_size=6).hexdigest()
-
-
-def is_known(tag: str, if_none_match: str) -> bool:
-    """Return whether the client already has `tag`, compared weakly (RFC 9110), as compressing gateways weaken tags."""
-    if if_none_match == tag:
-        return True
-    known = [known.strip().removeprefix("W/") for known in if_none_match.split(",")]
-    return tag in known or known == ["*"]

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, get_type_hints
 
-from fastapi.routing import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,15 +13,16 @@ from starlette.responses import Response
 from domain.fields import Fields
 from domain.task import Task
 from edge.authorization import authorized_user
+from edge.etags import not_modified
 from edge.openapi import problems
 from edge.problem_kinds import Kind
 from edge.problems import ProblemError, invalid
-from edge.service import ReadyRoute
+from edge.routing import Router
 from read_api.compression import LONG_ANSWER, json_answer
 from read_api.etags import entity_tag
 from read_api.explain import COMMAND_TYPES, explain
 from read_api.history_schemas import HistoryEvent
-from read_api.routes import ALWAYS, CACHING, database_of, not_modified, read_answer, read_route, reader_of
+from read_api.routes import ALWAYS, CACHING, read_answer, read_route, reader_of, rows_of
 from read_api.schemas import BIGINT_DIGITS
 from read_api.time_travel import FutureError, moment
 from read_model.formats import ROW_FORMAT
@@ -41,7 +41,7 @@ _HEADERS: Final[dict[str, Any]] = {
     **LONG_ANSWER,
 }
 
-router = APIRouter(route_class=ReadyRoute, tags=["history"])
+router = Router(tags=["history"])
 
 
 def _object(members: Mapping[str, Any], *, all_there: bool) -> dict[str, Any]:
@@ -101,7 +101,6 @@ class Explained(BaseModel):
 @router.get(
     "/api/{user_id}/events/{position}/explain",
     summary="Explain a position",
-    response_class=Response,
     responses={
         **read_answer(Explained, "What happened at the position", _HEADERS),
         **problems(401, 403, 404, 422, 429),
@@ -113,7 +112,7 @@ async def read_explanation(request: Request) -> Response:
     user_id = await authorized_user(request)
     position = _path_position(request)
     try:
-        then = await moment(database_of(request), user_id, position)
+        then = await moment(rows_of(request, user_id), user_id, position)
     except FutureError:
         raise _not_found(request) from None
     headers = {"ETag": entity_tag(then, ("explain", ROW_FORMAT)), "Cache-Control": CACHING}

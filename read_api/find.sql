@@ -4,7 +4,8 @@
 
 -- Whether a row has what a query asks for: `wanted` is its `completed`, `lines` are patterns of its facets, `words` of
 -- its searched text; it is due at `due_after` or later and before `due_before`, in microseconds from 1970. Nulls ask
--- for nothing. A row without facets has those of a plain task, see read_model/rows.py. Postgres inlines this function.
+-- for nothing. A row without facets has those of a plain task, and one without a searched text has that of its title, see
+-- read_model/rows.py. Postgres inlines this function.
 CREATE OR REPLACE FUNCTION tasklog.is_found(
     t tasklog.tasks, wanted boolean, lines text[], words text[], due_after bigint, due_before bigint
 ) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
@@ -12,7 +13,7 @@ CREATE OR REPLACE FUNCTION tasklog.is_found(
        AND ($5 IS NULL OR ($1).due_key >= $5)
        AND ($6 IS NULL OR ($1).due_key < $6)
        AND ($3 IS NULL OR coalesce(($1).facets, '{PLAIN_FACETS}') LIKE ALL ($3))
-       AND ($4 IS NULL OR ($1).search_text LIKE ALL ($4))
+       AND ($4 IS NULL OR coalesce(($1).search_text, ($1).title_key COLLATE "default") LIKE ALL ($4))
 $$;
 
 -- All that a query finds among a user's rows, as a JSON array in order, with the number of tasks, their bytes and those
@@ -30,7 +31,7 @@ BEGIN
                                FILTER (WHERE octet_length(f.body) <= short), '') || ']',
                count(*), coalesce(sum(octet_length(f.body)), 0), coalesce(max(octet_length(f.body)), 0)
         INTO body, rows, bytes, longest FROM (
-            SELECT t.body, t.id, {sort.expression} AS key FROM tasklog.tasks t
+            SELECT tasklog.whole_body(t.body) AS body, t.id, {sort.expression} AS key FROM tasklog.tasks t
             WHERE t.user_id = rows_of AND tasklog.is_found(t, wanted, lines, words, due_after, due_before)
             {sort.scan_order} LIMIT most_rows) f;
     END IF;
@@ -51,7 +52,7 @@ BEGIN
     -- EACH sort
     IF sort = '{sort.name}' THEN
         WITH found AS MATERIALIZED (
-            SELECT t.id, t.version, octet_length(t.body) AS size, {sort.expression} AS key FROM tasklog.tasks t
+            SELECT t.id, t.version, tasklog.body_bytes(t.body) AS size, {sort.expression} AS key FROM tasklog.tasks t
             WHERE t.user_id = rows_of AND t.id <> ALL (touched)
               AND tasklog.is_found(t, wanted, lines, words, due_after, due_before)
         )
@@ -119,8 +120,8 @@ BEGIN
     is_long := head > projected + most_rows;
     IF head > projected AND NOT is_long THEN
         SELECT t.ids, t.bytes INTO touched_ids, bytes FROM tasklog.touched(owner, projected) t;
-        bytes := bytes + (SELECT coalesce(sum(octet_length(t.body)), 0) FROM tasklog.tasks t
-                          WHERE t.user_id = rows_of AND t.id = ANY (touched_ids));
+        bytes := bytes + (SELECT coalesce(sum(octet_length(t.body)), 0)
+                          FROM tasklog.rows_of_tasks(rows_of, touched_ids) t);
         is_long := bytes > room OR EXISTS (
             SELECT FROM tasklog.events e
             WHERE e.user_id = owner AND e.position > projected AND e.type = 'task.restored');
@@ -152,11 +153,13 @@ BEGIN
         RETURN NEXT;
         RETURN;
     END IF;
-    SELECT array_agg(t.body ORDER BY listed.n) INTO bodies
-    FROM unnest(ids) WITH ORDINALITY AS listed (id, n) JOIN tasklog.tasks t ON t.user_id = rows_of AND t.id = listed.id;
+    SELECT array_agg(tasklog.whole_body(t.body) ORDER BY listed.n) INTO bodies
+    FROM unnest(ids) WITH ORDINALITY AS listed (id, n) CROSS JOIN LATERAL (
+        -- OFFSET 0: always by the index, as a plan for an average user might read all tasks of this one.
+        SELECT t.body FROM tasklog.tasks t WHERE t.user_id = rows_of AND t.id = listed.id OFFSET 0) AS t;
     IF head > projected THEN
         SELECT json_agg(e ORDER BY e.position) INTO tail FROM tasklog.tail(owner, projected) e;
-        SELECT json_agg(t) INTO touched FROM tasklog.tasks t WHERE t.user_id = rows_of AND t.id = ANY (touched_ids);
+        SELECT json_agg(t) INTO touched FROM tasklog.rows_of_tasks(rows_of, touched_ids) t;
     END IF;
     RETURN NEXT;
 END $$;

@@ -22,10 +22,14 @@ from domain.fields import FIELDS, Fields, FieldValue, given
 from event_log.append import Fetching
 from event_log.chain import GENESIS
 from event_log.codec import UnreadableEventError, decode
+from event_log.elsewhere import check_here
 from read_api.queries import Head, json_array
 from read_model.bookmark import HASH_PREFIX_DIGITS
 
-HISTORY: Final = "SELECT * FROM tasklog.history($1, $2, $3, $4, $5)"
+HISTORY: Final = """
+    SELECT h.*, CASE WHEN h.head IS NULL THEN tasklog.elsewhere($1) END AS elsewhere
+    FROM tasklog.history($1, $2, $3, $4, $5) h
+"""
 
 HISTORY_FIELDS: Final = (*FIELDS, "completed")
 """The fields whose changes a history shows."""
@@ -77,6 +81,7 @@ async def history(database: Fetching, user_id: str, query: HistoryQuery) -> Hist
         UnavailableError: the database cannot answer.
     """
     (row,) = await database.fetch(HISTORY, user_id, query.task_id, query.type, query.after, query.limit)
+    check_here(row["elsewhere"])
     if not row["known"]:
         return None
     found = json_array(row["page"])

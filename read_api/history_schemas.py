@@ -18,19 +18,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _LIMIT: Final = 100
-_LAST: Final = 10**BIGINT_DIGITS - 1
+LAST_POSITION: Final = 10**BIGINT_DIGITS - 1
+"""No position is larger."""
 
 _TYPES: Final[dict[str, Any]] = {"title": "EventType", "enum": list(EVENT_TYPES)}
 EventType = TypeAliasType("EventType", Annotated[str, Described(json_schema_extra=_TYPES)])
 """The wire name of an event; a type with its own name, so that the document refers to it everywhere."""
 
+AFTER: Final[dict[str, Any]] = {
+    "name": "after",
+    "in": "query",
+    "description": "The page begins after this position",
+    "schema": {"type": "integer", "minimum": 0, "maximum": LAST_POSITION, "default": 0},
+}
 HISTORY_PARAMETERS: Final[tuple[dict[str, Any], ...]] = (
-    {
-        "name": "after",
-        "in": "query",
-        "description": "The page begins after this position",
-        "schema": {"type": "integer", "minimum": 0, "maximum": _LAST, "default": 0},
-    },
+    AFTER,
     {
         "name": "limit",
         "in": "query",
@@ -108,7 +110,7 @@ def history_query(parameters: Mapping[str, str], task_id: int | None = None) -> 
     event_type = parameters.get("type")
     return HistoryQuery(
         task_id=task_id,
-        after=number("after", parameters.get("after", "0"), 0, _LAST),
+        after=number("after", parameters.get("after", "0"), 0, LAST_POSITION),
         limit=number("limit", parameters.get("limit", str(_LIMIT)), 1, LIMIT),
         type=None if event_type is None else one_of("type", event_type, EVENT_TYPES),
     )

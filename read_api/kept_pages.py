@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 from read_api.queries import TaskPage, TaskQuery
 from runtime.cache import ExpiringCache
 
-KEPT_BYTES: Final = 16 * 1024 * 1024
+KEPT_BYTES: Final = 8 * 1024 * 1024
 """The most bytes of rendered lists in memory."""
 
 KEPT_SECONDS: Final = 600
@@ -25,10 +25,7 @@ class KeptPages:
 
     def get(self, key: PageKey) -> TaskPage | None:
         """Return the cached page, of any head, or None."""
-        page = self._kept.get(key)
-        if page is not None:
-            self._kept.touch(key)
-        return page
+        return self._kept.use(key)
 
     def keep(self, key: PageKey, page: TaskPage) -> None:
         """Cache `page` in place of an older one, unless it would take a large part of the limit."""

@@ -16,6 +16,7 @@ from typing import Any, Final
 from domain.evolve import evolve_last
 from domain.task import NoTask, Task, TaskState
 from event_log.append import Fetching
+from event_log.elsewhere import check_here
 from event_log.long_texts import left_out, parts, whole, with_data, without_long_texts
 from event_log.read import recorded
 from read_api.queries import Head, TaskBody, TaskPage, TaskQuery, found_place_of, json_array, place_of
@@ -23,10 +24,14 @@ from read_model.body import task_body
 from read_model.formats import ROW_FORMAT
 from read_model.sorts import Key, Place, Sort
 
-PLAN: Final = f"SELECT * FROM tasklog.long_list($1, $2, $3, $4, $5, $6, '{ROW_FORMAT}')"
+PLAN: Final = f"""
+    SELECT l.*, CASE WHEN l.head = 0 THEN tasklog.elsewhere($1) END AS elsewhere
+    FROM tasklog.long_list($1, $2, $3, $4, $5, $6, '{ROW_FORMAT}') l
+"""
 FOUND_PLAN: Final = f"""
-    SELECT * FROM tasklog.find_long($1, $6, string_to_array($2, chr(31)), string_to_array($3, chr(31)), $4, $5,
-                                    $7, $8, $9, $10, '{ROW_FORMAT}')
+    SELECT l.*, CASE WHEN l.head = 0 THEN tasklog.elsewhere($1) END AS elsewhere
+    FROM tasklog.find_long($1, $6, string_to_array($2, chr(31)), string_to_array($3, chr(31)), $4, $5,
+                           $7, $8, $9, $10, '{ROW_FORMAT}') l
 """
 BODIES: Final = f"SELECT * FROM tasklog.bodies($1, $2, $3, '{ROW_FORMAT}')"
 JOINED: Final = f"SELECT * FROM tasklog.joined_bodies($1, $2, $3, '{ROW_FORMAT}')"
@@ -94,6 +99,7 @@ async def long_list(database: Fetching, user_id: str, query: TaskQuery) -> TaskP
     """
     plan_of, place = (PLAN, place_of) if query.is_indexed else (FOUND_PLAN, found_place_of)
     (row,) = await database.fetch(plan_of, *place(user_id, query))
+    check_here(row["elsewhere"])
     states = await tasks_at(database, user_id, row["touched"], row["head"]) if row["touched"] else {}
     changed = await found(database, user_id, query, states.values())
     head = Head(row["head"], row["mark"] or "")

@@ -1,5 +1,5 @@
--- The read side's functions for the past, from the ledger alone: a user's history, and the moments of time travel. As
--- with functions.sql, the reading role has no other access, and they are STABLE.
+-- The read side's functions for the past, from the ledger alone: a user's history and events, and the moments of time
+-- travel. As with functions.sql, the reading role has no other access, and they are STABLE.
 
 -- A page of a user's history after position `after`, of one task or one event type if given; see read_api/history.py.
 --
@@ -7,6 +7,9 @@
 -- the position where the search ended, null at the stream's end. `before` holds the events that give the earlier values
 -- of the page's tasks. `known` is false for a task that the user never had. A page (but for its first event) ends
 -- before an event with which `page` or `before` would exceed 2 MiB of data: memory takes many times that.
+--
+-- OFFSET 0: each position is looked up by the index. Without it a plan, kept for a user of average size, may read a long
+-- stream from its start, because reading all of a few events costs no more than looking some of them up.
 CREATE OR REPLACE FUNCTION tasklog.history(
     owner text, of_task bigint, of_type text, after bigint, page_size integer
 ) RETURNS TABLE (head bigint, head_hash text, known boolean, looked_at bigint, page json, before json)
@@ -43,7 +46,9 @@ BEGIN
     END IF;
     FOR item IN
         SELECT e.position, octet_length(e.data::text) AS bytes
-        FROM tasklog.events e WHERE e.user_id = owner AND e.position = ANY (positions) ORDER BY e.position
+        FROM unnest(positions) AS at CROSS JOIN LATERAL (
+            SELECT e.* FROM tasklog.events e WHERE e.user_id = owner AND e.position = at OFFSET 0) AS e
+        ORDER BY e.position
     LOOP
         bytes := bytes + coalesce(item.bytes, 0);
         IF bytes > room AND item.position > positions[1] THEN
@@ -74,10 +79,12 @@ BEGIN
         'content_digest',
         encode(coalesce(e.erased_digest, tasklog.content_digest(e.metadata::text, e.data::text)), 'hex')
     ) ORDER BY e.position) INTO page
-    FROM tasklog.events e WHERE e.user_id = owner AND e.position = ANY (positions);
+    FROM unnest(positions) AS at CROSS JOIN LATERAL (
+        SELECT e.* FROM tasklog.events e WHERE e.user_id = owner AND e.position = at OFFSET 0) AS e;
     SELECT json_agg(b ORDER BY b.version) INTO before FROM (
         SELECT e.task_id, e.version, e.type, e.schema_version, e.data::text
-        FROM tasklog.events e WHERE e.user_id = owner AND e.position = ANY (earlier)) b;
+        FROM unnest(earlier) AS at CROSS JOIN LATERAL (
+            SELECT e.* FROM tasklog.events e WHERE e.user_id = owner AND e.position = at OFFSET 0) AS e) b;
     RETURN NEXT;
 END $$;
 
@@ -91,10 +98,46 @@ RETURNS TABLE (task_id bigint, "position" bigint, version integer, fields text[]
                    CASE WHEN bool_or(e.type IN ('task.deleted', 'task.restored') OR ({setter.shows_before})) THEN '{setter.field}' END,
                    -- END EACH
                    NULL], NULL) AS fields
-        FROM tasklog.events e WHERE e.user_id = owner AND e.position = ANY (positions) AND e.task_id IS NOT NULL
+        FROM unnest(positions) AS at CROSS JOIN LATERAL (
+            SELECT e.* FROM tasklog.events e WHERE e.user_id = owner AND e.position = at OFFSET 0) AS e
+        WHERE e.task_id IS NOT NULL
         GROUP BY e.task_id
     ) o WHERE o.version > 1 AND o.fields <> '{}'
 $$;
+
+-- A page of a user's events after position `after` as they are stored: lines of JSON as in an export, without the user.
+-- `last` is the position of the last one, null if there is none. A page (but for its first event) ends before an event
+-- with which it would exceed 2 MiB.
+CREATE OR REPLACE FUNCTION tasklog.stored_events(owner text, after bigint, page_size integer)
+RETURNS TABLE (head bigint, head_hash text, last bigint, page text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    room CONSTANT integer := 2 * 1024 * 1024;
+    bytes integer := 0;
+    lines text[];
+    item record;
+BEGIN
+    SELECT s.head, encode(s.hash, 'hex') INTO head, head_hash FROM tasklog.streams s WHERE s.user_id = owner;
+    FOR item IN
+        SELECT e.position, concat(
+            '{"position":', e.position, ',"task_id":', coalesce(e.task_id::text, 'null'), ',"version":', e.version,
+            ',"event_id":"', e.event_id, '","type":', to_json(e.type), ',"schema_version":', e.schema_version,
+            ',"recorded_at":"', to_char(e.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+            '","data":', coalesce(to_json(e.data::text)::text, 'null'),
+            ',"metadata":', coalesce(to_json(e.metadata::text)::text, 'null'),
+            ',"erased_digest":', coalesce(to_json(encode(e.erased_digest, 'hex'))::text, 'null'),
+            ',"hash":"', encode(e.hash, 'hex'), '"}') AS line
+        FROM tasklog.events e WHERE e.user_id = owner AND e.position > after ORDER BY e.position LIMIT page_size
+    LOOP
+        bytes := bytes + octet_length(item.line);
+        EXIT WHEN bytes > room AND last IS NOT NULL;
+        lines := lines || item.line;
+        last := item.position;
+    END LOOP;
+    page := array_to_string(lines, ',');
+    RETURN NEXT;
+END $$;
 
 -- The version that a task had at a position of its user's stream, 0 before its first event. Found by bisection, as
 -- position and version count the task's events in the same order.

@@ -16,7 +16,9 @@ from asyncpg import ProgramLimitExceededError as TooLongError
 
 from domain.evolve import HistoryError, evolve
 from domain.task import NoTask, Task, TaskState
+from event_log.append import Fetching
 from event_log.codec import UnreadableEventError
+from event_log.elsewhere import ArrivingError, ElsewhereError, check_here
 from event_log.read import recorded
 from read_api.cursor import Cursor, Status, filters_digest
 from read_model.body import task_body
@@ -24,11 +26,12 @@ from read_model.filters import NO_FILTERS, Filters
 from read_model.formats import ROW_FORMAT
 from read_model.rows import task_of
 from read_model.sorts import SORTS, Place, Sort
-from runtime.database import Database
 
 LISTS: Final = f"""
-    -- One row for each requested list, of at most $7 bytes; the functions see this statement's snapshot.
-    SELECT list.* FROM unnest($1::text[], $2::boolean[], $3::text[], $4::text[], $5::bigint[], $6::integer[])
+    -- One row for each requested list, of at most $7 bytes; the functions see this statement's snapshot. Without a
+    -- stream, the user may be elsewhere: see event_log/moves.sql.
+    SELECT list.*, CASE WHEN list.head = 0 THEN tasklog.elsewhere(asked.user_id) END AS elsewhere
+    FROM unnest($1::text[], $2::boolean[], $3::text[], $4::text[], $5::bigint[], $6::integer[])
         WITH ORDINALITY AS asked (user_id, completed, sort, after_key, after_id, page_size, n)
     CROSS JOIN LATERAL tasklog.short_list(
         asked.user_id, asked.completed, asked.sort, asked.after_key, asked.after_id, asked.page_size, $7,
@@ -37,8 +40,9 @@ LISTS: Final = f"""
 """
 FINDS: Final = f"""
     -- The same for lists that no index has in order; the patterns of $2 and $3 have U+001F between them.
-    SELECT list.* FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[],
-                              $6::boolean[], $7::text[], $8::text[], $9::bigint[], $10::integer[])
+    SELECT list.*, CASE WHEN list.head = 0 THEN tasklog.elsewhere(asked.user_id) END AS elsewhere
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[],
+                $6::boolean[], $7::text[], $8::text[], $9::bigint[], $10::integer[])
         WITH ORDINALITY AS asked (user_id, lines, words, due_after, due_before,
                                   completed, sort, after_key, after_id, page_size, n)
     CROSS JOIN LATERAL tasklog.find_tasks(
@@ -47,11 +51,18 @@ FINDS: Final = f"""
         '{ROW_FORMAT}') AS list
     ORDER BY asked.n
 """
-GET: Final = f"""
+_GET: Final = """
     -- One row for each pair of user $1 and task $2, of at most $3 bytes; the functions see this statement's snapshot.
-    SELECT asked.n, task.* FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS asked (user_id, id, n)
-    CROSS JOIN LATERAL tasklog.short_task(asked.user_id, asked.id, $3, '{ROW_FORMAT}') AS task
+    SELECT task.*, CASE WHEN task.version IS NULL AND task.tail IS NULL AND NOT task.is_long
+                        THEN tasklog.elsewhere(($1::text[])[task.n]) END AS elsewhere
+    FROM {task} AS task
 """
+_ONE: Final = f"SELECT asked.n, one.* FROM tasklog.short_task(asked.user_id, asked.id, $3, '{ROW_FORMAT}') AS one"
+_EACH: Final = f"unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS asked (user_id, id, n) CROSS JOIN LATERAL ({_ONE})"
+GET: Final = _GET.format(task=_EACH)
+GET_MANY: Final = _GET.format(task=f"tasklog.short_tasks($1, $2, $3, '{ROW_FORMAT}')")
+_MANY: Final = 12
+"""From this number of tasks on, the second statement costs less: half for 40 tasks, but twice as much for one."""
 LIST_BYTES: Final = 1024 * 1024
 TASK_BYTES: Final = 16 * 1024
 """A longer list or task, in bytes, is not read together with others, see read_api/long_lists.py."""
@@ -73,6 +84,12 @@ class TaskQuery:
     limit: int | None = None
     after: Cursor | None = None
     as_of: int | datetime | None = None
+
+    def __hash__(self) -> int:
+        """Return the hash of all fields, in one step: it is taken several times for each list."""
+        its = self.filters
+        filters = its.lines, its.words, its.due_after, its.due_before
+        return hash((self.status, self.sort, self.limit, self.after, self.as_of, filters))
 
     @property
     def order(self) -> Sort:
@@ -104,14 +121,20 @@ class TaskQuery:
         return Cursor(sort=self.sort, status=self.status, filters=its, key=key, id=task_id, as_of=as_of)
 
 
+PLAIN: Final = TaskQuery()
+"""The query of a list without any parameter."""
+
+
 class Long(Enum):
     """The value of an answer that is too long to be read together with others."""
 
     LONG = "long"
 
 
-ListError: TypeAlias = HistoryError | UnreadableEventError | TooLongError
+ListError: TypeAlias = HistoryError | UnreadableEventError | TooLongError | ElsewhereError | ArrivingError
 """Why a list cannot be read."""
+TaskError: TypeAlias = HistoryError | UnreadableEventError | ElsewhereError | ArrivingError
+"""Why a task cannot be read."""
 
 
 class Head(NamedTuple):
@@ -154,11 +177,12 @@ _Entry: TypeAlias = tuple[Place, str]
 """A task's place in a list, and its JSON."""
 
 
-async def lists(database: Database, asked: Sequence[tuple[str, TaskQuery]]) -> list[TaskPage | Long | ListError]:
+async def lists(database: Fetching, asked: Sequence[tuple[str, TaskQuery]]) -> list[TaskPage | Long | ListError]:
     """Return, for each (user id, query), the user's tasks as they are after every acknowledged command.
 
     The queries are all of those that are indexed, or none is. An error is the value for a list with an unprojected
-    event that is impossible or unreadable; LONG is the value for a list that must be read separately.
+    event that is impossible or unreadable, or of a user who is not here; LONG is the value for a list that must be read
+    separately.
 
     Raises:
         UnavailableError: the database cannot answer.
@@ -173,8 +197,9 @@ async def lists(database: Database, asked: Sequence[tuple[str, TaskQuery]]) -> l
     pages: list[TaskPage | Long | ListError] = []
     for row, (user_id, query) in zip(rows, asked, strict=True):
         try:
+            check_here(row["elsewhere"])
             pages.append(Long.LONG if row["is_long"] else page(row, user_id, query))
-        except (HistoryError, UnreadableEventError) as error:
+        except (HistoryError, UnreadableEventError, ElsewhereError, ArrivingError) as error:
             pages.append(error)
     return pages
 
@@ -222,34 +247,33 @@ def _merged(row: Mapping[str, Any], user_id: str, query: TaskQuery, entries: lis
     )
 
 
-async def get_tasks(
-    database: Database, keys: Sequence[tuple[str, int]]
-) -> list[TaskBody | Long | HistoryError | UnreadableEventError | None]:
+async def get_tasks(database: Fetching, keys: Sequence[tuple[str, int]]) -> list[TaskBody | Long | TaskError | None]:
     """Return, for each (user id, task id), the task as it is after every acknowledged command, or None.
 
-    An impossible or unreadable event is the value of its task only, since the other tasks may be other users'. LONG is
-    the value for a task that must be read separately.
+    An error is the value of its task only, since the other tasks may be other users'. LONG is the value for a task that
+    must be read separately.
 
     Raises:
         UnavailableError: the database cannot answer.
     """
-    found: list[TaskBody | Long | HistoryError | UnreadableEventError | None] = [None] * len(keys)
+    found: list[TaskBody | Long | TaskError | None] = [None] * len(keys)
     users, tasks = [user_id for user_id, _ in keys], [task_id for _, task_id in keys]
-    for row in await database.fetch(GET, users, tasks, TASK_BYTES):
+    for row in await database.fetch(GET if len(keys) < _MANY else GET_MANY, users, tasks, TASK_BYTES):
         n = row["n"] - 1
         if row["is_long"]:
             found[n] = Long.LONG
         if row["body"] is not None:
             found[n] = TaskBody(body=row["body"].encode(), version=row["version"])
         try:
+            check_here(row["elsewhere"])
             for task in changed_tasks(row):
                 found[n] = TaskBody(body=task_body(keys[n][0], task), version=task.version)
-        except (HistoryError, UnreadableEventError) as error:
+        except (HistoryError, UnreadableEventError, ElsewhereError, ArrivingError) as error:
             found[n] = error
     return found
 
 
-async def heads(database: Database, users: Sequence[str]) -> list[Head]:
+async def heads(database: Fetching, users: Sequence[str]) -> list[Head]:
     """Return each user's head.
 
     Raises:

@@ -7,19 +7,20 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import quote, urlencode
 
-from fastapi.routing import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from edge.authorization import EdgeState, authorized_user, path_task_id, task_not_found
+from edge.etags import not_modified
 from edge.openapi import Task as TaskObject
 from edge.openapi import problems, task_route
 from edge.problems import invalid
 from edge.requests import header_value
-from edge.service import ReadyRoute, json_response
+from edge.routing import Router
+from edge.service import json_response
 from read_api.compression import LONG_ANSWER, json_answer, json_in_parts
 from read_api.cursor import encode
-from read_api.etags import entity_tag, is_known
+from read_api.etags import entity_tag
 from read_api.history import history
 from read_api.history_schemas import HISTORY_PARAMETERS, History, history_query
 from read_api.long_lists import task_at
@@ -30,10 +31,10 @@ from read_api.time_travel import FutureError, list_tasks_as_of, moment
 from read_model.body import task_tag
 
 if TYPE_CHECKING:
+    from event_log.append import Fetching
     from read_api.history import HistoryPage, HistoryQuery
     from read_api.queries import TaskPage, TaskQuery
     from read_api.time_travel import Moment
-    from runtime.database import Database
 
 CACHING: Final = "private, no-cache"
 _POSITION: Final = "Tasklog-Position"
@@ -81,10 +82,9 @@ class ReadState(EdgeState):
     """What the lifespan of the read API opens."""
 
     reader: Reader
-    database: Database
 
 
-router = APIRouter(route_class=ReadyRoute, tags=["tasks"])
+router = Router(tags=["tasks"])
 
 
 def read_route(*path: str, parameters: tuple[dict[str, Any], ...] = ()) -> dict[str, Any]:
@@ -97,7 +97,6 @@ def read_route(*path: str, parameters: tuple[dict[str, Any], ...] = ()) -> dict[
 @router.get(
     "/api/{user_id}/tasks",
     summary="List tasks",
-    response_class=Response,
     responses={
         **read_answer(list[TaskObject], "A bare array", _LIST_HEADERS),
         **problems(400, 401, 403, 422, 429),
@@ -137,7 +136,6 @@ async def _past_tasks(request: Request, user_id: str, query: TaskQuery, when: in
 @router.get(
     "/api/{user_id}/stats",
     summary="Count tasks",
-    response_class=Response,
     responses={**read_answer(Stats, "The user's tasks by number", _STATS_HEADERS), **problems(401, 403, 422, 429)},
     openapi_extra=read_route("user_id"),
 )
@@ -145,7 +143,7 @@ async def read_stats(request: Request) -> Response:
     """How many tasks the user has, as they are after every acknowledged write."""
     user_id = await authorized_user(request)
     turn = reader_of(request).turns.of(user_id)
-    head, counts = await stats(database_of(request), turn, user_id, datetime.now(UTC))
+    head, counts = await stats(rows_of(request, user_id), turn, user_id, datetime.now(UTC))
     headers = {"ETag": entity_tag(head, counts), "Cache-Control": CACHING, _POSITION: str(head.position)}
     return not_modified(request, headers) or json_response(counts.body(), headers=headers)
 
@@ -153,7 +151,6 @@ async def read_stats(request: Request) -> Response:
 @router.get(
     "/api/{user_id}/tasks/{task_id}",
     summary="Read a task",
-    response_class=Response,
     responses={
         **read_answer(TaskObject, "The task", _TASK_HEADERS),
         **problems(401, 403, 404, 422, 429),
@@ -183,7 +180,6 @@ async def read_task(request: Request) -> Response:
 @router.get(
     "/api/{user_id}/tasks/{task_id}/history",
     summary="Read a task's history",
-    response_class=Response,
     tags=["history"],
     responses={
         **read_answer(History, "The task's events, oldest first", _HISTORY_HEADERS),
@@ -204,7 +200,6 @@ async def read_task_history(request: Request) -> Response:
 @router.get(
     "/api/{user_id}/history",
     summary="Read the user's history",
-    response_class=Response,
     tags=["history"],
     responses={
         **read_answer(History, "The user's events, oldest first", _HISTORY_HEADERS),
@@ -230,9 +225,9 @@ async def _history(request: Request, user_id: str, query: HistoryQuery, page: Hi
     return not_modified(request, headers) or await json_answer(request, page.body, headers)
 
 
-def database_of(request: Request) -> Database:
-    """Return the database of the process, for light statements."""
-    return cast("ReadState", request.scope["state"])["database"]
+def rows_of(request: Request, user_id: str) -> Fetching:
+    """Return the database for a light statement about a user."""
+    return reader_of(request).rows.of([user_id])
 
 
 def reader_of(request: Request) -> Reader:
@@ -242,7 +237,7 @@ def reader_of(request: Request) -> Reader:
 
 async def _moment(request: Request, user_id: str, when: int | datetime) -> Moment:
     try:
-        return await moment(database_of(request), user_id, when)
+        return await moment(rows_of(request, user_id), user_id, when)
     except FutureError:
         raise invalid("as_of", "is in the future: the user's history has not reached it") from None
 
@@ -261,9 +256,3 @@ def _list_headers(request: Request, user_id: str, query: TaskQuery, page: TaskPa
 def next_link(user_id: str, path: str, asked: Any) -> str:
     """Return a reference with an absolute path but no host: it works behind any gateway."""
     return f'</api/{quote(user_id, safe="")}/{path}?{urlencode(asked)}>; rel="next"'
-
-
-def not_modified(request: Request, headers: dict[str, str]) -> Response | None:
-    """Return a 304 if the client has the ETag of `headers`, otherwise None."""
-    known = header_value(request, b"if-none-match")
-    return Response(status_code=304, headers=headers) if known and is_known(headers["ETag"], known) else None

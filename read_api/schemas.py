@@ -13,7 +13,7 @@ from edge.problem_kinds import Kind
 from edge.problems import ProblemError, invalid
 from read_api.cursor import CursorError, decode, filters_digest
 from read_api.filter_parameters import FILTER_NAMES, FILTER_PARAMETERS, filters_of
-from read_api.queries import TaskQuery
+from read_api.queries import PLAIN, TaskQuery
 from read_model.sorts import SORTS, directed
 
 if TYPE_CHECKING:
@@ -77,7 +77,6 @@ _SORTS: Final[Mapping[str, str]] = {
 """The sorts by the names that clients send."""
 _ORDER_NAMES: Final = ("order", "sort_order", "sortOrder")
 _ORDERS: Final = ("asc", "desc")
-_DEFAULT: Final = TaskQuery()
 
 
 def _synonyms() -> str:
@@ -111,7 +110,7 @@ LIST_PARAMETERS: Final[tuple[dict[str, Any], ...]] = (
         "in": "query",
         "description": f"{'; '.join(f'{name}: {SORTS[name].words}' for name in dict.fromkeys(_SORTS.values()))}. "
         f"Those alike go by id. {_synonyms()}. Also sent as `sort_by` or `sortBy`",
-        "schema": {"type": "string", "enum": list(_SORTS), "default": _DEFAULT.sort},
+        "schema": {"type": "string", "enum": list(_SORTS), "default": PLAIN.sort},
     },
     {
         "name": "order",
@@ -142,7 +141,7 @@ def task_query(parameters: QueryParams) -> TaskQuery:
         ProblemError: a value is not valid (422), or two contradict each other (400), as a cursor of another list.
     """
     if not parameters:
-        return _DEFAULT
+        return PLAIN
     status, filters, sort = _status(parameters), filters_of(parameters), _sort(parameters)
     length = parameters.get("limit")
     limit = None if length is None else number("limit", length, 1, LIMIT)
@@ -178,7 +177,7 @@ def _status(parameters: QueryParams) -> Status:
 def _sort(parameters: QueryParams) -> str:
     """Return the name of the sort that is asked for, in its direction."""
     name, value = _first(parameters, _SORT_NAMES)
-    sort = _DEFAULT.sort if value is None else _SORTS[one_of(name, value, _SORTS)]
+    sort = PLAIN.sort if value is None else _SORTS[one_of(name, value, _SORTS)]
     name, order = _first(parameters, _ORDER_NAMES)
     return directed(sort, None if order is None else one_of(name, order, _ORDERS)).name
 

@@ -10,12 +10,15 @@ import orjson
 from domain.due_date import microseconds
 from domain.task import Task
 from event_log.append import Fetching
+from event_log.elsewhere import check_here
 from read_api.long_lists import tasks_at
 from read_api.queries import Head
 from read_model.formats import ROW_FORMAT
 from read_model.keys import overdue_key
 
-COUNTS: Final = "SELECT * FROM tasklog.count_tasks($1, $2, $3)"
+COUNTS: Final = """
+    SELECT c.*, CASE WHEN c.head = 0 THEN tasklog.elsewhere($1) END AS elsewhere FROM tasklog.count_tasks($1, $2, $3) c
+"""
 
 
 class Counts(NamedTuple):
@@ -42,6 +45,7 @@ async def stats(database: Fetching, turn: Fetching, user_id: str, now: datetime)
     """
     moment = microseconds(now)
     (row,) = await database.fetch(COUNTS, user_id, moment, ROW_FORMAT)
+    check_here(row["elsewhere"])
     total, completed, overdue = row["total"], row["completed"], row["overdue"]
     touched = await tasks_at(turn, user_id, row["touched"], row["head"]) if row["touched"] else {}
     for task in touched.values():

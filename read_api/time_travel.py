@@ -11,13 +11,17 @@ from typing import Final, NamedTuple
 from domain.evolve import evolve
 from domain.task import NoTask, Task, TaskState
 from event_log.append import Fetching
+from event_log.elsewhere import check_here
 from event_log.long_texts import with_data, without_long_texts
 from event_log.read import recorded
 from read_api.long_lists import TEXTS, Plan, bodies, found, size_of
 from read_api.queries import LIST_BYTES, Head, TaskPage, TaskQuery
-from runtime.database import Database
 
-MOMENT: Final = "SELECT * FROM tasklog.moment($1, $2, $3)"
+MOMENT: Final = """
+    -- A moment without an event may be that of a user who is not here.
+    SELECT m.*, CASE WHEN m.future OR m.mark IS NULL THEN tasklog.elsewhere($1) END AS elsewhere
+    FROM tasklog.moment($1, $2, $3) m
+"""
 EVENTS: Final = "SELECT * FROM tasklog.short_events($1, $2, $3, $4)"
 
 _CHUNK: Final = 250  # events; about 3 ms of work, then other requests get their turn
@@ -40,7 +44,7 @@ class Moment(NamedTuple):
         return f"{self.position}.{self.hash_prefix}.{self.erased}"
 
 
-async def moment(database: Database, user_id: str, as_of: int | datetime) -> Moment:
+async def moment(database: Fetching, user_id: str, as_of: int | datetime) -> Moment:
     """Return the moment of a position, or of a time: the last position that was recorded by then.
 
     Raises:
@@ -49,6 +53,7 @@ async def moment(database: Database, user_id: str, as_of: int | datetime) -> Mom
     """
     asked = (None, as_of) if isinstance(as_of, datetime) else (as_of, None)
     (row,) = await database.fetch(MOMENT, user_id, *asked)
+    check_here(row["elsewhere"])
     if row["future"]:
         raise FutureError
     return Moment(position=row["position"], hash_prefix=row["mark"] or "", erased=row["erased"])

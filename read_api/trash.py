@@ -12,6 +12,7 @@ from typing import Final
 
 from domain.task import DeletedTask
 from event_log.append import Fetching
+from event_log.elsewhere import check_here
 from event_log.long_texts import parts, whole
 from read_api.cursor import CursorError
 from read_api.long_lists import PART_BYTES, TEXTS, size_of, tasks_at
@@ -20,7 +21,9 @@ from read_model.body import deleted_body
 from read_model.opaque import opaque_text, values_of
 from read_model.sorts import is_bigint
 
-TRASH: Final = "SELECT * FROM tasklog.trash($1, $2, $3)"
+TRASH: Final = """
+    SELECT t.*, CASE WHEN t.head IS NULL THEN tasklog.elsewhere($1) END AS elsewhere FROM tasklog.trash($1, $2, $3) t
+"""
 
 _AT_ONCE: Final = 250
 
@@ -83,6 +86,7 @@ async def trash(database: Fetching, user_id: str, query: TrashQuery) -> Trash:
         UnavailableError: the database cannot answer.
     """
     (row,) = await database.fetch(TRASH, user_id, query.before, query.limit)
+    check_here(row["elsewhere"])
     ids, positions = row["ids"] or [], row["positions"] or []
     more = query.limit is not None and len(ids) > query.limit
     return Trash(

@@ -5,20 +5,20 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from fastapi.routing import APIRouter
 from pydantic import ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from edge.authorization import authorized_user
+from edge.etags import not_modified
 from edge.openapi import TASK_EXAMPLE, problems
 from edge.openapi import Task as TaskObject
 from edge.problems import invalid
-from edge.service import ReadyRoute
+from edge.routing import Router
 from read_api.compression import LONG_ANSWER, json_answer, json_in_parts
 from read_api.cursor import CursorError
 from read_api.etags import entity_tag
-from read_api.routes import ALWAYS, CACHING, NEXT, next_link, not_modified, read_answer, read_route, reader_of
+from read_api.routes import ALWAYS, CACHING, NEXT, next_link, read_answer, read_route, reader_of
 from read_api.schemas import LIMIT, number
 from read_api.trash import TrashQuery, decode, encode, trash
 
@@ -50,7 +50,7 @@ _HEADERS: Final[dict[str, Any]] = {
     },
 }
 
-router = APIRouter(route_class=ReadyRoute, tags=["tasks"])
+router = Router(tags=["tasks"])
 
 
 class DeletedTask(TaskObject):
@@ -66,7 +66,6 @@ class DeletedTask(TaskObject):
 @router.get(
     "/api/{user_id}/trash",
     summary="List deleted tasks",
-    response_class=Response,
     responses={
         **read_answer(list[DeletedTask], "A bare array, newest deletion first", _HEADERS),
         **problems(401, 403, 422, 429),

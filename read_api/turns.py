@@ -8,7 +8,8 @@ from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from event_log.append import Fetching
-from runtime.database import Database, UnavailableError
+from read_api.rows import Rows
+from runtime.database import UnavailableError
 
 AT_ONCE: Final = 3
 """How many run at a time: fewer than there are connections, so that light statements always find one."""
@@ -18,8 +19,8 @@ _WAITING_SECONDS: Final = 30.0
 class Turns:
     """Queues heavy statements: one per user runs at a time, and `AT_ONCE` of all users."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
         self._all = asyncio.Semaphore(AT_ONCE)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -37,7 +38,7 @@ class Turns:
         try:
             async with asyncio.timeout(_WAITING_SECONDS) as waiting, lock, self._all:
                 waiting.reschedule(None)
-                return await self._database.fetch(query, *args)
+                return await self._rows.of([user_id]).fetch(query, *args)
         except TimeoutError as error:
             raise UnavailableError("too many heavy reads") from error
 

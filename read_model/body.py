@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from hashlib import blake2b
+from typing import Final
 
 import orjson
 
 from domain.task import DeletedTask, Task
+
+PLAIN_END: Final = (
+    b',"priority":"medium","due_date":null,"tags":[],"category":null,'
+    b'"completed_at":null,"is_completed":false,"status":"pending"}'
+)
+"""How the JSON of most tasks ends: of those that are pending, without labels and a due date."""
+
+SHORT_BODY: Final = 1000
+"""The longest body, in bytes, whose end is left out of its row; of a longer one it would hardly count."""
 
 _OPTIONS = orjson.OPT_UTC_Z
 
@@ -32,6 +42,16 @@ def task_body(user_id: str, task: Task) -> bytes:
         },
         option=_OPTIONS,
     )
+
+
+def stored_body(body: bytes) -> bytes:
+    """Return a task's JSON as its row has it: a short one with the usual end loses that end, and its first brace.
+
+    The SQL function `tasklog.whole_body` gives it back; only what has lost its end does not begin with a brace.
+    """
+    if len(body) <= SHORT_BODY and body.endswith(PLAIN_END):
+        return body[1 : -len(PLAIN_END)]
+    return body
 
 
 def deleted_body(user_id: str, deleted: DeletedTask) -> bytes:

@@ -13,6 +13,8 @@ from read_model.formats import BODY_FORMAT
 from read_model.opaque import opaque_text, values_of
 from read_model.sorts import is_bigint
 
+_LAST_POSITION: Final = 2**62
+"""No stream is so long, and the database can still add to it."""
 HASH_PREFIX_DIGITS: Final = 12
 """The length of a hash prefix, in hex digits, as tasklog.mark returns it."""
 
@@ -61,7 +63,7 @@ def read_bookmark(text: str) -> Bookmark:
             bookmark = Bookmark(position=position, hash_prefix=prefix, repair=repair, after=place)
         case _:
             raise UnknownBookmarkError
-    if type(position) is not int or not 0 <= position < 2**63 or str(bookmark) != text:
+    if type(position) is not int or not 0 <= position <= _LAST_POSITION or str(bookmark) != text:
         raise UnknownBookmarkError
     return bookmark
 

@@ -20,3 +20,15 @@ CREATE OR REPLACE FUNCTION tasklog.is_in_format(
 ) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT coalesce($1 = tasklog.format_at($2, $3, $4), $2 IS NULL)
 $$;
+
+-- The whole JSON of a task, of its `body` in a row: a short body with the usual end is stored without it, and without its
+-- first brace, see stored_body in read_model/body.py. The length is known without reading a long text.
+CREATE OR REPLACE FUNCTION tasklog.whole_body(body text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN octet_length($1) > {SHORT_BODY} OR $1 LIKE '{%' THEN $1 ELSE '{' || $1 || '{PLAIN_END}' END
+$$;
+
+-- How many bytes that is, without making it.
+CREATE OR REPLACE FUNCTION tasklog.body_bytes(body text) RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT octet_length($1) + CASE WHEN octet_length($1) > {SHORT_BODY} OR $1 LIKE '{%' THEN 0
+                                   ELSE octet_length('{' || '{PLAIN_END}') END
+$$;

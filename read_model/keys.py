@@ -53,6 +53,8 @@ PLAIN_FACETS: Final = f"\n{priority_facet(MEDIUM)}\n"
 
 def folded(text: str) -> str:
     """Return text as it is searched: without regard to case and to the forms of a letter."""
+    if text.isascii():
+        return text.lower()
     return unicodedata.normalize("NFKC", text).casefold()
 
 

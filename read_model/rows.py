@@ -10,7 +10,7 @@ import orjson
 
 from domain.labels import MEDIUM, MEDIUM_RANK, rank
 from domain.task import Task, title_key
-from read_model.body import task_body
+from read_model.body import stored_body, task_body
 from read_model.keys import PLAIN_FACETS, due_key, facets, overdue_key, search_text
 
 COLUMNS: Final[Mapping[str, str]] = {
@@ -38,15 +38,16 @@ COLUMNS: Final[Mapping[str, str]] = {
 }
 """The columns of `tasks` with their SQL types: the user, a task's own values, what they give.
 
-Null stands for the priority of a task for which none was given, for its rank, for no tags, and for the facets of both.
+Null stands for the priority of a task for which none was given, for its rank, for no tags, for the facets of both, and
+for a searched text that is the title's key, and a body may lack its end: what most tasks have is not written twice.
 """
 
 TASK_COLUMNS: Final = ("user_id", *Task._fields)
 """The columns that a task is made of again."""
 
-_DEFAULTS: Final[Mapping[str, Any]] = {"priority": MEDIUM, "tags": ()}
 _AT_PRIORITY: Final = Task._fields.index("priority")
 _AT_CATEGORY: Final = _AT_PRIORITY + 2
+_AT_TIMES: Final = tuple(n for n, name in enumerate(Task._fields) if name.endswith("_at"))
 _NO_KEYS: Final = (None, None, None, None)
 _PLAIN: Final = (None, MEDIUM, (), None)
 """Due date, priority, tags and category of a task that has none of them, as most: its row is made faster."""
@@ -64,8 +65,10 @@ def row_of(user_id: str, task: Task) -> Row:
         tags = orjson.dumps(task.tags).decode() if task.tags else None
         keys = _keys(task)
     before, behind = task[:_AT_PRIORITY], task[_AT_CATEGORY:]
-    body = task_body(user_id, task).decode()
-    return (user_id, *before, priority, tags, *behind, title_key(task.title), body, *keys, search_text(task))
+    body = stored_body(task_body(user_id, task)).decode()
+    key, searched = title_key(task.title), search_text(task)
+    its_own = None if searched.rstrip("\n") == key else searched
+    return (user_id, *before, priority, tags, *behind, key, body, *keys, its_own)
 
 
 def _keys(task: Task) -> tuple[int | str | None, ...]:
@@ -81,14 +84,12 @@ def _keys(task: Task) -> tuple[int | str | None, ...]:
 
 def task_of(row: Mapping[str, Any]) -> Task:
     """Return the task of a row; its times may be datetimes or ISO 8601 text."""
-    return Task._make([_value(name, row[name]) for name in Task._fields])
-
-
-def _value(name: str, stored: Any) -> Any:
-    if stored is None:
-        return _DEFAULTS.get(name)
-    if name == "tags":
-        return tuple(orjson.loads(stored))
-    if name.endswith("_at") and isinstance(stored, str):
-        return datetime.fromisoformat(stored).astimezone(UTC)
-    return stored
+    values = [row[name] for name in Task._fields]
+    tags = values[_AT_PRIORITY + 1]
+    if values[_AT_PRIORITY] is None:
+        values[_AT_PRIORITY] = MEDIUM
+    values[_AT_PRIORITY + 1] = () if tags is None else tuple(orjson.loads(tags))
+    for n in _AT_TIMES:
+        if isinstance(at := values[n], str):
+            values[n] = datetime.fromisoformat(at).astimezone(UTC)
+    return Task._make(values)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
 from domain.due_date import microseconds
@@ -23,6 +24,8 @@ Place: TypeAlias = tuple[Key, int]
 
 _LARGEST: Final = 2**63 - 1
 _RANKS: Final = range(5)
+_FIRST_TIME: Final = microseconds(datetime.min.replace(tzinfo=UTC))
+_LAST_TIME: Final = microseconds(datetime.max.replace(tzinfo=UTC))
 
 
 def is_bigint(value: object) -> bool:
@@ -32,6 +35,10 @@ def is_bigint(value: object) -> bool:
 
 def _is_moment(value: object) -> bool:
     return type(value) is int and -_LARGEST <= value <= _LARGEST
+
+
+def _is_time(value: object) -> bool:
+    return type(value) is int and _FIRST_TIME <= value <= _LAST_TIME
 
 
 def _is_rank(value: object) -> bool:
@@ -149,7 +156,7 @@ _UPDATED: Final = Sort(
     name="updated",
     words="last changed first",
     key=lambda task: microseconds(task.updated_at),
-    is_key=_is_moment,
+    is_key=_is_time,
     expression="t.updated_at",
     type="timestamptz",
     descending=True,

@@ -21,7 +21,7 @@ tasks = sa.Table(
     sa.Column("version", sa.Integer, nullable=False),
     # What `sort=title` compares, see domain.task.title_key.
     sa.Column("title_key", sa.Text(collation="C"), nullable=False),
-    # The task's JSON in answers, see read_model.body.
+    # The task's JSON in answers, often without its end, see read_model.body; tasklog.whole_body returns all of it.
     sa.Column("body", sa.Text, nullable=False),
     # Null in rows that a service of release 1.0 wrote. Tags are a JSON array; what null stands for otherwise, and what
     # the keys are, see read_model.rows and read_model.keys.
@@ -59,6 +59,9 @@ checkpoints = sa.Table(
     sa.Column("fault_reason", sa.Text),
     # The format of all the user's rows, see read_model/formats.sql; null if they are in several.
     sa.Column("row_format", sa.Text),
+    # How many rows the user has, if they are in the format of `row_format`; null before the first count.
+    sa.Column("task_count", sa.Integer),
+    sa.Column("completed_count", sa.Integer),
     sa.PrimaryKeyConstraint("user_id", name="checkpoints_pkey"),
     sa.Index("checkpoints_rebuild", "user_id", postgresql_where=sa.text("rebuild")),
     postgresql_with={"fillfactor": "50"},

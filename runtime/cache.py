@@ -20,7 +20,7 @@ class _Kept(NamedTuple, Generic[V]):
 class ExpiringCache(Generic[K, V]):
     """A cache that drops its oldest entry when it is over `limit`, and every entry after `seconds`.
 
-    An entry's age counts from when it was last kept or touched. `limit` is the sum of the weights of all entries, in
+    An entry's age counts from when it was last kept or used. `limit` is the sum of the weights of all entries, in
     the caller's own unit.
     """
 
@@ -36,11 +36,14 @@ class ExpiringCache(Generic[K, V]):
         kept = self._kept.get(key)
         return None if kept is None else kept.value
 
-    def touch(self, key: K) -> None:
-        """Restart the entry's time to live."""
-        if (kept := self._kept.get(key)) is not None:
-            self._kept[key] = kept._replace(since=time.monotonic())
-            self._kept.move_to_end(key)
+    def use(self, key: K) -> V | None:
+        """Return the cached value, or None, and restart its time to live."""
+        kept = self._kept.get(key)
+        if kept is None:
+            return None
+        self._kept[key] = _Kept(kept.value, kept.weight, time.monotonic())
+        self._kept.move_to_end(key)
+        return kept.value
 
     def keep(self, key: K, value: V, weight: int = 1) -> None:
         """Cache `value`; it replaces an older value of this key."""

@@ -1,4 +1,4 @@
-"""Connecting to the server that accepts writes, when a database URL names several."""
+"""Connecting to the server that accepts writes, or to a standby, when a database URL names several."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from urllib.parse import parse_qsl, urlsplit
 import asyncpg
 
 from runtime.database_url import Address
-from runtime.sessions import ReadOnlyServerError, settle
+from runtime.sessions import NoStandbyError, ReadOnlyServerError, settle
 
 UNREACHABLE: Final = (
     OSError,
     TimeoutError,
     ReadOnlyServerError,
+    NoStandbyError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # the server is closing this connection, and we used it before we noticed
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
+    asyncpg.ObjectNotInPrerequisiteStateError,  # the database has ALLOW_CONNECTIONS false
 )
 """Errors of a server that cannot be used now, while another host may work."""
 
@@ -33,13 +35,18 @@ class Connector:
         """Connect to `where` within `seconds`; if there are several hosts, each has at most `_SECONDS_OF_A_HOST`."""
         self._where = where
         self._hosts = hosts(where.url)
-        self._seconds = seconds if len(self._hosts) == 1 else min(seconds, _SECONDS_OF_A_HOST)
+        self._seconds = min(seconds, _SECONDS_OF_A_HOST) if self.has_choice else seconds
+
+    @property
+    def has_choice(self) -> bool:
+        """Return whether there are several hosts."""
+        return len(self._hosts) > 1
 
     async def connect(self, *args: Any, **options: Any) -> asyncpg.Connection:
-        """Return a connection to the first host that accepts writes; the pool passes the arguments.
+        """Return a connection to the first host that accepts writes, or is a standby; the pool passes the arguments.
 
         Raises:
-            ReadOnlyServerError, OSError, TimeoutError, asyncpg errors: the error of the last host that was tried.
+            ReadOnlyServerError, NoStandbyError, OSError, TimeoutError, asyncpg errors: that of the last host tried.
         """
         refused: Exception = ReadOnlyServerError()
         for host in [*self._hosts]:
@@ -57,7 +64,7 @@ class Connector:
         options |= {"timeout": self._seconds, "target_session_attrs": "any"}  # checked by `settle` below
         connection = await asyncpg.connect(*args, **options)
         try:
-            await settle(connection, shared=self._where.pooled)
+            await settle(connection, shared=self._where.pooled, standby=self._where.standby)
         except BaseException:
             connection.terminate()
             raise

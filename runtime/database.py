@@ -11,17 +11,19 @@ import asyncpg
 
 from runtime import sessions
 from runtime.connecting import Connector
-from runtime.database_url import URL_OF_ROLE, Role, service_address
+from runtime.database_url import URL_OF_ROLE, Address, Role, service_address
 from runtime.pool import Complete, Database, Limits, UnavailableError, chunks
 from runtime.poolers import settled
 from runtime.refusals import refusal
 from runtime.schema import INSTALLED, check_database, check_schema
 from runtime.sessions import ReadOnlyServerError
 from runtime.settings import Settings, SettingsError
+from runtime.standbys import noticing_standby
+from runtime.watching import WATCH, watched
 
 __all__ = ["OPERATORS_SECONDS", "Complete", "Database", "UnavailableError", "chunks", "open_database"]
 
-_LOGIN: Final = """
+LOGIN: Final = """
     -- Whether the login, or the role it switched to, is a superuser, for whom rights mean nothing.
     SELECT bool_or(rolsuper) FROM pg_roles WHERE rolname IN (current_user, session_user)
 """
@@ -31,6 +33,9 @@ _READ_ONLY: Final = (
     "point the URL at the primary."
 )
 _CONNECTIONS: Final = 8
+_CONNECTIONS_OF_ALL_WORKERS: Final = 32
+_FEWEST_CONNECTIONS: Final = 4
+"""The most connections of a process in one role, and of all workers together; but a worker has a few in any case."""
 OPERATORS_SECONDS: Final = 3600
 """The longest that an operator's statement may take, in a command or in a job, in seconds."""
 _START_SECONDS: Final = 10
@@ -55,8 +60,13 @@ def open_databases() -> list[Database]:
 
 
 async def databases_answer() -> bool:
-    """Return whether every database that this process has open answers."""
-    return all([await database.answers() for database in [*_open]])
+    """Return whether every database that this process needs answers."""
+    return all([await database.answers() for database in needed_databases()])
+
+
+def needed_databases() -> list[Database]:
+    """Return the databases without which this process cannot serve."""
+    return [database for database in open_databases() if database.role not in ("standby", "watch")]
 
 
 @asynccontextmanager
@@ -70,19 +80,38 @@ async def open_database(
     Raises:
         SettingsError: the database does not answer, refuses the login, has another schema, or the login is a superuser.
     """
+    if role == "reader":
+        settings = await noticing_standby(settings)
     where = service_address(settings, role)
-    setting = "DATABASE_URL" if where.role else URL_OF_ROLE.get(role, "DATABASE_URL").upper()
+    setting = URL_OF_ROLE[role].upper() if role in URL_OF_ROLE and not where.role else settings.database
     where = await settled(where, setting)
-    limits = Limits(connections=_CONNECTIONS, seconds=seconds)
+    limits = Limits(connections=connections_of(settings), seconds=seconds)
+    connector = Connector(where, min(seconds, _START_SECONDS))
+    async with open_pool(role, where, limits, connector, generic_plans=generic_plans) as database:
+        await _check_schema(database, setting)
+        if role in URL_OF_ROLE:
+            await _check_login(database, settings, role, setting)
+        if not connector.has_choice:
+            yield database
+            return
+        async with open_pool("watch", where, WATCH, connector) as probe, watched(database, probe):
+            yield database
+
+
+@asynccontextmanager
+async def open_pool(
+    role: Role, where: Address, limits: Limits, connector: Connector, *, generic_plans: bool = False
+) -> AsyncIterator[Database]:
+    """Yield a database whose server is not checked; it is connected to when it is first used."""
     taken = {"role": where.role} if where.role else {}
     session = taken | limits.on_server() | _SESSION.get(role, {}) | (_GENERIC if generic_plans else {})
     pool = asyncpg.create_pool(
         where.url,
-        connect=Connector(where, min(seconds, _START_SECONDS)).connect,
+        connect=connector.connect,
         ssl=where.tls,
         min_size=0,
         max_size=limits.connections,
-        command_timeout=seconds,
+        command_timeout=limits.seconds,
         statement_cache_size=0 if where.pooled else 100,
         reset=_keep,
         # A pooler does not pass these on at login, so behind one each transaction sets them.
@@ -92,13 +121,16 @@ async def open_database(
     database = Database(role, pool, where, limits, session)
     _open.add(database)
     try:
-        await _check_schema(database, setting)
-        if role in URL_OF_ROLE:
-            await _check_login(database, settings, role, setting)
         yield database
     finally:
         await database.close()
         _open.discard(database)
+
+
+def connections_of(settings: Settings) -> int:
+    """Return how many connections a process may open in one role."""
+    share = _CONNECTIONS_OF_ALL_WORKERS // (settings.api_workers or 1)
+    return max(_FEWEST_CONNECTIONS, min(_CONNECTIONS, share))
 
 
 async def _keep(_: object) -> None:
@@ -130,7 +162,7 @@ async def _check_login(database: Database, settings: Settings, role: Role, setti
 
     Switching to another role does not help: a session can switch back.
     """
-    ((superuser,),) = await _asked_at_start(database, _LOGIN, setting)
+    ((superuser,),) = await _asked_at_start(database, LOGIN, setting)
     if superuser and not settings.allow_superuser:
         message = (
             f"{setting} logs in as a superuser, whom the database's rights do not limit: use an owner that is none, "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 import structlog
@@ -13,7 +13,8 @@ import structlog
 from runtime.postgres_url import PostgresURL, parse
 from runtime.settings import Pooler, Settings, SettingsError
 
-Role = Literal["writer", "projector", "reader", "eraser", "owner"]
+Role = Literal["writer", "projector", "reader", "standby", "watch", "eraser", "owner"]
+"""What a database is opened for: `standby` for the reader's reads there, `watch` to see that the primary answers."""
 
 URL_OF_ROLE: Final[Mapping[Role, str]] = {
     "writer": "command_database_url",
@@ -58,6 +59,12 @@ _VALUES: Final[Mapping[str, tuple[str, ...]]] = {
     "target_session_attrs": ("any", "primary", "standby", "read-write", "read-only", "prefer-standby"),
 }
 
+FOR_STANDBY: Final = ("target_session_attrs", "prefer-standby")
+_FOR_STANDBY: Final = frozenset([FOR_STANDBY, ("target_session_attrs", "standby")])
+_NO_PRIMARY: Final = (
+    "READ_DATABASE_URL only names a standby: name the primary too, in DATABASE_URL or as a second host of this URL."
+)
+
 log = structlog.get_logger()
 
 
@@ -66,7 +73,8 @@ class Address:
     """Where and as whom to connect: a URL for libpq, whether a pooler is in between, and the role to switch to.
 
     `tls` says how to trust the server, where the URL cannot tell asyncpg. `certain` is true if the URL or a setting
-    says whether there is a pooler; otherwise `runtime.poolers.settled` asks the server.
+    says whether there is a pooler; otherwise `runtime.poolers.settled` asks the server. `standby` asks for a server
+    that is one, instead of one that accepts writes.
     """
 
     url: str = field(repr=False)
@@ -74,6 +82,7 @@ class Address:
     role: str | None = None
     tls: ssl.SSLContext | None = None
     certain: bool = field(default=False, compare=False)
+    standby: bool = False
 
 
 def address(url: str, *, pooler: Pooler = "auto", role: str | None = None) -> Address:
@@ -95,6 +104,7 @@ def address(url: str, *, pooler: Pooler = "auto", role: str | None = None) -> Ad
             )
         if name in _FILES and value != "system" and not os.access(value, os.R_OK):
             raise SettingsError(f"The database URL has {name}={value}, which is not a readable file.")
+    known = [pair for pair in known if pair not in _FOR_STANDBY]  # which server is used, `Address.standby` says
     pooled = _is_pooler(parts) if pooler == "auto" else pooler == "yes"
     tls = None
     if ("sslrootcert", "system") in known:  # asyncpg would open a file named "system"; libpq verifies fully
@@ -119,14 +129,39 @@ def _with_sslmode(parameters: list[tuple[str, str]]) -> list[tuple[str, str]]:
     ]
 
 
+def standby_address(settings: Settings) -> Address | None:
+    """Return where the reader's standby is, if READ_DATABASE_URL asks for one; its hosts may include the primary.
+
+    Raises:
+        SettingsError: see `address`.
+    """
+    url = settings.read_database_url
+    if url is None or not asks_for_standby(url.get_secret_value()):
+        return None
+    return replace(address(url.get_secret_value(), pooler=settings.database_pooler), standby=True)
+
+
+def asks_for_standby(url: str) -> bool:
+    """Return whether a database URL asks for a standby, in libpq's words."""
+    return any(pair in _FOR_STANDBY for pair in parse(url).parameters)
+
+
+def _names_a_standby_alone(url: str) -> bool:
+    return asks_for_standby(url) and len(parse(url).hosts) == 1
+
+
 def service_address(settings: Settings, role: Role) -> Address:
     """Return a service's address: its own URL, or else DATABASE_URL, switching to the service's role after login.
 
     Raises:
-        SettingsError: no URL is set.
+        SettingsError: no URL is set, or none that names the primary.
     """
     setting = URL_OF_ROLE.get(role)
     own = getattr(settings, setting) if setting else None
+    if own is not None and _names_a_standby_alone(own.get_secret_value()):
+        if settings.database_url is None:
+            raise SettingsError(_NO_PRIMARY)
+        own = None
     url = own or settings.database_url
     if url is None:
         message = f"DATABASE_URL is not set: set it{f' or {setting.upper()}' if setting else ''}, or use ./run."

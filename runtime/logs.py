@@ -11,6 +11,7 @@ import logging
 import sys
 import traceback
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 import orjson
@@ -24,20 +25,18 @@ if TYPE_CHECKING:
     from structlog.typing import Processor
 
 _LEVELS: Final = logging.getLevelNamesMapping()
+_METHODS: Final = {"warn": "warning", "exception": "error"}
+"""The levels of methods that are named otherwise."""
 _NOISY: Final = ("httpx", "httpcore", "asyncio", "arq")
 
 
-def configure(level: str, form: str = "auto") -> None:
+def configure(level: str, form: str = "auto", worker: int | None = None) -> None:
     """Log at `level` (debug, info, warning, error) and above, in the whole process.
 
-    `form` is json, text, or auto: text on a terminal, otherwise JSON.
+    `form` is json, text, or auto: text on a terminal, otherwise JSON. Each line names the `worker`, if there is one.
     """
     render = _line if form == "text" or (form == "auto" and _on_a_terminal()) else _json
-    shared: list[Processor] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-        _error_frames,
-    ]
+    shared: list[Processor] = [_complete] if worker is None else [_complete, partial(_name_worker, worker)]
     sink = Sink(descriptor_of(sys.stdout), lambda lines: render(None, "", _lost_lines(lines)))
     structlog.configure(
         processors=[*shared, render],
@@ -59,14 +58,24 @@ def configure(level: str, form: str = "auto") -> None:
     _route_libraries()
 
 
+def _name_worker(
+    worker: int, _logger: object, _method: str, event: MutableMapping[str, object]
+) -> MutableMapping[str, object]:
+    event["worker"] = worker
+    return event
+
+
 def _on_a_terminal() -> bool:
     return sys.stdout is not None and sys.stdout.isatty()
 
 
 def _lost_lines(lines: int) -> MutableMapping[str, object]:
     """Return the event that says how many earlier lines were lost, because the log was closed, full or not read."""
-    at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-    return {"lines": lines, "event": "log lines were lost", "level": "warning", "at": at}
+    return {"lines": lines, "event": "log lines were lost", "level": "warning", "at": _now()}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _route_libraries() -> None:
@@ -80,9 +89,16 @@ def _route_libraries() -> None:
     logging.captureWarnings(capture=True)
 
 
-def _error_frames(_logger: object, _method: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:
-    """Replace `exc_info` by `traceback`: a list of error types and stack frames."""
-    given = event.pop("exc_info", None)
+def _complete(_logger: object, method: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:
+    """Add level and time, and replace `exc_info` by `traceback`: a list of error types and stack frames.
+
+    One function does the work of several of structlog's, because each request has a line.
+    """
+    event["level"] = _METHODS.get(method, method)
+    event["at"] = _now()
+    if "exc_info" not in event:
+        return event
+    given = event.pop("exc_info")
     error = given[1] if isinstance(given, tuple) else given
     if error and not isinstance(error, BaseException):
         error = sys.exc_info()[1]

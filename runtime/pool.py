@@ -13,7 +13,7 @@ import asyncpg
 from runtime import sessions
 from runtime.connecting import UNREACHABLE
 from runtime.database_url import Address, Role
-from runtime.sessions import ReadOnlyServerError
+from runtime.sessions import NoStandbyError, ReadOnlyServerError
 
 _CHUNK: Final = 500
 _WAITING: Final = 1000
@@ -28,8 +28,8 @@ _UNAVAILABLE: Final = (
     asyncpg.PostgresSystemError,
     asyncpg.PostgresIOError,
 )
-_OTHER_SERVER: Final = (TimeoutError, ReadOnlyServerError, asyncpg.ReadOnlySQLTransactionError)
-"""Errors of a server that is silent or no longer accepts writes: the pool's other connections are no better."""
+_OTHER_SERVER: Final = (TimeoutError, ReadOnlyServerError, NoStandbyError, asyncpg.ReadOnlySQLTransactionError)
+"""Errors of a server that is silent or another than it was: the pool's other connections are no better."""
 _WAY_OUT_SECONDS: Final = 1.0
 """How long a rollback, or closing a connection, may take before the connection is cut, in seconds."""
 _HEARD_SECONDS: Final = 1.0
@@ -82,10 +82,11 @@ class Database:
     def __init__(self, role: Role, pool: asyncpg.Pool, where: Address, limits: Limits, session: dict[str, str]) -> None:
         self.role: Role = role
         self.pool = pool
-        self._pooled = where.pooled
+        self._pooled, self._standby = where.pooled, where.standby
         self._limits = limits
         self._shared = session if where.pooled else {}
         self._users: dict[object, asyncio.Task[Any] | None] = {}
+        self._in_use: set[Any] = set()
         self._given_up: set[asyncio.Task[Any] | None] | None = None
         self._heard_at = float("-inf")
         self._probe: asyncio.Task[None] | None = None
@@ -112,7 +113,7 @@ class Database:
                 return cast(Sequence[Any], await connection.fetch(query, *args))
         async with self._connection() as connection:
             rows = await connection.fetch(query, *args)
-            sessions.check_reported(connection)
+            sessions.check_reported(connection, standby=self._standby)
             return cast(Sequence[Any], rows)
 
     @asynccontextmanager
@@ -125,7 +126,7 @@ class Database:
             UnavailableError: no connection, a time-out, or the server refuses work.
         """
         async with self._connection() as connection:
-            await sessions.begin(connection, self._shared, *settings, snapshot=snapshot)
+            await sessions.begin(connection, self._shared, *settings, snapshot=snapshot, standby=self._standby)
             try:
                 yield connection
             except BaseException as error:
@@ -150,11 +151,14 @@ class Database:
         try:
             # The time-out costs 20 µs, so only callers that may have to wait get one.
             connection = await self.pool.acquire(timeout=self._limits.seconds if waits else None)
+            self._in_use.add(connection)
             try:
                 yield connection
             except BaseException as error:
                 await self._give_back(connection, error)
                 raise
+            finally:
+                self._in_use.discard(connection)
             await self.pool.release(connection)
             self._heard_at = asyncio.get_running_loop().time()
         except asyncio.CancelledError:
@@ -174,9 +178,12 @@ class Database:
         with suppress(asyncpg.InterfaceError):  # already cut
             if isinstance(error, TimeoutError):
                 connection.terminate()
-        await asyncio.shield(self._release(connection))  # whoever waits may be cancelled; the release ends all the same
+        # Whoever waits may be cancelled; the release ends all the same.
+        await asyncio.shield(self._release(connection, cancelled=isinstance(error, asyncio.CancelledError)))
 
-    async def _release(self, connection: Any) -> None:
+    async def _release(self, connection: Any, *, cancelled: bool) -> None:
+        if cancelled:
+            await _end_statement(connection)
         with suppress(TimeoutError):
             await self.pool.release(connection, timeout=_WAY_OUT_SECONDS)
 
@@ -194,6 +201,13 @@ class Database:
         with suppress(UnavailableError, asyncpg.PostgresError):
             await self.fetch("SELECT 1")
 
+    async def leave(self, seconds: float) -> None:
+        """Connect anew if the server has been silent for so long; its callers get UnavailableError."""
+        if self._heard_at < asyncio.get_running_loop().time() - seconds:
+            await self.pool.expire_connections()
+            for connection in [*self._in_use]:
+                connection.terminate()
+
     def give_up(self) -> None:
         """Stop using the server: every caller that waits for it, now or later, gets UnavailableError at once."""
         if self._given_up is None:
@@ -210,6 +224,15 @@ class Database:
         with suppress(*_UNAVAILABLE):
             await asyncio.wait_for(self.pool.close(), _WAY_OUT_SECONDS)
         self.pool.terminate()
+
+
+async def _end_statement(connection: Any) -> None:
+    """End what a cancelled statement left: asyncpg may leave Postgres within it, where no transaction can begin."""
+    try:
+        await connection.execute("SELECT", timeout=_WAY_OUT_SECONDS)
+    except (*_UNAVAILABLE, asyncpg.PostgresError):
+        with suppress(asyncpg.InterfaceError):  # already cut
+            connection.terminate()
 
 
 async def _roll_back(connection: Any, error: BaseException) -> None:

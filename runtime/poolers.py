@@ -21,7 +21,7 @@ _OF_POOLERS: Final = (
     asyncpg.DuplicatePreparedStatementError,
 )
 
-_REFUSED: Final = (
+REFUSED: Final = (
     OSError,
     TimeoutError,
     ValueError,
@@ -39,6 +39,14 @@ async def settled(where: Address, setting: str) -> Address:
     Raises:
         SettingsError: the login failed.
     """
+    try:
+        return await tried(where)
+    except REFUSED as error:
+        raise refusal(setting, error) from None
+
+
+async def tried(where: Address) -> Address:
+    """Do the same as `settled`, but raise what the login raises: one of `REFUSED`."""
     if where.certain:
         return where
     pooled = False
@@ -56,8 +64,6 @@ async def settled(where: Address, setting: str) -> Address:
             connection.terminate()
     except _OF_POOLERS:
         pooled = True
-    except _REFUSED as error:
-        raise refusal(setting, error) from None
     if pooled:
         log.info("a pooler in transaction mode was found: set DATABASE_POOLER=yes to skip this check")
     return replace(where, pooled=pooled, certain=True)

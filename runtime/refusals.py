@@ -10,7 +10,7 @@ from typing import Final
 
 import asyncpg
 
-from runtime.sessions import ReadOnlyServerError
+from runtime.sessions import NoStandbyError, ReadOnlyServerError
 from runtime.settings import SettingsError
 
 POOLER: Final = "it is behind a pooler in transaction mode: set DATABASE_POOLER=yes"
@@ -27,6 +27,7 @@ _REASONS: Final[Mapping[type[Exception], str]] = {
     asyncpg.OutOfMemoryError: "it has no memory left",
     asyncpg.ReadOnlySQLTransactionError: "it is read-only: a standby, or default_transaction_read_only is on",
     ReadOnlyServerError: "it is read-only: a standby, or default_transaction_read_only is on",
+    NoStandbyError: "none of its servers is a standby",
     asyncpg.exceptions.TransactionTimeoutError: "its transaction_timeout ended the work",
     asyncpg.IdleInTransactionSessionTimeoutError: "idle_in_transaction_session_timeout ended the session",
     asyncpg.exceptions.IdleSessionTimeoutError: "idle_session_timeout ended the session",

@@ -20,6 +20,7 @@ _VERSIONS: Final = _ROOT / "migrations" / "versions"
 
 FUNCTIONS: Final = (
     _ROOT / "read_model" / "formats.sql",
+    _ROOT / "event_log" / "moves.sql",
     _ROOT / "event_log" / "functions.sql",
     _ROOT / "event_log" / "append.sql",
     _ROOT / "event_log" / "last.sql",

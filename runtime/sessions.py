@@ -44,24 +44,43 @@ _IS_WRITABLE: Final = "SELECT set_config('transaction_read_only', 'off', true)"
 
 This one statement detects a standby and a read-only database, and its result needs no look.
 """
+_IS_STANDBY: Final = "SELECT 1 / pg_is_in_recovery()::integer"
+"""Fails on a primary. Its result needs no look either, so that it works behind a pooler without a transaction."""
 
 
 class ReadOnlyServerError(Exception):
     """The server is a standby, or its database accepts no writes: its data may be old."""
 
 
-async def settle(connection: Any, *, shared: bool) -> None:
-    """Set what a login cannot set on every version, and refuse a server that accepts no writes.
+class NoStandbyError(Exception):
+    """The server is a primary, where a standby was asked for."""
+
+
+async def settle(connection: Any, *, shared: bool, standby: bool = False) -> None:
+    """Set what a login cannot set on every version, and refuse a server that accepts no writes, or is no standby.
 
     Raises:
         ReadOnlyServerError: the server accepts no writes.
+        NoStandbyError: a standby is asked for, and the server is none.
     """
     own = {} if shared else _of_version(connection)
-    await _run(connection, ";".join([*(f"SET {name} = {value}" for name, value in own.items()), _IS_WRITABLE]))
+    check = _IS_STANDBY if standby else _IS_WRITABLE
+    await _run(connection, ";".join([*(f"SET {name} = {value}" for name, value in own.items()), check]))
 
 
-async def begin(connection: Any, shared: dict[str, str], *settings: str, snapshot: bool = False) -> None:
-    """Begin a transaction on a server that accepts writes, in one round trip.
+async def is_standby(connection: Any) -> bool:
+    """Return whether the server is a standby."""
+    try:
+        await _run(connection, _IS_STANDBY)
+    except NoStandbyError:
+        return False
+    return True
+
+
+async def begin(
+    connection: Any, shared: dict[str, str], *settings: str, snapshot: bool = False, standby: bool = False
+) -> None:
+    """Begin a transaction on a server that accepts writes, or on a standby, in one round trip.
 
     `shared` holds the settings that a shared session (behind a pooler) needs in each transaction; `settings` are
     further ones. With `snapshot` the transaction only reads, and all its statements see the same moment.
@@ -75,19 +94,24 @@ async def begin(connection: Any, shared: dict[str, str], *settings: str, snapsho
     statements = [
         f"BEGIN ISOLATION LEVEL {isolation}, NOT DEFERRABLE",
         *(f"SET LOCAL {name} = {value}" for name, value in own.items()),
-        _IS_WRITABLE,
+        *([] if standby else [_IS_WRITABLE]),
         *(f"SET LOCAL {setting}" for setting in after),
     ]
     await _run(connection, ";".join(statements))
 
 
-def check_reported(connection: Any) -> None:
-    """Discard an answer if the session has become read-only; the server reports that with the answer.
+def check_reported(connection: Any, *, standby: bool = False) -> None:
+    """Discard an answer if the session has become read-only, or the standby was promoted; the server reports both.
 
     Raises:
         ReadOnlyServerError: the session has become read-only.
+        NoStandbyError: the server was a standby, and is one no longer.
     """
-    if connection.get_settings().default_transaction_read_only != "off":
+    reported = connection.get_settings()
+    if standby:
+        if reported.in_hot_standby != "on":
+            raise NoStandbyError
+    elif reported.default_transaction_read_only != "off":
         raise ReadOnlyServerError
 
 
@@ -96,6 +120,8 @@ async def _run(connection: Any, statements: str) -> None:
         await connection.execute(statements)
     except asyncpg.ActiveSQLTransactionError:
         raise ReadOnlyServerError from None
+    except asyncpg.DivisionByZeroError:
+        raise NoStandbyError from None
 
 
 def _of_version(connection: Any) -> dict[str, str]:

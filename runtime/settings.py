@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Annotated, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, PrivateAttr, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from runtime import postgres_url
+from runtime.workers import AUTO, MOST_WORKERS, workers_that_fit
 
 Pooler: TypeAlias = Literal["auto", "yes", "no"]
 """Whether a pooler is between us and Postgres; `auto` decides by the URL."""
@@ -29,9 +30,18 @@ _SCHEMES: Final = {
     "read_database_url": _POSTGRES,
     "redis_url": ("redis", "rediss", "unix"),
     "jwks_url": _WEB,
+    "console_url": _WEB,
     "console_token_url": _WEB,
 }
 """The schemes that each URL setting may begin with."""
+
+
+_RANGE: Final = re.compile(r"([1-9][0-9]{0,15})-([1-9][0-9]{0,15})")
+_LARGEST_ID: Final = 2**53 - 1
+_CELL: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,62})=(.*)")
+
+Workers: TypeAlias = Annotated[int, Field(ge=1, le=MOST_WORKERS)]
+"""A number of processes; `auto` in its place is as many as fit."""
 
 
 class SettingsError(Exception):
@@ -48,6 +58,8 @@ class Settings(BaseSettings):
     api_port: int = Field(default=8000, ge=0, le=65535)
     admin_host: str = "127.0.0.1"
     admin_port: int | None = Field(default=None, ge=0, le=65535)
+    api_workers: Workers | None = None
+    projector_workers: Workers | None = None
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ("http://localhost:3000",)
     data_dir: Path = Path(".data")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -58,8 +70,11 @@ class Settings(BaseSettings):
     projector_database_url: SecretStr | None = None
     read_database_url: SecretStr | None = None
     database_pooler: Pooler = "auto"
+    standby_wait_ms: int = Field(default=200, ge=0, le=5000)
     redis_url: SecretStr | None = None
     allow_superuser: bool = False
+    task_ids: Annotated[tuple[int, int] | None, NoDecode] = None
+    cells: Annotated[dict[str, SecretStr] | None, NoDecode] = None
     rate_limit: str | None = None
     max_streams: int = Field(default=10_000, ge=0)
 
@@ -71,7 +86,15 @@ class Settings(BaseSettings):
     jwks_url: str | None = None
 
     console: bool = True
+    console_url: str | None = None
     console_token_url: str | None = None
+
+    _database: str = PrivateAttr(default="DATABASE_URL")
+
+    @field_validator("api_workers", "projector_workers", mode="before")
+    @classmethod
+    def _count_what_fits(cls, value: object) -> object:
+        return workers_that_fit() if value == AUTO else value
 
     @field_validator("cors_origins", mode="before")
     @classmethod
@@ -88,6 +111,31 @@ class Settings(BaseSettings):
         if not all(_ORIGIN.fullmatch(origin) for origin in value):
             raise ValueError("each origin is scheme://host or scheme://host:port, such as http://localhost:3000")
         return value
+
+    @field_validator("task_ids", mode="before")
+    @classmethod
+    def _read_range(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        match = _RANGE.fullmatch(value.strip())
+        if match is None or not int(match[1]) < int(match[2]) <= _LARGEST_ID:
+            raise ValueError(
+                "it must be the first and the last id, such as 1000000000000-1999999999999, at most 2^53 - 1"
+            )
+        return int(match[1]), int(match[2])
+
+    @field_validator("cells", mode="before")
+    @classmethod
+    def _read_cells(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        found: dict[str, SecretStr] = {}
+        for entry in value.split():
+            match = _CELL.fullmatch(entry)
+            if match is None or match[1] in found or not _is_url(match[2], _POSTGRES):
+                raise ValueError("it must be names and Postgres URLs, such as a=postgresql://… b=postgresql://…")
+            found[match[1]] = SecretStr(match[2])
+        return found
 
     @field_validator("data_dir")
     @classmethod
@@ -112,6 +160,17 @@ class Settings(BaseSettings):
             escapes = "" if schemes is _WEB else " (write @ : / # ? [ of a password as %40 %3A %2F %23 %3F %5B)"
             raise ValueError(f"it must be a URL that begins with {beginnings}{escapes}")
         return value
+
+    @property
+    def database(self) -> str:
+        """Return what names the database in messages."""
+        return self._database
+
+    def calling_it(self, database: str) -> Settings:
+        """Return the same settings, whose database has another name in messages."""
+        copy = self.model_copy()
+        copy._database = database  # noqa: SLF001 - its own
+        return copy
 
     @property
     def embedded(self) -> bool:
@@ -149,6 +208,11 @@ def _is_url(url: str, schemes: tuple[str, ...]) -> bool:
     except ValueError:
         return False
     return parts.scheme.partition("+")[0] in schemes and (host is not None or schemes is not _WEB)
+
+
+def is_postgres_url(text: str) -> bool:
+    """Return whether a text is the URL of a Postgres."""
+    return _is_url(text, _POSTGRES)
 
 
 def load_settings() -> Settings:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 from redis.asyncio import Redis
@@ -23,6 +23,8 @@ SOMEBODY: Final = b""
 """A message that names nobody: anybody may have changed something. Services of 1.0 send only this one."""
 MOST_USERS: Final = 1000
 """The most users that one message names; with more, it names nobody."""
+PAUSE_SECONDS: Final = 0.003
+"""The shortest time between two messages of a process, so that many commits share one; the first goes at once."""
 
 _FIRST_DELAY: Final = 0.1
 _LONGEST_DELAY: Final = 2.0
@@ -32,10 +34,14 @@ Heard = Callable[[Collection[str] | None], None]
 
 
 class Wake:
-    """Tells projectors and listeners that there is something new; many calls in a row become few messages."""
+    """Tells projectors and listeners that there is something new; many calls in a row become few messages.
 
-    def __init__(self, redis: Redis | None) -> None:
+    A `sender` is named in the messages, so that listeners of the same process, who know already, can leave them out.
+    """
+
+    def __init__(self, redis: Redis | None, sender: str = "") -> None:
         self._redis = redis
+        self._sender = sender
         self._asked = asyncio.Event()
         self._users: set[str] = set()
 
@@ -54,9 +60,10 @@ class Wake:
             self._asked.clear()
             users, self._users = self._users, set()
             try:
-                await self._redis.publish(CHANNEL, message_of(users))
+                await self._redis.publish(CHANNEL, message_of(users, self._sender))
                 outage.back()
                 delay = _FIRST_DELAY
+                await asyncio.sleep(PAUSE_SECONDS)
             except (RedisError, OSError) as error:
                 outage.away(error)
                 await asyncio.sleep(delay)
@@ -64,10 +71,10 @@ class Wake:
 
 
 @asynccontextmanager
-async def open_wake(settings: Settings) -> AsyncIterator[Wake]:
+async def open_wake(settings: Settings, sender: str = "") -> AsyncIterator[Wake]:
     """Yield a Wake that sends messages while the service runs."""
     async with open_redis(settings) as redis:
-        wake = Wake(redis)
+        wake = Wake(redis, sender)
         publishing = asyncio.create_task(unending("the sending of wake-ups", wake.publish_forever))
         try:
             yield wake
@@ -75,24 +82,35 @@ async def open_wake(settings: Settings) -> AsyncIterator[Wake]:
             await cancelled(publishing)
 
 
-def message_of(users: Collection[str]) -> bytes:
-    """Return the message about some users, a JSON array."""
-    return orjson.dumps(list(users)) if 0 < len(users) <= MOST_USERS else SOMEBODY
+def message_of(users: Collection[str], sender: str = "") -> bytes:
+    """Return the message about some users: a JSON array of their names, with an object about the sender."""
+    return orjson.dumps([{"sender": sender}, *users]) if 0 < len(users) <= MOST_USERS else SOMEBODY
 
 
-def users_of(message: Any) -> list[str] | None:
-    """Return the users that a message names; None if it names nobody, or is none of ours."""
+class Message(NamedTuple):
+    """A wake-up: the users that it names, None for anybody, and who sent it, "" if it does not say."""
+
+    users: list[str] | None
+    sender: str = ""
+
+
+def read_message(message: Any) -> Message:
+    """Return a message; one that is none of ours is about anybody. Services before 1.1 name no sender."""
     try:
-        users = orjson.loads(message)
+        items = orjson.loads(message)
     except (orjson.JSONDecodeError, TypeError):
-        return None
-    return [user for user in users if isinstance(user, str)] if isinstance(users, list) else None
+        return Message(None)
+    if not isinstance(items, list):
+        return Message(None)
+    sender = next((str(item.get("sender", "")) for item in items if isinstance(item, dict)), "")
+    return Message([item for item in items if isinstance(item, str)], sender)
 
 
-async def listen_forever(redis: Redis, heard: Heard, means: str) -> None:
+async def listen_forever(redis: Redis, heard: Heard, means: str, *, but_from: str = "") -> None:
     """Call `heard` at every message, and after every connect, as messages sent before it were missed.
 
-    `means` says in the log what an outage of Redis means for this listener.
+    `means` says in the log what an outage of Redis means for this listener. Messages of the sender `but_from` are left
+    out.
     """
     delay, outage = _FIRST_DELAY, Outage(means)
     while True:
@@ -102,7 +120,9 @@ async def listen_forever(redis: Redis, heard: Heard, means: str) -> None:
                 while True:
                     if message := await subscription.get_message(timeout=30):
                         outage.back()
-                        heard(users_of(message["data"]))
+                        users, sender = read_message(message["data"])
+                        if users is None or not but_from or sender != but_from:
+                            heard(users)
                         delay = _FIRST_DELAY
         except (RedisError, OSError) as error:
             outage.away(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 from collections.abc import Iterator
@@ -11,12 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from tasklog.supervision.service import Service
 from tests.servers import Database, RunningService, Servers, eventually, running_service
 
+LATE = """
+    WITH old AS (UPDATE tasklog.events SET recorded_at = recorded_at - interval '31 s' WHERE user_id = $1)
+    UPDATE tasklog.streams SET unprojected_since = now() - interval '31 s' WHERE user_id = $1"""
+"""Let a user's unprojected events have waited for longer than is right."""
 OPEN = "the admin port is open"
 
 
@@ -113,6 +119,19 @@ def samples(url: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
 def value(url: str, name: str, **labels: str) -> float | None:
     """Return the value of one sample, None without it."""
     return samples(url).get((name, frozenset(labels.items())))
+
+
+@contextmanager
+def held(database: Database, lock: str, *args: object) -> Iterator[None]:
+    """Hold a lock that a statement takes."""
+    with asyncio.Runner() as runner:
+        connection = runner.run(asyncpg.connect(database.owner))
+        try:
+            runner.run(connection.execute("BEGIN"))
+            runner.run(connection.execute(lock, *args))
+            yield
+        finally:
+            runner.run(connection.close())
 
 
 @contextmanager

@@ -172,7 +172,7 @@ async def assert_projected(owner: asyncpg.Connection, made: Sequence[Life]) -> N
     assert await owner.fetchval("SELECT count(*) FROM tasklog.streams WHERE unprojected_since IS NOT NULL") == 0
 
 
-async def list_tasks(reader: Database, user_id: str, query: TaskQuery) -> TaskPage:
+async def list_tasks(reader: Fetching, user_id: str, query: TaskQuery) -> TaskPage:
     """Return one list, or raise the error that is in its place."""
     (page,) = await lists(reader, [(user_id, query)])
     if isinstance(page, Exception):
@@ -180,7 +180,7 @@ async def list_tasks(reader: Database, user_id: str, query: TaskQuery) -> TaskPa
     return page if isinstance(page, TaskPage) else await in_parts(reader, user_id, query)
 
 
-async def in_parts(reader: Database, user_id: str, query: TaskQuery) -> TaskPage:
+async def in_parts(reader: Fetching, user_id: str, query: TaskQuery) -> TaskPage:
     """Return a list that was read in parts, put together."""
     page = await long_list(reader, user_id, query)
     assert page.parts is not None

@@ -14,7 +14,8 @@ from jwt.algorithms import get_default_algorithms
 from pydantic import SecretStr
 
 from runtime.settings import Settings
-from tokens.jwks import KeySet, Timing
+from tokens.jwks import KeySet
+from tokens.look_ups import Timing
 from tokens.verifier import TokenVerifier, Unauthorized, token_rules
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, NamedTuple
 
 import httpx
@@ -83,11 +83,27 @@ def opened(  # noqa: PLR0913 - what a client can choose
     """Open a stream of a user's changes; the client stops after `most_bytes`, and after `silence` in seconds."""
     headers = {"Authorization": f"Bearer {token_of(user, **claims)}"} | ({"Last-Event-ID": last} if last else {})
     with (
-        httpx.Client(base_url=url, headers=headers, timeout=silence) as client,
+        httpx.Client(base_url=url, headers=headers, timeout=20) as client,
         client.stream("GET", f"/api/{user}/changes/stream", params={"since": since} if since else {}) as answer,
     ):
         assert answer.status_code == 200, answer.read()
+        answer.request.extensions["timeout"]["read"] = silence  # a slow machine may take longer for the head
         yield Stream(answer, most_bytes)
+
+
+@contextmanager
+def opened_until_it_expires(url: str, user: str) -> Iterator[tuple[Stream, float]]:
+    """Open a stream with a token that expires soon; yield it, and when, with the leeway of 30 s, as UNIX seconds."""
+    for seconds in (1, 5, 25):  # if this machine cannot open it sooner
+        expires = time.time() + seconds
+        with ExitStack() as stack:
+            try:
+                stream = stack.enter_context(opened(url, user, exp=expires - 30))
+            except AssertionError:
+                continue
+            yield stream, expires
+            return
+    raise AssertionError("the stream was not opened within 25 s")
 
 
 def seconds_until(stream: Stream, wanted: Any, since: float) -> float:

@@ -10,19 +10,24 @@ import asyncio
 import json
 import math
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt import PyJWK
+from jwt.algorithms import get_default_algorithms
 from jwt.exceptions import PyJWTError
 
-from tokens.jws import VerificationKey, one_name
+from tokens.jws import one_name
+from tokens.look_ups import KeysUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    from tokens.jws import Jws
+    from tokens.look_ups import Timing
 
 JWKS_ALGORITHMS = frozenset({"EdDSA", "ES256", "ES512", "RS256", "PS256"})
 MAX_BODY_BYTES = 1024 * 1024
@@ -35,43 +40,29 @@ _RSA_BITS = range(2048, 8193)
 # A compressed body could exceed the limit before we see its size.
 _HEADERS = {"accept": "application/json", "accept-encoding": "identity"}
 
+_ALGORITHMS = get_default_algorithms()
+
 log = structlog.get_logger(__name__)
 
 
-class KeysUnavailable(Exception):  # noqa: N818 - a state of the service, to be answered with 503
-    """The key of a token is not known and cannot be looked up now, so the token is neither accepted nor refused.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PublicKey:
+    """A public key bound to one algorithm; `material` is what PyJWT's algorithm of that name takes."""
 
-    Attributes:
-        retry_after: whole seconds until a look-up may succeed.
-    """
+    algorithm: str
+    material: Any = field(repr=False)
 
-    def __init__(self, retry_after: int = 1) -> None:
-        """Name the seconds to wait."""
-        super().__init__(retry_after)
-        self.retry_after = retry_after
-
-
-@dataclass(frozen=True, kw_only=True)
-class Timing:
-    """How often the endpoint is asked. All but `burst` are in seconds.
-
-    Attributes:
-        timeout: of a whole fetch.
-        cooldown: between look-ups of unknown keys, on average.
-        burst: the number of look-ups that may follow each other without a cooldown, after a rest.
-        pause: after a fetch that failed.
-        refresh: between the regular fetches that keep the set up to date.
-    """
-
-    timeout: float = 3.0
-    cooldown: float = 1.0
-    burst: int = 10
-    pause: float = 2.0
-    refresh: float = 600.0
+    def verifies(self, token: Jws) -> bool:
+        """Return whether the private key of this one, with its own algorithm, made the token's signature."""
+        return token.algorithm == self.algorithm and _ALGORITHMS[self.algorithm].verify(
+            token.signed, self.material, token.signature
+        )
 
 
 class KeySet:
     """The keys of one JWKS endpoint, by `kid`."""
+
+    algorithms = JWKS_ALGORITHMS
 
     def __init__(self, url: str, http: httpx.AsyncClient, *, timing: Timing, on_change: Callable[[], None]) -> None:
         """Start without keys; `on_change` is called whenever the keys change."""
@@ -79,7 +70,7 @@ class KeySet:
         self._http = http
         self._timing = timing
         self._on_change = on_change
-        self._keys: dict[str, VerificationKey] = {}
+        self._keys: dict[str, PublicKey] = {}
         self._body = b""
         """The last answer that was a key set."""
         self._fetching: asyncio.Task[bool] | None = None
@@ -94,7 +85,7 @@ class KeySet:
         """How far look-ups have used up their rate: when the next one would begin if each kept the cooldown."""
         self._searching = 0
 
-    async def find(self, kid: str) -> VerificationKey | None:
+    async def find(self, kid: str) -> PublicKey | None:
         """Return the key of that name, or None if a fetch that began after this call has not brought it.
 
         A known key is returned at once. For an unknown one, a single fetch answers all who wait.
@@ -201,7 +192,7 @@ async def open_key_set(url: str, *, timing: Timing, on_change: Callable[[], None
             await keys.close()
 
 
-def read_key_set(body: bytes) -> dict[str, VerificationKey]:
+def read_key_set(body: bytes) -> dict[str, PublicKey]:
     """Return the usable keys of a JWK set (RFC 7517) by `kid`, the first one of a name. There may be none.
 
     Raises:
@@ -211,7 +202,7 @@ def read_key_set(body: bytes) -> dict[str, VerificationKey]:
     entries = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(entries, list):
         raise ValueError("not a JWK set")  # noqa: TRY004 - an answer of another shape
-    keys: dict[str, VerificationKey] = {}
+    keys: dict[str, PublicKey] = {}
     for entry in entries:
         kid = entry.get("kid") if isinstance(entry, dict) else None
         if isinstance(kid, str) and kid not in keys and (key := _read_key(entry)) is not None:
@@ -219,7 +210,7 @@ def read_key_set(body: bytes) -> dict[str, VerificationKey]:
     return keys
 
 
-def _read_key(entry: dict[str, object]) -> VerificationKey | None:
+def _read_key(entry: dict[str, object]) -> PublicKey | None:
     """Return a public signature key, bound to one algorithm of its type, or None for any other key."""
     fitting = _algorithms_of(entry)
     algorithm = one_name(entry.get("alg", fitting[0] if fitting else None))
@@ -233,7 +224,7 @@ def _read_key(entry: dict[str, object]) -> VerificationKey | None:
         return None
     if isinstance(material, RSAPublicKey) and material.key_size not in _RSA_BITS:
         return None
-    return VerificationKey(algorithm=algorithm, material=material)
+    return PublicKey(algorithm=algorithm, material=material)
 
 
 def _algorithms_of(entry: dict[str, object]) -> tuple[str, ...]:

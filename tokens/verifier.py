@@ -14,22 +14,20 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-import httpx
-from jwt.algorithms import get_default_algorithms
-from jwt.exceptions import InvalidKeyError
-
 from runtime.settings import SHORTEST_SECRET, Settings, SettingsError
 from tokens.claims import Expected, Grant, read_grant
-from tokens.jwks import JWKS_ALGORITHMS, KeySet, KeysUnavailable, Timing, open_key_set
 from tokens.jws import Jws, Unauthorized, VerificationKey, read_jws, read_object
+from tokens.look_ups import KeysUnavailable, Timing
+from tokens.shared_secret import HMAC_ALGORITHM, SecretKey, is_asymmetric
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from tokens.jwks import KeySet
+
 __all__ = ["KeysUnavailable", "Timing", "TokenRules", "TokenVerifier", "Unauthorized", "token_rules", "token_verifier"]
 
-HMAC_ALGORITHM = "HS256"
 MAX_CACHED = 10_000
 # Better Auth's default, and what .env.example shows.
 _PUBLISHED = {"better-auth-secret-12345678901234567890", "change-me-to-32-or-more-random-characters"}
@@ -89,7 +87,7 @@ class TokenVerifier:
         """Verify a token, its claims first, so that a token with bad claims causes no look-up of a key."""
         jws = read_jws(token)
         secrets = self._secrets(jws) if jws.algorithm == HMAC_ALGORITHM else ()
-        if not secrets and (self._keys is None or jws.algorithm not in JWKS_ALGORITHMS):
+        if not secrets and (self._keys is None or jws.algorithm not in self._keys.algorithms):
             raise Unauthorized("algorithm")
         expected = self._rules.secret_claims if secrets else self._rules.jwks_claims
         grant = read_grant(read_object(jws.payload), expected)
@@ -151,6 +149,8 @@ async def _open(rules: TokenRules, timing: Timing) -> AsyncIterator[TokenVerifie
     async with AsyncExitStack() as stack:
         keys = None
         if rules.jwks_url is not None:
+            from tokens.jwks import open_key_set  # noqa: PLC0415 - see tokens/look_ups.py
+
             opening = open_key_set(rules.jwks_url, timing=timing, on_change=grants.clear)
             keys = await stack.enter_async_context(opening)
         yield TokenVerifier(rules, keys=keys, grants=grants)
@@ -167,7 +167,7 @@ def _bearer(authorization: Sequence[bytes]) -> bytes:
     return token
 
 
-def _secret_keys(settings: Settings) -> tuple[VerificationKey, ...]:
+def _secret_keys(settings: Settings) -> tuple[SecretKey, ...]:
     """Return the keys of the secret and of the previous one, as far as they are set."""
     secrets = {
         "BETTER_AUTH_SECRET": settings.better_auth_secret,
@@ -181,22 +181,22 @@ def _secret_keys(settings: Settings) -> tuple[VerificationKey, ...]:
     )
 
 
-def _secret_key(name: str, secret: str, *, is_private: bool) -> VerificationKey:
+def _secret_key(name: str, secret: str, *, is_private: bool) -> SecretKey:
     """Return the key of a secret; `is_private` is True for development on one machine, where any secret will do."""
     if not is_private:
         if secret in _PUBLISHED:
             raise SettingsError(f"{name} is a published example or default: choose your own.")
         if len(secret.encode()) < SHORTEST_SECRET:
             raise SettingsError(f"{name} is shorter than {SHORTEST_SECRET} bytes: choose a longer one.")
-    try:
-        material = get_default_algorithms()[HMAC_ALGORITHM].prepare_key(secret)
-    except InvalidKeyError:
-        raise SettingsError(f"{name} is a public key or certificate: it must be a secret.") from None
-    return VerificationKey(algorithm=HMAC_ALGORITHM, material=material)
+    if is_asymmetric(secret):
+        raise SettingsError(f"{name} is a public key or certificate: it must be a secret.")
+    return SecretKey(secret.encode())
 
 
 def _origin(url: str) -> str:
     """Return scheme, host and port as a browser writes an origin: in lower case, without a default port."""
+    import httpx  # noqa: PLC0415 - see tokens/look_ups.py
+
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL:

@@ -3,7 +3,9 @@
  * computed again, from the events.
  */
 
-/** @typedef {import("./client/openapi.js").components["schemas"]["HistoryEvent"]} HistoryEvent */
+import { sha256 } from "./sha256.js";
+
+/** @typedef {import("./client/openapi.js").components["schemas"]["StoredEvent"]} StoredEvent */
 /** @typedef {import("./client/openapi.js").components["schemas"]["Head"]} Head */
 
 /**
@@ -13,8 +15,6 @@
  */
 
 const GENESIS = "0".repeat(64);
-const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
-const encoder = new TextEncoder();
 
 /** Checks the events of one user, which come in order. */
 export class Chain {
@@ -22,6 +22,7 @@ export class Chain {
   hash = GENESIS;
   #user;
   #kept;
+  #text = ""; // what was hashed last
   /** @type {number[]} positions without text that no erasure explains yet */
   #textless = [];
 
@@ -33,24 +34,29 @@ export class Chain {
 
   /**
    * Check the next events.
-   *
-   * All are hashed at once, each over the hash that the one before it states. The chain holds if each hash is the one
-   * that is stated: then what is stated is what was computed, from the first event on.
-   * @param {HistoryEvent[]} events
-   * @returns {Promise<Fault | null>} the first fault
+   * @param {StoredEvent[]} events
+   * @returns {Fault | null} the first fault
    */
-  async feed(events) {
-    const contents = await Promise.all(events.map(contentOf));
-    const hashes = await Promise.all(
-      events.map((event, n) => sha256(this.#lines(n === 0 ? this.hash : /** @type {HistoryEvent} */ (events[n - 1]).hash, event, contents[n] ?? ""))),
-    );
-    for (const [n, event] of events.entries()) {
-      const reason = this.#fault(event, hashes[n] ?? "");
+  feed(events) {
+    for (const event of events) {
+      const hash = this.#hashOf(event);
+      const reason = this.#fault(event, hash);
       if (reason !== null) return { position: this.position + 1, reason };
       this.position = event.position;
-      this.hash = event.hash;
+      this.hash = hash;
     }
     return null;
+  }
+
+  /**
+   * Let WebCrypto compute the last hash, too, where the page may use it.
+   * @throws {Error} it is another one
+   */
+  async confirm() {
+    if (crypto.subtle === undefined || this.position === 0) return;
+    const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(this.#text));
+    const hex = Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+    if (hex !== this.hash) throw new Error(`This browser's WebCrypto computes another hash at position ${this.position}.`);
   }
 
   /**
@@ -71,7 +77,7 @@ export class Chain {
     return null;
   }
 
-  /** @param {HistoryEvent} event @param {string} hash as it was computed */
+  /** @param {StoredEvent} event @param {string} hash as it was computed */
   #fault({ position, hash: stated, data, type }, hash) {
     if (position !== this.position + 1) return "the event is missing";
     if (hash !== stated) return "the event does not match its hash";
@@ -84,24 +90,18 @@ export class Chain {
     return null;
   }
 
-  /** @param {string} before @param {HistoryEvent} event @param {string} content */
-  #lines(before, { position, task_id, version, event_id, type, schema_version, recorded_at }, content) {
-    return [before, this.#user, position, task_id ?? "", version, event_id, type, schema_version, recorded_at, content].join("\n");
+  /** @param {StoredEvent} event */
+  #hashOf(event) {
+    const { position, task_id, version, event_id, type, schema_version, recorded_at } = event;
+    this.#text = `${this.hash}\n${this.#user}\n${position}\n${task_id ?? ""}\n${version}\n${event_id}\n${type}\n${schema_version}\n${recorded_at}\n${contentOf(event)}`;
+    return sha256(this.#text);
   }
-}
-
-/** @param {string} text @returns {Promise<string>} its SHA-256 in hex */
-async function sha256(text) {
-  let hex = "";
-  for (const byte of new Uint8Array(await crypto.subtle.digest("SHA-256", encoder.encode(text)))) hex += HEX[byte];
-  return hex;
 }
 
 /**
  * Return the digest of an event's content: of its text where that is left, else the one that an erasure left.
- * @param {HistoryEvent} event
- * @returns {Promise<string> | string}
+ * @param {StoredEvent} event
  */
-function contentOf({ data, metadata, content_digest }) {
-  return data === null ? content_digest : sha256(`${metadata}\n${data}`);
+function contentOf({ data, metadata, erased_digest }) {
+  return data === null ? (erased_digest ?? "") : sha256(`${metadata}\n${data}`);
 }

@@ -9,16 +9,18 @@ const BARS = 160;
 const HEIGHT = 100;
 const KINDS = ["created", "edited", "completed", "reopened", "restored", "deleted", "erased"];
 const LABELS = ["added", "changed", "completed", "reopened", "restored", "deleted", "erased"];
+/** The kind of each type of event; a task that was adopted was added too. */
+const KIND_OF = new Map([["task.adopted", 0], ["stream.erased", 6], ...KINDS.map((kind, n) => /** @type {const} */ ([`task.${kind}`, n]))]);
 
 export class Chart {
   #ledger;
   #bars = drawing("g");
-  #mark = drawing("line", { class: "here", y1: 0, y2: HEIGHT });
-  #svg = drawing("svg", { viewBox: `0 0 ${BARS} ${HEIGHT}`, preserveAspectRatio: "none", role: "img" }, this.#bars, this.#mark);
+  #mark = element("div", { class: "here" });
+  #svg = drawing("svg", { viewBox: `0 0 ${BARS} ${HEIGHT}`, preserveAspectRatio: "none", role: "img" }, this.#bars);
   #from = element("span");
   #to = element("span");
   #legend = element("ul", { class: "legend", "aria-label": "Kinds of events" });
-  node = element("div", { class: "chart" }, this.#svg, element("div", { class: "axis" }, this.#from, this.#to), this.#legend);
+  node = element("div", { class: "chart" }, element("div", { class: "plot" }, this.#svg, this.#mark), element("div", { class: "axis" }, this.#from, this.#to), this.#legend);
 
   /**
    * @param {Ledger} ledger
@@ -42,9 +44,9 @@ export class Chart {
     const bars = Array.from({ length: BARS }, () => KINDS.map(() => 0));
     const totals = KINDS.map(() => 0);
     for (const { at, type } of events) {
-      const kind = KINDS.indexOf(type.slice(type.indexOf(".") + 1));
+      const kind = KIND_OF.get(type);
       const bar = bars[Math.min(BARS - 1, Math.max(0, Math.floor(((at - first) / span) * BARS)))];
-      if (bar === undefined || kind < 0) continue;
+      if (bar === undefined || kind === undefined) continue;
       bar[kind] = (bar[kind] ?? 0) + 1;
       totals[kind] = (totals[kind] ?? 0) + 1;
     }
@@ -56,12 +58,14 @@ export class Chart {
     this.#legend.replaceChildren(...used);
   }
 
-  /** Mark the moment of the ledger's position. */
-  mark() {
+  /**
+   * Mark the moment of a position.
+   * @param {number} position
+   */
+  mark(position) {
     const { first, span } = this.#time();
-    const x = (((this.#ledger.event?.at ?? first) - first) / span) * BARS;
-    this.#mark.setAttribute("x1", String(x));
-    this.#mark.setAttribute("x2", String(x));
+    const share = ((this.#ledger.event(position)?.at ?? first) - first) / span;
+    this.#mark.style.transform = `translateX(calc(${share} * (100% - 2px)))`; // moved without drawing the chart again
   }
 
   #time() {

@@ -1,5 +1,7 @@
 /** Chooses and sorts tasks as the lists of the API do, among those that the page has. */
 
+import { dates } from "./words.js";
+
 /** @typedef {import("./client/client.js").Task} Task */
 
 /**
@@ -15,6 +17,8 @@ export const PRIORITIES = ["low", "medium", "high", "urgent"];
 
 const RANKS = new Map([["low", 1], ["p3", 1], ["medium", 2], ["p2", 2], ["high", 3], ["p1", 3], ["urgent", 4], ["critical", 4]]);
 const DAY = 86_400_000; // milliseconds
+const DATE = dates({ dateStyle: "medium", timeZone: "UTC" });
+const TIME = dates({ dateStyle: "medium", timeStyle: "short" });
 
 /** @type {Map<string, (one: Task, other: Task) => number>} */
 const ORDERS = new Map([
@@ -71,7 +75,5 @@ export function isOverdue({ completed, due_date: due }, now) {
 
 /** @param {string} due as people read it */
 export function dueText(due) {
-  const at = new Date(moment(due));
-  if (due.length === 10) return at.toLocaleDateString(undefined, { dateStyle: "medium", timeZone: "UTC" });
-  return at.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+  return (due.length === 10 ? DATE : TIME)(new Date(moment(due)));
 }

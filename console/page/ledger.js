@@ -1,27 +1,61 @@
 /** A user's whole history in memory, and the tasks as they were at any position of it. */
 
-/** @typedef {import("./client/openapi.js").components["schemas"]["HistoryEvent"]} HistoryEvent */
-/** @typedef {import("./client/openapi.js").components["schemas"]["FieldChange"]} FieldChange */
-/** @typedef {{position: number, task: number | null, type: string, at: number, changes: FieldChange[], undoes: number | null}} Past */
+/** @typedef {import("./client/openapi.js").components["schemas"]["StoredEvent"]} StoredEvent */
+/** @typedef {import("./words.js").FieldChange} FieldChange */
 /** @typedef {{id: number, title: string, completed: boolean} & Record<string, unknown>} PastTask */
 
-/** The events that a task can begin with: created here, or adopted from another backend. */
-const BEGINNINGS = new Set(["task.created", "task.adopted"]);
+/** A task before anything was set: an event leaves out a field that has this value from the start. */
+const BLANK = { title: "", description: null, due_date: null, priority: "medium", tags: [], category: null, completed: false };
+const ERASED = "[erased]";
+
+/** An event, with its task before it and after it; null where there is none. */
+export class Past {
+  #metadata;
+
+  /** @param {StoredEvent} stored @param {PastTask | null} before @param {PastTask | null} after */
+  constructor({ position, task_id, type, recorded_at, metadata }, before, after) {
+    this.position = position;
+    this.task = task_id;
+    this.type = type;
+    this.at = Date.parse(recorded_at);
+    this.before = before;
+    this.after = after;
+    this.#metadata = metadata;
+  }
+
+  /** What the event changed. */
+  get changes() {
+    const [before, after] = [this.before ?? BLANK, this.after ?? BLANK].map((task) => /** @type {Record<string, unknown>} */ (task));
+    return Object.keys(BLANK)
+      .map((field) => /** @type {FieldChange} */ ({ field, from: before?.[field], to: after?.[field] }))
+      .filter(({ from, to }) => JSON.stringify(from) !== JSON.stringify(to));
+  }
+
+  /** The position of what an undo took back, else null. */
+  get undoes() {
+    return /** @type {number | null} */ (parsed(this.#metadata).undoes ?? null);
+  }
+}
 
 export class Ledger {
   /** @type {Past[]} */
   events = [];
-  /** @type {Map<number, PastTask>} the tasks at `position` */
-  tasks = new Map();
-  position = 0;
-  /** @type {{id: number, position: number}[]} the creation of each task */
-  #created = [];
+  /** @type {Map<number, Past[]>} the events of each task */
+  #stories = new Map();
+  /** @type {Past[]} the first event of each task */
+  #first = [];
+  /** @type {number[]} how many tasks there were at each position */
+  #counts = [0];
 
-  /** @param {HistoryEvent[]} events the next ones */
+  /** @param {StoredEvent[]} events the next ones */
   add(events) {
-    for (const { position, task_id: task, type, recorded_at, changes, undoes } of events) {
-      this.events.push({ position, task, type, at: Date.parse(recorded_at), changes, undoes });
-      if (BEGINNINGS.has(type) && task !== null) this.#created.push({ id: task, position });
+    for (const stored of events) {
+      const story = this.#storyOf(stored.task_id);
+      const before = story.at(-1)?.after ?? null;
+      const past = new Past(stored, before, afterwards(stored, before, story));
+      if (story.push(past) === 1 && past.task !== null) this.#first.push(past);
+      this.#counts.push((this.#counts.at(-1) ?? 0) + Number(past.after !== null) - Number(before !== null));
+      this.events.push(past);
     }
   }
 
@@ -30,46 +64,44 @@ export class Ledger {
     return this.events.length;
   }
 
-  /** The event at the position, null before the first one. */
-  get event() {
-    return this.events[this.position - 1] ?? null;
-  }
-
   /**
-   * Go to a position; this applies or takes back each event in between.
+   * Return the event at a position, null before the first one.
    * @param {number} position
    */
-  goTo(position) {
-    const wanted = Math.max(0, Math.min(position, this.last));
-    while (this.position < wanted) forward(this.tasks, this.#at(++this.position));
-    while (this.position > wanted) back(this.tasks, this.#at(this.position--));
+  event(position) {
+    return this.events[position - 1] ?? null;
   }
 
   /**
-   * Return the tasks at the position, the newest first.
+   * Return how many tasks there were at a position.
+   * @param {number} position
+   */
+  count(position) {
+    return this.#counts[position] ?? 0;
+  }
+
+  /**
+   * Return the tasks at a position, the newest first.
+   * @param {number} position
    * @param {number} most
    */
-  newest(most) {
+  newest(position, most) {
     const found = [];
-    for (let n = firstAfter(this.#created, ({ position }) => position, this.position) - 1; n >= 0 && found.length < most; n -= 1) {
-      const task = this.tasks.get(/** @type {{id: number}} */ (this.#created[n]).id);
-      if (task !== undefined) found.push(task);
+    for (let n = firstAfter(this.#first, placeOf, position) - 1; n >= 0 && found.length < most; n -= 1) {
+      const story = this.story(/** @type {Past} */ (this.#first[n]).task);
+      const task = story[firstAfter(story, placeOf, position) - 1]?.after;
+      if (task) found.push(task);
     }
     return found;
   }
 
   /**
-   * Return the events of a task, each with the task after it, null once it is deleted.
-   * @param {number} id
+   * Return the events of a task.
+   * @param {number | null} id
+   * @returns {readonly Past[]}
    */
   story(id) {
-    /** @type {Map<number, PastTask>} */
-    const tasks = new Map();
-    return this.events.filter(({ task }) => task === id).map((event) => {
-      const before = tasks.get(id);
-      forward(tasks, event);
-      return { event, title: (tasks.get(id) ?? before)?.title ?? null, task: tasks.get(id) ?? null };
-    });
+    return (id !== null && this.#stories.get(id)) || [];
   }
 
   /**
@@ -80,47 +112,67 @@ export class Ledger {
     return firstAfter(this.events, (event) => event.at, at);
   }
 
-  /** @param {number} position */
-  #at(position) {
-    return /** @type {Past} */ (this.events[position - 1]);
+  /** @param {number | null} id @returns {Past[]} */
+  #storyOf(id) {
+    if (id === null) return [];
+    const story = this.#stories.get(id) ?? [];
+    if (story.length === 0) this.#stories.set(id, story);
+    return story;
   }
 }
 
-/** @param {Map<number, PastTask>} tasks @param {Past} event */
-function forward(tasks, { type, task, changes }) {
-  if (task === null) return;
-  if (type === "task.deleted") tasks.delete(task);
-  else set(tasks, task, changes, "to");
+/**
+ * Return an event's task after it, null where there is none.
+ * @param {StoredEvent} event
+ * @param {PastTask | null} before
+ * @param {Past[]} story the task's events so far
+ * @returns {PastTask | null}
+ */
+function afterwards({ type, task_id: id, data }, before, story) {
+  switch (type) {
+    case "task.created":
+    case "task.adopted": {
+      const { completed_at, created_at, updated_at, ...fields } = data === null ? { title: ERASED } : parsed(data);
+      return { ...BLANK, ...fields, id: Number(id), completed: Boolean(completed_at) };
+    }
+    case "task.edited":
+      return before && { ...before, ...parsed(data) };
+    case "task.completed":
+    case "task.reopened":
+      return before && { ...before, completed: type === "task.completed" };
+    case "task.deleted":
+      return null;
+    case "task.restored":
+      return story.at(-1)?.before ?? null; // before its deletion
+    default:
+      return before;
+  }
 }
 
-/** @param {Map<number, PastTask>} tasks @param {Past} event */
-function back(tasks, { type, task, changes }) {
-  if (task === null) return;
-  if (BEGINNINGS.has(type) || type === "task.restored") tasks.delete(task);
-  else set(tasks, task, changes, "from");
-}
-
-/** @param {Map<number, PastTask>} tasks @param {number} id @param {FieldChange[]} changes @param {"from" | "to"} side */
-function set(tasks, id, changes, side) {
-  const values = Object.fromEntries(changes.map((change) => [change.field, change[side]]));
-  tasks.set(id, { id, title: "", completed: false, ...tasks.get(id), ...values });
+/** @param {string | null} text an object in JSON @returns {Record<string, unknown>} empty if it is none */
+function parsed(text) {
+  try {
+    return Object(JSON.parse(text ?? "{}"));
+  } catch {
+    return {};
+  }
 }
 
 /**
- * Return the task that a deletion removed, as it was before.
+ * Return the title of an event's task there; null for an event of the whole history.
  * @param {Past} event
  */
-export function removed(event) {
-  /** @type {Map<number, PastTask>} */
-  const tasks = new Map();
-  back(tasks, event);
-  return event.task === null ? undefined : tasks.get(event.task);
+export function titleOf({ task, before, after }) {
+  return task === null ? null : ((after ?? before)?.title ?? `task ${task}`);
 }
+
+/** @param {Past} event */
+const placeOf = ({ position }) => position;
 
 /**
  * Return the index of the first item above a limit, of items in order.
  * @template Item
- * @param {Item[]} items
+ * @param {readonly Item[]} items
  * @param {(item: Item) => number} measure
  * @param {number} limit
  */

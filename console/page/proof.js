@@ -1,10 +1,12 @@
 /** "Check it here": every hash of the history computed again, by this page. */
 
-import { Chain } from "./chain.js";
 import { button, element, icon, toast } from "./dom.js";
 import { pages } from "./pages.js";
 import { pasted } from "./pasted.js";
+import { script } from "./trusted.js";
 import { counted } from "./words.js";
+
+/** @typedef {import("./checker.js").Checked} Checked */
 
 const EXAMPLE = "Tasklog-Position: 12\nTasklog-Hash: 3f5a…";
 
@@ -60,22 +62,34 @@ class Proof {
   }
 
   async #compute() {
-    if (!globalThis.isSecureContext) throw new Error("Browsers compute hashes only on pages with HTTPS, or of localhost: open this page in one of these ways.");
     const text = this.kept.value.trim();
     const kept = pasted(text, this.#client.user);
     if (text !== "" && kept.size === 0) throw new Error("There is no position with its hash for this user in the text that you pasted.");
     const started = performance.now();
-    const chain = new Chain(this.#client.user, kept);
-    let head = { position: 0, hash: chain.hash };
-    for await (const page of pages(this.#client, 0, this.ending.signal)) {
-      const fault = await chain.feed(page.events);
-      if (fault !== null) return this.#fault(fault);
-      head = page.head;
-      this.progress.value = chain.position / Math.max(1, head.position);
+    const worker = new Worker(script("./checker.js"), { type: "module" });
+    try {
+      worker.postMessage({ user: this.#client.user, kept });
+      const checked = await this.#feed(worker);
+      if (checked.fault !== null) this.#fault(checked.fault);
+      else this.#good(checked, kept, (performance.now() - started) / 1000);
+    } finally {
+      worker.terminate();
     }
-    const fault = chain.finish(head);
-    if (fault !== null) return this.#fault(fault);
-    this.#good(chain, kept, (performance.now() - started) / 1000);
+  }
+
+  /**
+   * Send all pages to the worker, and return what it found: the first fault, or the end.
+   * @param {Worker} worker
+   */
+  async #feed(worker) {
+    let checked = /** @type {Checked} */ ({ fault: null, position: 0, hash: "" });
+    for await (const { bytes, last } of pages(this.#client, 0, this.ending.signal)) {
+      worker.postMessage(bytes, [bytes]);
+      checked = await answerOf(worker);
+      if (checked.fault !== null) break;
+      this.progress.value = checked.position / Math.max(1, last);
+    }
+    return checked;
   }
 
   /** @param {import("./chain.js").Fault} fault */
@@ -84,7 +98,7 @@ class Proof {
     this.#say("bad", `Position ${position} does not fit.`, `The first one that does not: ${reason}.`, step);
   }
 
-  /** @param {Chain} chain @param {Map<number, string>} kept @param {number} seconds */
+  /** @param {Checked} checked @param {Map<number, string>} kept @param {number} seconds */
   #good({ position, hash }, kept, seconds) {
     const head = JSON.stringify({ user_id: this.#client.user, position, hash });
     const copy = () => void navigator.clipboard.writeText(head).then(() => toast("Copied. Keep it where nobody else can write."));
@@ -92,7 +106,7 @@ class Proof {
     this.#say(
       "good",
       position === 0 ? "There is no event yet." : `${position === 1 ? "The only event fits." : `All ${counted(position, "event")} fit.`}`,
-      `Each hash was computed here, in ${seconds.toFixed(1)} s.${compared}`,
+      `Each hash was computed here, in ${seconds.toFixed(1)}\u00a0s.${compared}`,
       element("dl", {}, element("dt", {}, "Position"), element("dd", {}, String(position)), element("dt", {}, "Hash"), element("dd", {}, element("code", {}, hash))),
       button("Copy this anchor", copy),
     );
@@ -103,4 +117,16 @@ class Proof {
     const head = element("h2", {}, icon(kind), title);
     this.result.replaceChildren(element("section", { class: `card ${kind}`, "aria-label": "Result" }, head, element("p", {}, text), ...more));
   }
+}
+
+/**
+ * Return the worker's next answer.
+ * @param {Worker} worker
+ * @returns {Promise<Checked>}
+ */
+function answerOf(worker) {
+  return new Promise((resolve, reject) => {
+    worker.onmessage = ({ data }) => resolve(data);
+    worker.onerror = ({ message }) => reject(new Error(message || "The part of the page that computes hashes could not be started."));
+  });
 }

@@ -2,8 +2,6 @@
  * The session: a token from the link of `./run`, from the auth server, or pasted in. It is kept for this tab only.
  */
 
-import { element } from "./dom.js";
-
 const KEPT = "tasklog.token";
 
 /** @typedef {{token: string, user: string}} Session */
@@ -13,8 +11,13 @@ const KEPT = "tasklog.token";
  * @returns {Promise<Session | null>}
  */
 export async function session() {
+  return keptSession() ?? read(await renewed());
+}
+
+/** Return the session of the address or of this tab, or null if there is none. */
+export function keptSession() {
   takeFromAddress();
-  return read(sessionStorage.getItem(KEPT)) ?? read(await renewed());
+  return read(sessionStorage.getItem(KEPT));
 }
 
 /** Take the token out of the address and keep it, if there is one; return whether there was. */
@@ -27,7 +30,7 @@ export function takeFromAddress() {
 }
 
 /** @param {string} token */
-function keep(token) {
+export function keep(token) {
   sessionStorage.setItem(KEPT, token.trim());
 }
 
@@ -58,7 +61,7 @@ export async function renewed() {
  * @param {string | null} token
  * @returns {Session | null}
  */
-function read(token) {
+export function read(token) {
   try {
     const part = (token?.split(".")[1] ?? "").replaceAll("-", "+").replaceAll("_", "/");
     const bytes = Uint8Array.from(atob(part), (character) => character.charCodeAt(0));
@@ -67,36 +70,4 @@ function read(token) {
   } catch {
     return null;
   }
-}
-
-/**
- * Show the form in which a token can be pasted.
- * @param {HTMLElement} view
- * @param {string} why
- */
-export function signIn(view, why) {
-  const field = element("textarea", { id: "token", rows: 4, required: true, autocomplete: "off", spellcheck: "false" });
-  const error = element("p", { class: "error", role: "alert" });
-  const submit = (/** @type {Event} */ event) => {
-    event.preventDefault();
-    if (read(field.value.trim()) === null) {
-      error.textContent = "This is not a token: copy all three parts, with the dots between them.";
-      return;
-    }
-    keep(field.value);
-    location.reload();
-  };
-  view.replaceChildren(
-    element(
-      "form",
-      { name: "sign-in", class: "card sign-in", onsubmit: submit },
-      element("h1", {}, "Sign in"),
-      element("p", {}, why),
-      element("label", { for: "token" }, "Token"),
-      field,
-      error,
-      element("button", { type: "submit", class: "primary" }, "Sign in"),
-      element("p", { class: "hint" }, "Where the service runs, ", element("code", {}, "./run console alice"), " prints a link that signs alice in."),
-    ),
-  );
 }

@@ -2,6 +2,7 @@
 
 import { changesTable } from "./changes.js";
 import { button, complain, element, toast } from "./dom.js";
+import { titleOf } from "./ledger.js";
 import { readable, said } from "./words.js";
 
 /** @typedef {import("./client/replica.js").Replica} Replica */
@@ -16,21 +17,22 @@ import { readable, said } from "./words.js";
  * @returns {HTMLElement[]}
  */
 export function storyOf(ledger, replica, id, go) {
-  const parts = ledger.story(id);
-  const title = parts.at(-1)?.title ?? `Task ${id}`; // before `reverse`
-  const lines = parts.reverse().map(({ event, title: then, task }, n) => {
+  const events = [...ledger.story(id)].reverse();
+  const lines = events.map((event, n) => {
+    const { after, changes } = event;
     const when = element("time", { datetime: new Date(event.at).toISOString() }, readable(event.at));
     const where = button(`Position ${event.position}`, () => go(event.position), { class: "link" });
-    const restore = button("Restore it like this", () => restoreAs(replica, /** @type {PastTask} */ (task), event.position));
+    const restore = button("Restore it like this", () => restoreAs(replica, /** @type {PastTask} */ (after), event.position));
     return element(
       "li",
       {},
-      element("div", { class: "event-head" }, element("strong", {}, said(event, then)), element("span", { class: "hint" }, where, " · ", when)),
-      event.changes.length > 0 ? changesTable(event.changes) : "",
-      task !== null && n > 0 ? restore : "",
+      element("div", { class: "event-head" }, element("strong", {}, said(event, titleOf(event))), element("span", { class: "hint" }, where, " · ", when)),
+      changes.length > 0 ? changesTable(changes) : "",
+      after !== null && n > 0 ? restore : "",
     );
   });
-  return [element("h2", { tabindex: -1 }, title), element("ol", { class: "story" }, ...lines)];
+  const title = events[0] && titleOf(events[0]);
+  return [element("h2", { tabindex: -1 }, title ?? `Task ${id}`), element("ol", { class: "story" }, ...lines)];
 }
 
 /**

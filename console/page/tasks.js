@@ -11,7 +11,7 @@ import { counted } from "./words.js";
 
 /** @typedef {import("./client/client.js").Task} Task */
 
-const AT_FIRST = 100; // lines; more follow as one scrolls
+const AT_FIRST = 24; // lines; more follow as one scrolls, or if these do not fill the window
 const MORE = 200;
 
 /**
@@ -59,7 +59,7 @@ class TaskList {
   /** Draw now and after each change, and return a function that ends it. */
   follow() {
     const draw = () => this.#draw();
-    const near = new IntersectionObserver(([entry]) => entry?.isIntersecting && this.#grow(), { rootMargin: "600px" });
+    const near = new IntersectionObserver(([entry]) => entry?.isIntersecting && this.#grow(), { rootMargin: "300px" });
     near.observe(this.more);
     const end = this.#replica.subscribe(draw);
     draw();
@@ -101,8 +101,8 @@ class TaskList {
     this.more.hidden = found.length <= this.#limit;
     this.filters.offer(all);
     const open = all.reduce((sum, task) => sum + (task.completed ? 0 : 1), 0);
-    const { ready } = this.#replica.state();
-    this.count.textContent = ready ? `${open.toLocaleString("en")} open of ${counted(all.length, "task")}` : "";
-    this.hint.textContent = trash || found.length > 0 ? "" : !ready ? "Loading …" : all.length > 0 ? "No task matches." : "Nothing to do. Add your first task above.";
+    const { ready, kept } = this.#replica.state();
+    this.count.textContent = ready || kept ? `${open.toLocaleString("en")} open of ${counted(all.length, "task")}${kept ? ", as last seen" : ""}` : "";
+    this.hint.textContent = trash || found.length > 0 ? "" : !(ready || kept) ? "Loading …" : all.length > 0 ? "No task matches." : "Nothing to do. Add your first task above.";
   }
 }

@@ -3,19 +3,22 @@
 import { changesTable } from "./changes.js";
 import { Chart } from "./chart.js";
 import { element, icon, iconButton } from "./dom.js";
-import { Ledger, removed } from "./ledger.js";
-import { pages } from "./pages.js";
+import { Ledger, titleOf } from "./ledger.js";
+import { contentsOf, pages } from "./pages.js";
 import { PastLine } from "./past_line.js";
 import { Rows } from "./rows.js";
 import { storyOf } from "./story.js";
 import { counted, readable, said } from "./words.js";
 
-/** @typedef {import("./ledger.js").PastTask} PastTask */
+/** @typedef {import("./ledger.js").Past} Past */
 /** @typedef {import("./past_line.js").Shown} Shown */
 
-const MOST_SHOWN = 200;
+const MOST_SHOWN = 200; // lines
+const FIRST_SHOWN = 30; // lines that follow each movement; the others follow at its end
+const MOVEMENT_ENDS = 150; // milliseconds after its last step
 const PLAY_STEP = 80; // milliseconds
 const LONGEST_PLAY = 300; // steps
+const REDRAWN = 300; // milliseconds between drawings while the history is loaded
 
 /**
  * Show the history, and return a function that ends it.
@@ -37,8 +40,12 @@ class Time {
   #given;
   #ledger = new Ledger();
   #ending = new AbortController();
+  #position = 0;
+  #left = 0; // events to load
   #loading = false;
+  #again = false;
   #drawing = 0;
+  #resting = 0;
   #playing = 0;
   #told = 0;
   /** @type {Map<number, Shown>} the lines by task */
@@ -51,9 +58,9 @@ class Time {
     "div",
     { class: "bar controls" },
     iconButton("First", "first", () => this.#go(0)),
-    iconButton("Back", "back", () => this.#go(this.#ledger.position - 1)),
+    iconButton("Back", "back", () => this.#go(this.#position - 1)),
     this.#play,
-    iconButton("Forth", "forth", () => this.#go(this.#ledger.position + 1)),
+    iconButton("Forth", "forth", () => this.#go(this.#position + 1)),
     iconButton("Now", "last", () => this.#go(this.#ledger.last)),
     this.#where,
   );
@@ -81,66 +88,79 @@ class Time {
       this.#ending.abort();
       clearInterval(this.#playing);
       cancelAnimationFrame(this.#drawing);
+      clearTimeout(this.#resting);
     };
   }
 
-  /** Read the events that are not here yet. */
+  /** Read the events that are not here yet; read on if more came meanwhile. */
   async #load() {
+    this.#again = this.#loading;
     if (this.#loading) return;
     this.#loading = true;
     const ledger = this.#ledger;
     const { signal } = this.#ending;
     try {
-      for await (const { events, head } of pages(this.#given.client, ledger.last, signal)) {
-        const follows = ledger.position === ledger.last;
-        ledger.add(events);
+      let [end, drawn] = [ledger.last, 0];
+      for await (const { bytes, next, last } of pages(this.#given.client, ledger.last, signal)) {
+        ledger.add(contentsOf(bytes).events);
+        if (next !== null && performance.now() - drawn < REDRAWN) continue;
+        this.#left = next === null ? 0 : last - ledger.last;
         this.slider.max = String(ledger.last);
-        this.#where.textContent = `Loading: ${ledger.last.toLocaleString("en")} of ${counted(head.position, "event")}`;
-        if (follows) ledger.goTo(ledger.last);
+        this.chart.draw();
+        this.#go(this.#position === end ? ledger.last : this.#position);
+        [end, drawn] = [ledger.last, performance.now()];
       }
-      this.chart.draw();
-      this.#go(ledger.position);
       if (this.#told !== 0) this.#showStory();
     } catch (problem) {
       if (!signal.aborted) this.#where.textContent = problem instanceof Error ? problem.message : String(problem);
     }
     this.#loading = false;
+    if (this.#again) await this.#load();
   }
 
   /** @param {number} position */
   #go(position) {
-    this.#ledger.goTo(position);
-    this.slider.value = String(this.#ledger.position);
+    this.#position = Math.max(0, Math.min(position, this.#ledger.last));
+    this.slider.value = String(this.#position);
     this.#drawing ||= requestAnimationFrame(() => this.#draw());
   }
 
   #draw() {
     this.#drawing = 0;
-    const { event, tasks, position, last } = this.#ledger;
-    this.chart.mark();
-    this.#where.textContent = `${position.toLocaleString("en")} of ${last.toLocaleString("en")}${event ? ` · ${readable(event.at)}` : ""}`;
+    const position = this.#position;
+    const [event, tasks, last] = [this.#ledger.event(position), this.#ledger.count(position), this.#ledger.last];
+    this.chart.mark(position);
+    const left = this.#left > 0 ? `, ${this.#left.toLocaleString("en")} to load` : "";
+    this.#where.textContent = `${position.toLocaleString("en")} of ${last.toLocaleString("en")}${left}${event ? ` · ${readable(event.at)}` : ""}`;
     this.slider.setAttribute("aria-valuetext", this.#where.textContent);
-    this.#drawMoment();
-    this.#rows.show(this.#lines());
-    this.more.textContent = tasks.size > MOST_SHOWN ? `The newest ${MOST_SHOWN} of ${counted(tasks.size, "task")}.` : tasks.size === 0 ? "There was no task." : "";
+    this.#drawMoment(event);
+    this.#rows.show(this.#lines(event, FIRST_SHOWN));
+    clearTimeout(this.#resting);
+    this.#resting = setTimeout(() => this.#rows.show(this.#lines(event, MOST_SHOWN)), MOVEMENT_ENDS);
+    this.more.textContent = tasks > MOST_SHOWN ? `The newest ${MOST_SHOWN} of ${counted(tasks, "task")}.` : tasks === 0 ? "There was no task." : "";
   }
 
-  /** Say what happened at the position. */
-  #drawMoment() {
-    const { event, tasks } = this.#ledger;
+  /**
+   * Say what happened at the position.
+   * @param {Past | null} event
+   */
+  #drawMoment(event) {
     if (event === null) return this.moment.replaceChildren(element("h2", {}, this.#ledger.last === 0 ? "Nothing has happened yet" : "Before the first event"));
-    const title = event.changes.find(({ field }) => field === "title");
-    const name = event.task === null ? null : String(tasks.get(event.task)?.title ?? title?.from ?? title?.to ?? `task ${event.task}`);
+    const { changes } = event;
     const step = element("a", { href: `#step?position=${event.position}` }, "Step through");
-    this.moment.replaceChildren(element("h2", {}, said(event, name)), event.changes.length > 0 ? changesTable(event.changes) : "", step);
+    this.moment.replaceChildren(element("h2", {}, said(event, titleOf(event))), changes.length > 0 ? changesTable(changes) : "", step);
   }
 
-  /** Return the lines of the tasks at the position, with a mark on the task that the event there changed or removed. */
-  #lines() {
-    const { event, tasks } = this.#ledger;
-    const found = this.#ledger.newest(MOST_SHOWN);
-    const changed = event?.task ? (tasks.get(event.task) ?? removed(event)) : undefined;
-    if (changed !== undefined && !found.includes(changed)) found.unshift(changed);
+  /**
+   * Return the lines of the tasks at the position, with a mark on the task that the event there changed or removed: it is
+   * among the first ones.
+   * @param {Past | null} event
+   * @param {number} most
+   */
+  #lines(event, most) {
+    let found = this.#ledger.newest(this.#position, most);
+    const changed = event?.after ?? event?.before;
+    if (changed && !found.slice(0, FIRST_SHOWN).includes(changed)) found = [changed, ...found.filter((task) => task !== changed)];
     const before = this.#shown;
     this.#shown = new Map();
     for (const task of found) {
@@ -153,11 +173,11 @@ class Time {
 
   #toggle() {
     clearInterval(this.#playing);
-    const { position, last } = this.#ledger;
+    const { last } = this.#ledger;
     if (this.#playing === 0) {
-      if (position === last) this.#go(0);
+      if (this.#position === last) this.#go(0);
       const by = Math.max(1, Math.ceil(last / LONGEST_PLAY));
-      this.#playing = setInterval(() => (this.#ledger.position < last ? this.#go(this.#ledger.position + by) : this.#toggle()), PLAY_STEP);
+      this.#playing = setInterval(() => (this.#position < this.#ledger.last ? this.#go(this.#position + by) : this.#toggle()), PLAY_STEP);
     } else this.#playing = 0;
     const [label, name] = this.#playing ? /** @type {const} */ (["Pause", "pause"]) : /** @type {const} */ (["Play", "play"]);
     this.#play.replaceChildren(icon(name));

@@ -4,6 +4,9 @@
 
 export const NOTHING = "–";
 
+const MOMENT = dates({ dateStyle: "medium", timeStyle: "medium" });
+const DAY = dates({ dateStyle: "medium" });
+
 /** @type {Map<string, string>} */
 const VERBS = new Map([
   ["task.created", "Added"],
@@ -56,12 +59,12 @@ export function shown(value) {
  * @param {string | number} at RFC 3339, or milliseconds
  */
 export function readable(at) {
-  return new Date(at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+  return MOMENT(new Date(at));
 }
 
 /** @param {number} at milliseconds */
 export function day(at) {
-  return new Date(at).toLocaleDateString(undefined, { dateStyle: "medium" });
+  return DAY(new Date(at));
 }
 
 /**
@@ -71,4 +74,16 @@ export function day(at) {
  */
 export function counted(number, noun) {
   return `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
+}
+
+/**
+ * Return a function that writes dates. The format is made at its first use, and kept: to make one takes longer than to
+ * use it many times.
+ * @param {Intl.DateTimeFormatOptions} options
+ * @returns {(at: Date) => string}
+ */
+export function dates(options) {
+  /** @type {Intl.DateTimeFormat | undefined} */
+  let format;
+  return (at) => (format ??= new Intl.DateTimeFormat(undefined, options)).format(at);
 }

@@ -1,6 +1,6 @@
 """The figures of processes: requests, command queues, reads, projection, and what every process has.
 
-Their names and help texts stand here; the counts live where they are counted. docs/operate.md lists them all.
+Their names and help texts stand here; the counts live where they are counted. docs/operate/metrics.md lists them all.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from prometheus_client import ProcessCollector
 
-from runtime.database import open_databases
+from runtime.database import needed_databases, open_databases
 from runtime.histogram import SECONDS, Histogram
 from runtime.version import VERSION
 from tasklog.admin.families import (
@@ -33,7 +33,11 @@ if TYPE_CHECKING:
 
 _METHODS: Final = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 _NONE: Final = "none"
+_OF_USERS: Final = "/api/"
+"""The routes whose series are there from the start; others are used too seldom for an alert to tell of."""
 _FAILED: Final = 500
+_FAILURES: Final = ("500", "503")
+"""The statuses from 500 on that an answer may have: their series are there from the start, as alerts look at them."""
 _process: Final = ProcessCollector(registry=None)
 
 
@@ -44,8 +48,9 @@ async def of_requests() -> Iterable[Metric]:
     from edge.overload import in_progress  # noqa: PLC0415
     from edge.request_counts import REQUESTS  # noqa: PLC0415
 
-    totals: dict[Labels, float] = {}
-    durations: dict[Labels, Histogram] = {}
+    expected = [one for one in REQUESTS.expected if one[1].startswith(_OF_USERS) and one[0] != "HEAD"]
+    totals: dict[Labels, float] = {(*labels, status): 0 for labels in expected for status in _FAILURES}
+    durations: dict[Labels, Histogram] = {labels: Histogram(SECONDS) for labels in expected}
     for answered, taken in REQUESTS.durations().items():
         method = answered.method if answered.method in _METHODS else "other"
         labels = (method, answered.route or _NONE)
@@ -97,11 +102,21 @@ async def of_commands() -> Iterable[Metric]:
 
 
 async def of_reads() -> Iterable[Metric]:
-    """Return how many reads wait for a statement."""
-    from read_api.reader import reads_waiting  # noqa: PLC0415 - as above
+    """Return how many reads wait for a statement, and what the standby answers."""
+    from read_api.counts import COUNTS, Outcome  # noqa: PLC0415 - as above
+    from read_api.reader import reads_waiting  # noqa: PLC0415
 
     waiting: dict[Labels, float] = {(kind,): reads for kind, reads in reads_waiting().items()}
-    return [gauges("tasklog_reads_waiting", "Reads that wait for the next statement.", ("kind",), waiting)]
+    outcomes: dict[Labels, float] = {(outcome.value,): COUNTS.outcomes[outcome] for outcome in Outcome}
+    by_outcome = "Statements that the standby might answer, by what became of them."
+    waits = "How long statements waited until the standby had the last writes."
+    return [
+        gauges("tasklog_reads_waiting", "Reads that wait for the next statement.", ("kind",), waiting),
+        gauge("tasklog_standby_up", "Whether the standby is used.", COUNTS.is_up),
+        gauge("tasklog_standby_lag_seconds", "How long the standby is behind the primary.", COUNTS.lag_seconds),
+        counters("tasklog_standby_statements_total", by_outcome, ("outcome",), outcomes),
+        histogram("tasklog_standby_wait_duration_seconds", waits, COUNTS.waits),
+    ]
 
 
 async def of_projection() -> Iterable[Metric]:
@@ -143,7 +158,7 @@ def of_every_process(service: str) -> Source:
 
 
 async def _up() -> dict[Labels, float]:
-    databases = open_databases()
+    databases = needed_databases()
     answers = await asyncio.gather(*(database.answers() for database in databases))
     up: dict[Labels, float] = {}
     for database, answer in zip(databases, answers, strict=True):

@@ -77,7 +77,7 @@ def _processes(
 ) -> Sequence[Mapping[str, Any]]:
     """Return the processes with their rates per second since the last sample; the rates of a new process are None."""
     processes: list[Mapping[str, Any]] = []
-    for name, report in sorted(reports.items(), key=lambda item: (item[1].service, item[0])):
+    for name, report in sorted(reports.items(), key=lambda item: (item[1].service, item[1].worker or 0, item[0])):
         then, known = before or (now, {})
         was = known.get(name)
         counted = asdict(report.counted)
@@ -85,5 +85,6 @@ def _processes(
         if was is not None and now > then:
             earlier = asdict(was.counted)
             rates = {kind: round(max(0, counted[kind] - earlier[kind]) / (now - then), 2) for kind in counted}
-        processes.append({"service": report.service, "version": report.version, **rates})
+        place = {"service": report.service, "worker": report.worker, "port": report.port}
+        processes.append({**place, "version": report.version, **rates})
     return processes

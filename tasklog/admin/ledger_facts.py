@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import asyncpg
 from redis.exceptions import RedisError
 
+from audit.standing import given_ids
 from audit.status import Heard
 from projector.heartbeat import running_projectors
 from projector.job_states import job_states
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
+    from audit.standing import GivenIds
     from runtime.pool import Database
     from tasklog.admin.reports import Report
 
@@ -38,11 +40,12 @@ _FAULTS_SECONDS: Final = 60.0
 
 
 class LedgerFacts(NamedTuple):
-    """One reading. The first three are None if the database did not answer, the others if Redis did not."""
+    """One reading. The first four are None if the database did not answer, the others if Redis did not."""
 
     lag: Lag | None = None
     users_to_rebuild: int | None = None
     rebuild_faults: int | None = None
+    task_ids: GivenIds | None = None
     heard: Heard | None = None
     reports: Mapping[str, Report] | None = None
 
@@ -69,16 +72,16 @@ class FactReader:
                 self._until = ended + max(_KEPT_SECONDS, _SHARE * (ended - began))
             return self._kept
 
-    async def _of_database(self) -> tuple[Lag | None, int | None, int | None]:
+    async def _of_database(self) -> tuple[Lag | None, int | None, int | None, GivenIds | None]:
         try:
             async with asyncio.timeout(_SECONDS):
                 behind = await lag(self._database)
                 users, _ = await left(self._database)
                 if (now := time.monotonic()) >= self._faults_until:
                     self._faults, self._faults_until = len(await faults(self._database)), now + _FAULTS_SECONDS
-                return behind, users, self._faults
+                return behind, users, self._faults, await given_ids(self._database)
         except (TimeoutError, UnavailableError, asyncpg.PostgresError):
-            return None, None, None
+            return None, None, None, None
 
     async def _of_redis(self) -> tuple[Heard | None, Mapping[str, Report] | None]:
         if self._redis is None:

@@ -30,13 +30,16 @@ def of_ledger(reader: FactReader) -> Source:
 
 
 def _of_projection(facts: LedgerFacts) -> Iterable[Metric]:
-    behind = facts.lag
+    behind, ids = facts.lag, facts.task_ids
+    left, size = (None, None) if ids is None else (ids.left, ids.size)
     return [
         gauge("tasklog_projection_lag_events", "Events that are not projected yet.", behind and behind.events),
         gauge("tasklog_projection_lag_seconds", "Seconds that the oldest has waited.", behind and behind.seconds),
         gauge("tasklog_parked_users", "Users whose next event cannot be projected.", behind and behind.parked_users),
         gauge("tasklog_users_to_rebuild", "Users that wait for a rebuild.", facts.users_to_rebuild),
         gauge("tasklog_rebuild_faults", "Users that could not be rebuilt.", facts.rebuild_faults),
+        gauge("tasklog_task_ids_left", "Task ids that are left of this ledger's range.", left),
+        gauge("tasklog_task_ids_range", "Task ids that this ledger's range has in all.", size),
     ]
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
@@ -12,8 +12,9 @@ import structlog
 from tasklog.serving.listener import listen, url_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from contextlib import AbstractAsyncContextManager, AbstractContextManager
+    import socket
+    from collections.abc import AsyncIterator, Iterator
+    from contextlib import AbstractAsyncContextManager
 
     from redis.asyncio import Redis
 
@@ -32,8 +33,14 @@ log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def beside_api(settings: Settings, service: str, opened: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
-    """Open an API, and the admin port of its process.
+async def beside_api(
+    settings: Settings,
+    service: str,
+    opened: AbstractAsyncContextManager[T],
+    worker: int | None = None,
+    inherited: socket.socket | None = None,
+) -> AsyncIterator[T]:
+    """Open an API, and the admin port of its process, by the listening socket of its supervisor if there is one.
 
     Raises:
         SettingsError: the admin port cannot be opened.
@@ -45,20 +52,27 @@ async def beside_api(settings: Settings, service: str, opened: AbstractAsyncCont
         from runtime.readiness import reason_not_ready
         from runtime.redis_client import open_redis
         from tasklog.admin import figures
-        from tasklog.admin.reports import reporting
+        from tasklog.admin.reports import Process, reporting
         from tasklog.admin.routes import answering
 
         sources = [figures.of_every_process(service), figures.of_requests]
         sources += [figures.of_commands] if service in (COMMAND_API, GATEWAY) else []
         sources += [figures.of_reads] if service in (READ_API, GATEWAY) else []
-        async with open_redis(settings) as redis, reporting(redis, service, figures.counted_requests):
-            with _serving(settings, service, answering(sources, reason_not_ready)):
+        with _serving(settings, service, answering(sources, reason_not_ready), inherited) as port:
+            kind = Process(service=service, worker=worker, port=port)
+            async with open_redis(settings) as redis, reporting(redis, kind, figures.counted_requests):
                 yield app
 
 
 @asynccontextmanager
-async def beside_projector(settings: Settings, database: Database, redis: Redis | None) -> AsyncIterator[None]:
-    """Open the admin port of a projector.
+async def beside_projector(
+    settings: Settings,
+    worker: int | None,
+    inherited: socket.socket | None,
+    database: Database,
+    redis: Redis | None,
+) -> AsyncIterator[None]:
+    """Open the admin port of a projector, by the listening socket of its supervisor if there is one.
 
     Raises:
         SettingsError: it cannot be opened.
@@ -74,7 +88,7 @@ async def beside_projector(settings: Settings, database: Database, redis: Redis 
     from tasklog.admin.ledger_facts import FactReader
     from tasklog.admin.ledger_figures import of_ledger
     from tasklog.admin.operators_page import OperatorsPage
-    from tasklog.admin.reports import reporting
+    from tasklog.admin.reports import Process, reporting
     from tasklog.admin.routes import answering
 
     async def reason() -> str | None:
@@ -84,18 +98,24 @@ async def beside_projector(settings: Settings, database: Database, redis: Redis 
     sources = [figures.of_every_process(PROJECTOR), figures.of_projection, of_ledger(facts)]
     history = History(facts)
     page = OperatorsPage(database, facts, history, reason)
-    async with reporting(redis, PROJECTOR, figures.counted_events):
-        sampling = asyncio.create_task(history.sample_forever())
-        try:
-            with _serving(settings, PROJECTOR, answering(sources, reason, page.reads(), page.writes())):
+    answers = answering(sources, reason, page.reads(), page.writes())
+    with _serving(settings, PROJECTOR, answers, inherited) as port:
+        kind = Process(service=PROJECTOR, worker=worker, port=port)
+        async with reporting(redis, kind, figures.counted_events):
+            sampling = asyncio.create_task(history.sample_forever())
+            try:
                 yield
-        finally:
-            await cancelled(sampling)
+            finally:
+                await cancelled(sampling)
 
 
-def _serving(settings: Settings, service: str, answers: Answering) -> AbstractContextManager[None]:
+@contextmanager
+def _serving(settings: Settings, service: str, answers: Answering, inherited: socket.socket | None) -> Iterator[int]:
+    """Serve the admin port while the block runs, and yield its number."""
     from tasklog.admin.port import serving
 
-    listener = listen(settings.admin_host, settings.admin_port or 0, "ADMIN")
+    listener = inherited or listen(settings.admin_host, settings.admin_port or 0, "ADMIN")
     log.info("the admin port is open", service=service, url=url_of(listener))
-    return serving(listener, answers)
+    port: int = listener.getsockname()[1]
+    with serving(listener, answers):
+        yield port

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final, cast
 from uuid import uuid4
 
@@ -37,10 +37,18 @@ class Counted:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Report:
-    """A process's last report, at a time of Redis in seconds since 1970."""
+class Process:
+    """A process that reports: its service, its number if it is one of several workers, and its admin port."""
 
     service: str
+    worker: int | None = None
+    port: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report(Process):
+    """A process's last report, at a time of Redis in seconds since 1970."""
+
     version: str
     at: int
     counted: Counted
@@ -50,24 +58,24 @@ _STORED: Final = TypeAdapter(Report)
 
 
 @asynccontextmanager
-async def reporting(redis: Redis | None, service: str, count: Callable[[], Counted]) -> AsyncIterator[None]:
+async def reporting(redis: Redis | None, process: Process, count: Callable[[], Counted]) -> AsyncIterator[None]:
     """Report every few seconds while the block runs, and remove the report afterwards."""
     if redis is None:
         yield
         return
-    task = asyncio.create_task(_report_forever(redis, service, count))
+    task = asyncio.create_task(_report_forever(redis, process, count))
     try:
         yield
     finally:
         await cancelled(task)
 
 
-async def _report_forever(redis: Redis, service: str, count: Callable[[], Counted]) -> None:
+async def _report_forever(redis: Redis, process: Process, count: Callable[[], Counted]) -> None:
     name = uuid4().hex
     try:
         while True:
             with suppress(RedisError, OSError):
-                report = Report(service=service, version=VERSION, at=await _now(redis), counted=count())
+                report = Report(**asdict(process), version=VERSION, at=await _now(redis), counted=count())
                 await cast(Awaitable[int], redis.hset(_REPORTS, name, _STORED.dump_json(report).decode()))
             await asyncio.sleep(REPORT_SECONDS)
     finally:
@@ -94,6 +102,17 @@ async def reports(redis: Redis) -> Mapping[str, Report]:
     if silent:
         await cast(Awaitable[int], redis.hdel(_REPORTS, *silent))
     return running
+
+
+async def processes(redis: Redis) -> list[Process]:
+    """Return the running processes with an admin port, by service and number.
+
+    Raises:
+        RedisError, OSError: Redis is away.
+    """
+    found = [report for report in (await reports(redis)).values() if report.port is not None]
+    found.sort(key=lambda report: (report.service, report.worker or 0, report.port or 0))
+    return [Process(service=report.service, worker=report.worker, port=report.port) for report in found]
 
 
 async def _now(redis: Redis) -> int:

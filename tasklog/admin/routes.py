@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
+from runtime.readiness import notes
 from tasklog.admin.families import exposition
 from tasklog.admin.port import Answer
 
@@ -38,7 +39,7 @@ def answering(sources: Sequence[Source], ready: Ready, reads: Pages = _NONE, wri
 
     async def is_ready(_asked: Asked) -> Answer:
         reason = await ready()
-        return json_answer(200, {"status": "ready"}) if reason is None else _not_ready(reason)
+        return _ready() if reason is None else _not_ready(reason)
 
     read = {"/live": live, "/ready": is_ready, "/metrics": metrics, **reads}
     by_method: Mapping[str, Pages] = {"GET": read, "HEAD": read, "POST": writes}
@@ -58,6 +59,11 @@ def answering(sources: Sequence[Source], ready: Ready, reads: Pages = _NONE, wri
 def json_answer(status: int, value: object, headers: Mapping[str, str] | None = None) -> Answer:
     """Return an answer in JSON."""
     return Answer(status, _JSON, orjson.dumps(value) + b"\n", headers or {})
+
+
+def _ready() -> Answer:
+    said = notes()
+    return json_answer(200, {"status": "ready", **({"detail": " ".join(said)} if said else {})})
 
 
 def _not_ready(reason: str) -> Answer:

@@ -11,7 +11,7 @@ import typer
 
 from runtime.settings import SettingsError, load_settings
 from runtime.version import VERSION
-from tasklog.cli import adoption, audit, backup, demo, explain, healthcheck, ledger, services
+from tasklog.cli import adoption, audit, backup, demo, explain, healthcheck, ledger, moving, services, upgrade
 from tasklog.cli.conventions import ExitCode, Panel, fail, stdout_errors, tell
 from tasklog.embedded.signing import HOURS, console_link, make_token
 from tasklog.serving.listener import url_at
@@ -31,7 +31,9 @@ app.add_typer(audit.app)
 app.add_typer(explain.app)
 app.add_typer(ledger.app)
 app.add_typer(backup.app)
+app.add_typer(upgrade.app)
 app.add_typer(adoption.app)
+app.add_typer(moving.app)
 app.add_typer(services.app)
 app.add_typer(healthcheck.app)
 
@@ -108,9 +110,10 @@ def console(user: Annotated[str, typer.Argument(help="The user whom the link sig
     settings = load_settings()
     if not settings.console:
         fail("The console is switched off: set CONSOLE=on and start ./run again.")
-    if settings.api_port == 0:
+    if settings.console_url is None and settings.api_port == 0:
         fail("API_PORT=0 takes another port at each start: set API_PORT to the one that ./run prints.")
-    tell(console_link(settings, url_at(settings.api_host, settings.api_port), user))
+    url = settings.console_url or url_at(settings.api_host, settings.api_port)
+    tell(console_link(settings, url.rstrip("/"), user))
 
 
 @app.command(name="help", rich_help_panel=Panel.START)

@@ -7,25 +7,29 @@ import os
 import time
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tasklog.cli.cells import verify_each
 from tasklog.cli.conventions import (
     EXIT_CODES,
     Background,
     ExitCode,
     Json,
+    Ledgers,
     OptionalUser,
     Panel,
     fail,
     progress,
     show,
+    show_each,
     tell,
 )
-from tasklog.cli.servers import enqueue, on_database, on_redis, operator_settings
+from tasklog.cli.servers import enqueue, ledgers, on_database, on_redis, operator_settings
 from tasklog.cli.status_text import status_text
 from tasklog.cli.wording import count, history_text, report_text, tasks_text
 
@@ -35,7 +39,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from audit.report import Anchors, Report
-    from audit.status import Heard
+    from audit.status import Heard, Status
     from runtime.database import Database
     from runtime.settings import Settings
 
@@ -48,15 +52,18 @@ User = Annotated[str, typer.Argument(help="The user.", show_default=False)]
 
 
 @app.command(epilog=EXIT_CODES, rich_help_panel=Panel.LOOK)
-def status(*, json: Json = False) -> None:
+def status(*, url: Ledgers = None, json: Json = False) -> None:
     """Show versions, size, lag, jobs, and problems that need an operator (exit code 3)."""
     from audit.status import status as read_status
 
-    with operator_settings() as settings:
-        heard = _heard(settings)
-        found = on_database("projector", lambda database: read_status(database, heard), settings)
-    show(asdict(found), as_json=json, text=lambda: status_text(found))
-    if found.needs_somebody:
+    found: list[tuple[str | None, Status]] = []
+    with ledgers(url) as all_of_them:
+        for name, settings in all_of_them:
+            heard = _heard(settings)
+            work = partial(read_status, heard=heard)
+            found.append((name, on_database("projector", work, settings)))
+    show_each([(name, asdict(one), status_text(one)) for name, one in found], as_json=json)
+    if any(one.needs_somebody for _, one in found):
         raise typer.Exit(ExitCode.FAULTS)
 
 
@@ -131,17 +138,23 @@ def replay(
 
 
 @app.command(epilog=EXIT_CODES, rich_help_panel=Panel.MEND)
-def verify(
+def verify(  # noqa: PLR0913 - its options
     user: OptionalUser = None,
     *,
     anchors: Annotated[Path | None, typer.Option(help="A file that ./run anchor wrote.")] = None,
     file: Annotated[Path | None, typer.Option(help="Check this export, without a database.")] = None,
+    url: Ledgers = None,
     background: Background = False,
     json: Json = False,
 ) -> None:
     """Check that no event was changed, removed, inserted or moved, and that the tasks match the events."""
-    if file is not None and (user is not None or background):
-        fail("--file checks a whole file at once: leave out the user and --background.", ExitCode.USAGE)
+    if file is not None and (user is not None or background or url):
+        fail("--file checks a whole file at once: leave out the user, --url and --background.", ExitCode.USAGE)
+    if url:
+        if background or user is not None:
+            fail("--url checks whole ledgers at once: leave out the user and --background.", ExitCode.USAGE)
+        verify_each(url, _anchors(anchors), as_json=json)
+        return
     began = time.monotonic()
     known = _anchors(anchors)
     if file is not None:
@@ -163,6 +176,7 @@ def verify(
 def anchor(
     *,
     out: Annotated[str, typer.Option(help="The file to append to, or - for stdout.")],
+    url: Ledgers = None,
     json: Json = False,
 ) -> None:
     """Append the hash of every stream's last event to a file, to keep elsewhere for verify --anchors."""
@@ -170,9 +184,10 @@ def anchor(
 
     if out == "-" and json:
         fail("--out - and --json both need stdout: name a file, or leave out --json.", ExitCode.USAGE)
-    lines = BytesIO()
-    with operator_settings() as settings:
-        streams = on_database("projector", lambda database: write_anchors(database, lines), settings)
+    lines, streams = BytesIO(), 0
+    with ledgers(url) as all_of_them:
+        for _, settings in all_of_them:
+            streams += on_database("projector", lambda database: write_anchors(database, lines), settings)
     if out == "-":
         tell(lines.getvalue().decode(), nl=False)
         return
@@ -209,9 +224,14 @@ def _heard(settings: Settings) -> Heard | None:
     from audit.status import Heard
     from projector.heartbeat import running_projectors
     from projector.job_states import job_states
+    from tasklog.admin.reports import processes
 
     async def work(redis: Redis) -> Heard:
-        return Heard(jobs=await job_states(redis), projectors=await running_projectors(redis))
+        return Heard(
+            jobs=await job_states(redis),
+            projectors=await running_projectors(redis),
+            processes=[asdict(process) for process in await processes(redis)],
+        )
 
     return on_redis(work, settings)
 

@@ -4,15 +4,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from runtime.settings import load_settings
 from tasklog.cli.conventions import EXIT_CODES, Json, Panel, fail, interruptible, show
-
-if TYPE_CHECKING:
-    from runtime.settings import Settings
+from tasklog.cli.servers import embedded_settings
 
 app = typer.Typer()
 
@@ -24,9 +21,10 @@ def backup(
     """Copy the embedded ledger to a directory and verify the copy, while everything runs."""
     from tasklog.embedded import embedded_postgres
     from tasklog.embedded.backup import BackupError, back_up
+    from tasklog.embedded.switch import has_ledger
 
-    settings = _embedded_settings()
-    if not (settings.data_dir / "postgres").exists():
+    settings = embedded_settings("back up and restore")
+    if not has_ledger(settings.data_dir):
         fail(f"There is no ledger in {settings.data_dir} yet, so there is nothing to back up.")
     try:
         with embedded_postgres(settings.data_dir) as postgres, interruptible():
@@ -50,7 +48,7 @@ def restore(
     from tasklog.embedded.backup import BackupError
     from tasklog.embedded.backup import restore as restore_backup
 
-    settings = _embedded_settings()
+    settings = embedded_settings("back up and restore")
     try:
         with interruptible():
             restore_backup(directory, settings.data_dir)
@@ -61,11 +59,3 @@ def restore(
     value = {"directory": str(directory), "data_dir": str(settings.data_dir)}
     text = f"Restored {directory} to {settings.data_dir}. Check it with ./run verify, and start with ./run."
     show(value, as_json=json, text=lambda: text)
-
-
-def _embedded_settings() -> Settings:
-    """Return the settings, which must not name another Postgres."""
-    settings = load_settings()
-    if settings.database_url is not None or settings.service_urls:
-        fail("This is for the embedded Postgres: back up and restore yours with its tools, see docs/operate.md.")
-    return settings

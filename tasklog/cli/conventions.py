@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from rich.progress import Task
 
@@ -22,6 +22,16 @@ OptionalUser = Annotated[str | None, typer.Argument(help="One user; without it, 
 Json = Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON document.")]
 Background = Annotated[
     bool, typer.Option("--background", metavar="", help="Let a projector do it; ./run status shows how far it is.")
+]
+
+Ledgers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--url",
+        help="Another ledger than that of the settings: a Postgres URL, a name in CELLS, or all for all of CELLS. "
+        "Repeat it for several.",
+        show_default=False,
+    ),
 ]
 
 EXIT_CODES = "Exit codes: 0 fine, 1 it could not start or finish, 2 wrong usage, 3 faults were found."
@@ -101,6 +111,19 @@ def show(value: object, *, as_json: bool, text: Callable[[], str]) -> None:
     import orjson
 
     tell(orjson.dumps(value, option=orjson.OPT_UTC_Z).decode() if as_json else text())
+
+
+def show_each(results: Sequence[tuple[str | None, object, str]], *, as_json: bool) -> None:
+    """Print the results of ledgers, each with its name, JSON and text; one without a name is printed as it is."""
+    if results[0][0] is None:
+        show(results[0][1], as_json=as_json, text=lambda: results[0][2])
+        return
+    value = {name or "": one for name, one, _ in results}
+    show(value, as_json=as_json, text=lambda: "\n".join(f"{name}:\n{_indented(text)}" for name, _, text in results))
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.splitlines())
 
 
 @contextmanager

@@ -54,7 +54,9 @@ def demo(
 
 def _migrate_first(settings: Settings) -> None:
     """Create the embedded database if there is none yet; ./run or ./run migrate prepares one of your own."""
-    if settings.embedded and not (settings.data_dir / "postgres").exists():
+    from tasklog.embedded.switch import has_ledger
+
+    if settings.embedded and not has_ledger(settings.data_dir):
         from tasklog.cli.migration import migrate
 
         migrate(settings)
@@ -67,6 +69,6 @@ def _bring_in(settings: Settings, found: Demo) -> None:
         path = Path(directory) / "demo.jsonl"
         found.write(path)
         try:
-            on_database("owner", lambda database: import_(database, path), settings)
+            on_database("owner", lambda database: import_(database, path, into_empty=True), settings)
         except LedgerNotEmptyError:
             fail("There are people in this database: use an empty one, as with DATA_DIR=.demo ./run demo.")

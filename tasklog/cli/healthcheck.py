@@ -36,7 +36,9 @@ def healthcheck(what: Annotated[Checked, typer.Argument(help="What to check.")])
     """Check that a service works; exit with 1 and the reason if not. With ADMIN_PORT, ask whether it is ready."""
     settings = load_settings()
     if settings.admin_port:
-        _check(settings.admin_port, "/ready")
+        workers = settings.api_workers if what is Checked.API else settings.projector_workers
+        for port in range(settings.admin_port, settings.admin_port + (workers or 1)):
+            _check(port, "/ready")
     elif what is Checked.API:
         _check(settings.api_port, "/health")
     else:

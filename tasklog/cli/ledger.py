@@ -16,6 +16,7 @@ from tasklog.cli.conventions import (
     Background,
     ExitCode,
     Json,
+    Ledgers,
     OptionalUser,
     Panel,
     fail,
@@ -24,12 +25,16 @@ from tasklog.cli.conventions import (
     show,
     stdout_errors,
 )
-from tasklog.cli.servers import enqueue, on_database, operator_settings
+from tasklog.cli.servers import enqueue, ledgers, on_database, operator_settings
 from tasklog.cli.wording import behind_lines, count, fault_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from projector.rebuild import Rebuilt
     from runtime.database import Database
+    from runtime.database_url import Role
+    from runtime.settings import Settings
 
 app = typer.Typer()
 
@@ -61,21 +66,25 @@ def export(
     user: OptionalUser = None,
     *,
     out: Annotated[str | None, typer.Option(help="A new file, or - for stdout, as without it in a pipe.")] = None,
+    url: Ledgers = None,
     background: Background = False,
     json: Json = False,
 ) -> None:
     """Write all events, or one user's, as JSON Lines that verify --file can check without a database."""
     out = _destination(out, needs_file=json or background)
-    with operator_settings() as settings:
+    with ledgers(url) as all_of_them:
+        settings = _that_of(user, all_of_them)
         if background:
             enqueue(settings, "export", {"user_id": user, "out": str(Path(out).resolve())}, as_json=json)
             return
+        # Only the owner can read idempotency keys, which are in an export of one user.
+        role: Role = "projector" if user is None or settings.database_url is None else "owner"
         if out == "-":
             with stdout_errors():
-                on_database("projector", lambda database: _export(database, user, out), settings)
+                on_database(role, lambda database: _export(database, user, out), settings)
             return
         try:
-            events = on_database("projector", lambda database: _export(database, user, out), settings)
+            events = on_database(role, lambda database: _export(database, user, out), settings)
         except OSError as error:
             fail(f"{out} cannot be written: {error.strerror}.")
     value = {"out": out, "events": events}
@@ -88,10 +97,10 @@ def import_(
     *,
     json: Json = False,
 ) -> None:
-    """Read an export into an empty ledger, provided that all of it verifies."""
+    """Read an export, provided that all of it verifies, and that none of its users and task ids is in the ledger."""
+    from audit.arrival import ArrivalError
     from audit.export_file import total_events
     from audit.export_line import ExportError
-    from audit.import_ import LedgerNotEmptyError
     from audit.import_ import import_ as import_ledger
 
     async def work(database: Database) -> int:
@@ -101,8 +110,8 @@ def import_(
     with operator_settings() as settings:
         try:
             events = on_database("owner", work, settings)
-        except LedgerNotEmptyError:
-            fail("The ledger is not empty: import into a new database, after ./run migrate.")
+        except ArrivalError as error:
+            fail(f"Nothing was imported from {file}: {error}.")
         except ExportError as error:
             fail(f"Nothing was imported from {file}: {error}.", ExitCode.FAULTS)
         except OSError as error:
@@ -130,6 +139,21 @@ def erase(
     value = {"user_id": user, "position": position, "request_id": request, "vacuumed": vacuumed}
     kept = "" if vacuumed else " Let the owner of the tables run VACUUM on them soon."
     show(value, as_json=json, text=lambda: f"The text of {user} is erased; position {position} records it.{kept}")
+
+
+def _that_of(user: str | None, all_of_them: Sequence[tuple[str | None, Settings]]) -> Settings:
+    """Return the settings of the ledger that has the user; of the only one for all users."""
+    from audit.cells import is_here
+
+    if len(all_of_them) == 1:
+        return all_of_them[0][1]
+    if user is None:
+        fail("Write each ledger to a file of its own: name one with --url, or a user.", ExitCode.USAGE)
+    found = (one for _, one in all_of_them if on_database("projector", lambda opened: is_here(opened, user), one))
+    settings = next(found, None)
+    if settings is None:
+        fail(f"None of the ledgers has a stream of {user}.")
+    return settings
 
 
 def _destination(out: str | None, *, needs_file: bool) -> str:

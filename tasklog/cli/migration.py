@@ -22,19 +22,19 @@ def migrate(settings: Settings) -> None:
     """Migrate the database to this version's schema."""
     if settings.database_url is not None:
         url = settings.database_url.get_secret_value()
-        upgrade(url, settings.service_urls, pooler=settings.database_pooler, tell=_tell)
+        upgrade(url, settings.service_urls, pooler=settings.database_pooler, task_ids=settings.task_ids, tell=_tell)
         return
     if settings.service_urls:
         raise SettingsError("DATABASE_URL is not set: set it, as the services' own URLs are not enough to migrate.")
     with embedded_postgres(settings.data_dir) as postgres:
-        upgrade(postgres.url(), list(service_urls(postgres).values()))
+        upgrade(postgres.url(), list(service_urls(postgres).values()), task_ids=settings.task_ids)
 
 
 def prepare(settings: Settings, embedded_owner_url: str | None) -> None:
     """Refuse settings that no service could start with, then migrate, unless it is a given database in production."""
     if embedded_owner_url is not None:
         with suppress(NewerSchemaError):  # a newer schema may serve this version too: the services check that
-            upgrade(embedded_owner_url, settings.service_urls, tell=_tell)
+            upgrade(embedded_owner_url, settings.service_urls, task_ids=settings.task_ids, tell=_tell)
         return
     from tokens.verifier import token_rules  # noqa: PLC0415 - half a second, only needed for a given database
 

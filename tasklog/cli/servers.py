@@ -6,15 +6,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runtime.settings import SettingsError, load_settings
-from tasklog.cli.conventions import fail, interruptible, show
+from tasklog.cli.conventions import ExitCode, fail, interruptible, show
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
+    from pydantic import SecretStr
     from redis.asyncio import Redis
 
     from runtime.database import Database
@@ -30,7 +31,7 @@ def operator_settings() -> Iterator[Settings]:
 
     If no embedded Postgres is running, one runs until this context ends. Redis is left out if none is running.
     """
-    _log_to_stderr()
+    log_to_stderr()
     settings = load_settings()
     with ExitStack() as stack:
         found: dict[str, object] = {"allow_superuser": True}  # only services must refuse one
@@ -43,8 +44,22 @@ def operator_settings() -> Iterator[Settings]:
         yield settings.model_copy(update=found)
 
 
+def embedded_settings(task: str) -> Settings:
+    """Return the settings of a command for the embedded Postgres alone; end the command if they name another one."""
+    settings = load_settings()
+    if settings.database_url is not None or settings.service_urls:
+        fail(f"This is for the embedded Postgres: {task} yours with its tools, see docs/operate.md.")
+    return settings
+
+
 def on_database(role: Role, work: Callable[[Database], Awaitable[T]], settings: Settings) -> T:
     """Run `work` on the database in a role; end the command on a database error, or if a user has no stream."""
+    return on_databases(role, work, settings)
+
+
+def on_databases(role: Role, work: Callable[..., Awaitable[T]], *all_settings: Settings) -> T:
+    """Run `work` on the databases of several settings, as `on_database` does with one."""
+    from event_log.elsewhere import ArrivingError, ElsewhereError
     from event_log.read import NoStreamError
     from runtime.database import OPERATORS_SECONDS, UnavailableError, open_database
     from runtime.refusals import is_database_error, reason_of
@@ -53,18 +68,67 @@ def on_database(role: Role, work: Callable[[Database], Awaitable[T]], settings: 
     gc.set_threshold(200_000, 50, 100)
 
     async def run() -> T:
-        async with open_database(settings, role, seconds=OPERATORS_SECONDS) as database:
-            return await work(database)
+        async with AsyncExitStack() as stack:
+            databases = [
+                await stack.enter_async_context(open_database(settings, role, seconds=OPERATORS_SECONDS))
+                for settings in all_settings
+            ]
+            return await work(*databases)
 
     try:
         with interruptible():
             return asyncio.run(run())
     except NoStreamError as error:
         fail(f"The ledger has no stream of {error}.")
+    except ElsewhereError as error:
+        fail(f"The user has left this ledger for {error.cell or 'another place'}: ask there.")
+    except ArrivingError:
+        fail("The user is arriving in this ledger: try again in a moment.")
     except Exception as error:
         if not (isinstance(error, UnavailableError) or is_database_error(error)):
             raise
         fail(f"The database could not do the work ({reason_of(error)}): nothing is half done, fix that and try again.")
+
+
+def named_url(settings: Settings, given: str) -> tuple[str | None, SecretStr]:
+    """Return the name and the URL of a cell: `given` is its name in CELLS, or the URL of a Postgres."""
+    from pydantic import SecretStr
+
+    from runtime.settings import is_postgres_url
+
+    cells = settings.cells or {}
+    if given in cells:
+        return given, cells[given]
+    if not is_postgres_url(given):
+        known = f" (it has {', '.join(cells)})" if cells else ""
+        fail(f"A ledger is named by a Postgres URL, or by its name in CELLS{known}.", ExitCode.USAGE)
+    names = (name for name, url in cells.items() if url.get_secret_value() == given)
+    return next(names, None), SecretStr(given)
+
+
+@contextmanager
+def ledgers(urls: Sequence[str] | None) -> Iterator[list[tuple[str | None, Settings]]]:
+    """Yield the names and settings of the ledgers that `--url` names; without any, that of the settings, unnamed."""
+    if not urls:
+        with operator_settings() as settings:
+            yield [(None, settings)]
+        return
+    log_to_stderr()
+    settings = load_settings().model_copy(update={"allow_superuser": True})
+    wanted = list(settings.cells or {}) if urls == ["all"] else urls
+    if not wanted:
+        fail("There are no cells: set CELLS, or name each Postgres with --url.", ExitCode.USAGE)
+    found = [named_url(settings, one) for one in dict.fromkeys(wanted)]
+    yield [
+        (name or f"ledger {n}", settings_at(settings, url, f"{name} in CELLS" if name else f"ledger {n} of --url"))
+        for n, (name, url) in enumerate(found, start=1)
+    ]
+
+
+def settings_at(settings: Settings, url: SecretStr, database: str) -> Settings:
+    """Return the settings of a command for the Postgres at a URL alone, which messages call `database`."""
+    others: dict[str, object] = dict.fromkeys(("command_database_url", "projector_database_url", "read_database_url"))
+    return settings.model_copy(update={**others, "database_url": url, "redis_url": None}).calling_it(database)
 
 
 def on_redis(work: Callable[[Redis], Awaitable[T]], settings: Settings) -> T | None:
@@ -101,8 +165,9 @@ def _embedded_database(settings: Settings) -> Iterator[object]:
     from pydantic import SecretStr
 
     from tasklog.embedded import embedded_postgres
+    from tasklog.embedded.switch import has_ledger
 
-    if not (settings.data_dir / "postgres").exists():
+    if not has_ledger(settings.data_dir):
         raise SettingsError(f"There is no ledger in {settings.data_dir} yet: run ./run migrate, or set DATABASE_URL.")
     with embedded_postgres(settings.data_dir) as postgres:
         yield SecretStr(postgres.url())
@@ -123,7 +188,7 @@ def _embedded_redis(settings: Settings) -> object:
     return None
 
 
-def _log_to_stderr() -> None:
+def log_to_stderr() -> None:
     """Log to stderr, because results go to stdout."""
     import logging
 

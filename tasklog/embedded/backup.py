@@ -20,13 +20,13 @@ from runtime.settings import SettingsError
 from tasklog.embedded.binaries import find_postgres
 from tasklog.embedded.cluster import plain_environment, version_of
 from tasklog.embedded.data_dir import locked, open_data_dir
+from tasklog.embedded.switch import CLUSTER, has_ledger, sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tasklog.embedded.postgres import Postgres
 
-_CLUSTER: Final = "postgres"
 _SECRET: Final = "secret"  # noqa: S105 - the name of its file
 _MANIFEST: Final = "backup_manifest"
 
@@ -45,9 +45,9 @@ def back_up(postgres: Postgres, data_dir: Path, target: Path) -> int:
     """
     if target.exists():
         raise BackupError(f"{target} already exists: name a new directory for the backup.")
-    programs, _ = find_postgres(version_of(data_dir / _CLUSTER))
+    programs, _ = find_postgres(version_of(data_dir / CLUSTER))
     with _new_directory(target) as copy:
-        _base_backup(programs, postgres, copy / _CLUSTER)
+        _base_backup(programs, postgres, copy / CLUSTER)
         _verify(copy)
         if (data_dir / _SECRET).exists():
             shutil.copy2(data_dir / _SECRET, copy / _SECRET)
@@ -62,15 +62,15 @@ def restore(source: Path, directory: Path) -> None:
     Raises:
         BackupError: this is no complete backup, or the DATA_DIR has a ledger or is in use.
     """
-    if not (source / _CLUSTER / _MANIFEST).is_file():
+    if not (source / CLUSTER / _MANIFEST).is_file():
         raise BackupError(f"{source} is not a backup: name a directory that ./run backup wrote.")
     data_dir = open_data_dir(directory)
     with locked(data_dir) as ours:
-        if not ours or (data_dir / _CLUSTER).exists():
+        if not ours or has_ledger(data_dir):
             raise BackupError(f"There is a ledger in {directory}: move it away, or set another DATA_DIR.")
         _verify(source)
-        with _new_directory(data_dir / _CLUSTER) as copy:
-            shutil.copytree(source / _CLUSTER, copy, symlinks=True, dirs_exist_ok=True)
+        with _new_directory(data_dir / CLUSTER) as copy:
+            shutil.copytree(source / CLUSTER, copy, symlinks=True, dirs_exist_ok=True)
         if (source / _SECRET).exists() and not (data_dir / _SECRET).exists():
             shutil.copy2(source / _SECRET, data_dir / _SECRET)
 
@@ -100,7 +100,7 @@ def _verify(backup: Path) -> None:
     The write-ahead log is not in the manifest. Postgres checks each record of it, and does not start without those that
     make the copy consistent.
     """
-    cluster = backup / _CLUSTER
+    cluster = backup / CLUSTER
     manifest = (cluster / _MANIFEST).read_bytes()
     try:
         content = json.loads(manifest)
@@ -114,7 +114,7 @@ def _verify(backup: Path) -> None:
     for name, (size, digest) in listed.items():
         file = cluster / name
         if not file.is_file() or file.stat().st_size != size or _sha256(file) != digest:
-            raise BackupError(f"{backup} is damaged: {_CLUSTER}/{name} is missing or was changed.")
+            raise BackupError(f"{backup} is damaged: {CLUSTER}/{name} is missing or was changed.")
 
 
 def _sha256(file: Path) -> str:
@@ -133,7 +133,7 @@ def _new_directory(target: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(copy, ignore_errors=True)
         raise
-    _sync_directory(target.parent)
+    sync_directory(target.parent)
 
 
 def _sync(directory: Path) -> None:
@@ -142,12 +142,4 @@ def _sync(directory: Path) -> None:
         for file in files:
             with (Path(folder) / file).open("rb") as opened:
                 os.fsync(opened.fileno())
-        _sync_directory(Path(folder))
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync_directory(Path(folder))

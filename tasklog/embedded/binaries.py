@@ -29,12 +29,20 @@ def find_postgres(wanted: int | None) -> tuple[Path, int]:
         if version == wanted or (wanted is None and version >= _OLDEST_POSTGRES):
             return directory, version
     if wanted is not None:
+        newer = find_newer_postgres(wanted)
+        further = f"; then ./run upgrade can move the data to Postgres {newer[1]}" if newer else ""
         raise SettingsError(
-            f"The data was made by Postgres {wanted}, which was not found: set PG_BIN to its directory."
+            f"The data are of Postgres {wanted}, whose programs were not found: set PG_BIN to their directory{further}."
         )
     raise SettingsError(
         f"No Postgres {_OLDEST_POSTGRES} or newer was found: set DATABASE_URL, or PG_BIN to its directory."
     )
+
+
+def find_newer_postgres(version: int) -> tuple[Path, int] | None:
+    """Return the first directory, in the same order, with a later major version; None if there is none."""
+    found = ((directory, _major_version(directory)) for directory in _candidates())
+    return next((one for one in found if one[1] > version), None)
 
 
 def find_valkey() -> Path:

@@ -11,7 +11,7 @@ import tempfile
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from runtime.settings import SettingsError
 from tasklog.embedded.child import NOBODY
@@ -25,6 +25,9 @@ _LONGEST_SOCKET_DIR = 80
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
 _PATIENCE = 10
 """How long the process that holds the lock may take to create its sockets, in seconds."""
+_LAST_CHILD_SECONDS = 5
+"""How long a killed process's lock may outlive it: a child that it was just starting has a copy until it runs its own
+program or ends."""
 
 
 def open_data_dir(path: Path) -> Path:
@@ -60,20 +63,19 @@ def check_name(data_dir: Path, name: bytes) -> None:
 
 @contextmanager
 def locked(data_dir: Path) -> Iterator[bool]:
-    """Yield whether this process is now the only one that may start servers here; it does not wait.
+    """Yield whether this process is now the only one that may start servers here; it does not wait for a living one.
 
     The lock ends with the process, also when it is killed.
     """
     with (data_dir / "lock").open("ab+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        file.truncate(0)
-        file.write(b"%d\n%s\n" % (os.getpid(), name_of(data_dir)))
-        file.flush()
-        yield True
+        deadline = time.monotonic() + _LAST_CHILD_SECONDS
+        while not (ours := _lock(file)) and _holder_has_ended(file) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if ours:
+            file.truncate(0)
+            file.write(b"%d\n%s\n" % (os.getpid(), name_of(data_dir)))
+            file.flush()
+        yield ours
 
 
 def lock_holder(data_dir: Path) -> str:
@@ -164,6 +166,25 @@ def make_secret(data_dir: Path) -> str:
         with suppress(FileExistsError):
             (data_dir / "secret").hardlink_to(file.name)
     return read_secret(data_dir) or make_secret(data_dir)  # once more if somebody has deleted it since
+
+
+def _lock(file: IO[bytes]) -> bool:
+    with suppress(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
+
+
+def _holder_has_ended(file: IO[bytes]) -> bool:
+    """Return whether the process that took the lock is gone; False if the file does not name one yet."""
+    file.seek(0)
+    try:
+        os.kill(int(file.readline()), 0)
+    except ProcessLookupError:
+        return True
+    except (ValueError, PermissionError):
+        return False
+    return False
 
 
 def _inside(data_dir: Path) -> Path | None:

@@ -18,6 +18,7 @@ from tasklog.embedded.child import end, spawn
 from tasklog.embedded.cluster import clear_socket, hold, make_cluster, plain_environment, retire_old_server, version_of
 from tasklog.embedded.data_dir import check_name, name_of
 from tasklog.embedded.identity import choose_identity
+from tasklog.embedded.switch import CLUSTER, finish_switch
 
 if TYPE_CHECKING:
     import subprocess
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import IO, Any
 
-_PORT = 5432  # part of the socket's file name; there is no TCP
+_PORT = 5432  # part of the name of the socket's file; there is no TCP
 _START_SECONDS = 60
 _LARGEST_LOG = 8 * 2**20
+_STARTING = "the database system is starting up"
 _OPTIONS = {
     "listen_addresses": "",
-    "port": str(_PORT),
     "unix_socket_permissions": "0700",
     "shared_buffers": "128MB",
     "max_connections": "100",
@@ -46,26 +47,38 @@ class Postgres:
 
     name = "Postgres"
 
-    def __init__(self, data_dir: Path, sockets: Path, options: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        sockets: Path,
+        options: Mapping[str, str] | None = None,
+        *,
+        cluster: str = CLUSTER,
+        port: int = _PORT,
+    ) -> None:
         """Describe the server; `start` starts it. `options` are further settings of postgresql.conf."""
         self._data_dir = data_dir
-        self._cluster = data_dir / "postgres"
+        self._cluster = data_dir / cluster
         self._sockets = sockets
-        self._options = {**_OPTIONS, "unix_socket_directories": str(sockets), **(options or {})}
+        self._port = port
+        self._options = {**_OPTIONS, "port": str(port), "unix_socket_directories": str(sockets), **(options or {})}
         self._name: bytes | None = None
         """The directory's identity at the first start."""
         self._held: int | None = None
         """The file descriptor of the cluster's lock."""
+        self._log_begin = 0
+        """Where the last start begins in the log, in bytes."""
         self.process: subprocess.Popen[bytes] | None = None
 
     def url(self, user: str = "postgres", database: str = "tasklog") -> str:
         """Return the address of a database for a user."""
-        return f"postgresql://{user}@/{database}?host={self._sockets}&port={_PORT}"
+        return f"postgresql://{user}@/{database}?host={self._sockets}&port={self._port}"
 
     def start(self, pause: Callable[[float], object] = time.sleep) -> None:
         """Start the server, creating its directory if needed, and return when it accepts connections."""
         self._name = self._name or name_of(self._data_dir)
         check_name(self._data_dir, self._name)
+        finish_switch(self._data_dir)
         programs, version = find_postgres(version_of(self._cluster))
         run_as, owner, programs = choose_identity(programs, self._data_dir, self._sockets)
         if not self._cluster.exists():
@@ -73,9 +86,10 @@ class Postgres:
         self._let_go()
         self._held = hold(self._cluster)
         retire_old_server(self._cluster, pause)
-        clear_socket(self._sockets / f".s.PGSQL.{_PORT}")
+        clear_socket(self._sockets / f".s.PGSQL.{self._port}")
         options = [part for name, value in self._options.items() for part in ("-c", f"{name}={value}")]
         with self._open_log() as log:
+            self._log_begin = log.tell()
             self.process = spawn(
                 [programs / "postgres", "-D", self._cluster, *options],
                 run_as=run_as,
@@ -98,6 +112,11 @@ class Postgres:
         """Return what is installed in the database `tasklog`, or None before the first migration."""
         version: str | None = asyncio.run(self._fetch_value(INSTALLED, "tasklog"))
         return version
+
+    def newer_version(self) -> int | None:
+        """Return the major version that a new directory would get, if it is newer than this one's."""
+        _, newest = find_postgres(None)
+        return newest if newest > (version_of(self._cluster) or newest) else None
 
     def stop(self, timeout: float) -> None:
         """Shut down without waiting for clients; after `timeout` seconds, shut down immediately."""
@@ -140,7 +159,7 @@ class Postgres:
 
     async def _fetch_value(self, statement: str, database: str) -> Any:
         connection = await asyncpg.connect(
-            host=str(self._sockets), port=_PORT, user="postgres", database=database, timeout=10
+            host=str(self._sockets), port=self._port, user="postgres", database=database, timeout=10
         )
         try:
             return await connection.fetchval(statement)
@@ -149,7 +168,7 @@ class Postgres:
 
     @property
     def _log_path(self) -> Path:
-        return self._data_dir / "postgres.log"
+        return self._data_dir / f"{self._cluster.name}.log"
 
     def _open_log(self) -> IO[bytes]:
         """Open the log to append; a large log is renamed to .log.old first."""
@@ -158,5 +177,7 @@ class Postgres:
         return self._log_path.open("ab")
 
     def _last_error(self) -> str:
-        lines = self._log_path.read_text(errors="replace").splitlines()
-        return next((line for line in reversed(lines) if "FATAL" in line or "PANIC" in line), "no reason was given")
+        """Return why the last start failed: the last error of its log, not counting refusals while it starts."""
+        lines = self._log_path.read_bytes()[self._log_begin :].decode(errors="replace").splitlines()
+        errors = (line for line in reversed(lines) if ("FATAL" in line or "PANIC" in line) and _STARTING not in line)
+        return next(errors, f"it gave no reason and did not answer within {_START_SECONDS} s")

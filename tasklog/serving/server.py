@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
@@ -10,12 +11,14 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from edge.holds import end_holds
+from runtime.loops import new_loop
 from runtime.stopping import StoppedAtStart, stoppable
+from tasklog.serving.draining import drains_on_signal
 from tasklog.serving.protocol import Protocol, allow_many_connections, sweep_forever
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
     from starlette.applications import Starlette
@@ -27,23 +30,33 @@ _GRACE_SECONDS = 3
 
 @asynccontextmanager
 async def opened(app: Starlette) -> AsyncIterator[ASGIApp]:
-    """Run an app's lifespan around a block, and yield the app with its lifespan's state."""
-    async with app.router.lifespan_context(app) as state:
+    """Run an app's lifespan around a block, and yield the app with its lifespan's state, which all requests share."""
+    async with app.router.lifespan_context(app) as opened_state:
+        state = dict(opened_state or {})
 
-        async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
-            scope["state"] = dict(state or {})
-            await app(scope, receive, send)
+        def with_state(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+            scope["state"] = state
+            return app(scope, receive, send)
 
         yield with_state
 
 
-def serve(open_app: Callable[[], AbstractAsyncContextManager[ASGIApp]], listener: socket.socket) -> None:
-    """Serve an app until SIGTERM, SIGINT or SIGHUP. Errors of its lifespan at the start are raised here."""
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner, suppress(StoppedAtStart):
-        runner.run(_serve(open_app, listener))
+def serve(
+    open_app: Callable[[], AbstractAsyncContextManager[ASGIApp]],
+    listener: socket.socket,
+    ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve an app until SIGTERM, SIGINT or SIGHUP, or until it has drained after SIGUSR1.
+
+    `ready` is called when it is about to accept. Errors of its lifespan at the start are raised here.
+    """
+    with asyncio.Runner(loop_factory=new_loop) as runner, suppress(StoppedAtStart):
+        runner.run(_serve(open_app, listener, ready))
 
 
-async def _serve(open_app: Callable[[], AbstractAsyncContextManager[ASGIApp]], listener: socket.socket) -> None:
+async def _serve(
+    open_app: Callable[[], AbstractAsyncContextManager[ASGIApp]], listener: socket.socket, ready: Callable[[], None]
+) -> None:
     allow_many_connections()
     with stoppable() as stopping:
         async with open_app() as app:
@@ -55,16 +68,27 @@ async def _serve(open_app: Callable[[], AbstractAsyncContextManager[ASGIApp]], l
                 server.should_exit = True
 
             stopping.started(stop)
+            _spare_the_collector()
+            draining = drains_on_signal(server, stop)
+            ready()
             try:
                 await server.serve(sockets=[listener])
             finally:
                 sweeping.cancel()
+                draining.cancel()
+
+
+def _spare_the_collector() -> None:
+    """Take what the start has made out of what the garbage collector looks through; it stays until the end anyway."""
+    gc.collect()
+    gc.freeze()
 
 
 def _config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=Protocol,
+        interface="asgi3",
         ws="none",
         lifespan="off",
         log_config=None,
@@ -76,11 +100,3 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         date_header=True,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    try:
-        import uvloop  # noqa: PLC0415 - not on every platform
-    except ImportError:
-        return asyncio.new_event_loop
-    return uvloop.new_event_loop

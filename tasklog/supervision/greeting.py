@@ -27,8 +27,7 @@ def greeting(settings: Settings, listener: socket.socket) -> str:
         token, source = "$TOKEN", "with a token of your auth server in TOKEN"
     else:
         token, source = f"$({prefix}./run token alice)", "as the user alice"
-    host, port = settings.admin_host, settings.admin_port
-    admin = [f"Operators look at http://{host}:{port} (gateway) and :{port + 1} (projector)"] if port else []
+    admin = _admin(settings)
     data = f"in {settings.data_dir}" if settings.embedded else "in the database of DATABASE_URL"
     return "\n".join(
         [
@@ -41,6 +40,17 @@ def greeting(settings: Settings, listener: socket.socket) -> str:
             *_console(settings, url, signs=signs),
         ]
     )
+
+
+def _admin(settings: Settings) -> list[str]:
+    """Return the line about the admin ports, if there are any."""
+    if not (port := settings.admin_port):
+        return []
+    further = port + (settings.api_workers or 1)
+    gateways = f":{port} (gateway)" if further == port + 1 else f":{port} to :{further - 1} (gateways)"
+    last = further + (settings.projector_workers or 1) - 1
+    projectors = f":{further} (projector)" if last == further else f":{further} to :{last} (projectors)"
+    return [f"Operators look at http://{settings.admin_host}{gateways} and {projectors}"]
 
 
 def _console(settings: Settings, url: str, *, signs: bool) -> list[str]:

@@ -45,6 +45,11 @@ class Keeper:
         self._started_at = time.monotonic()
         self.part.start(pause)
 
+    def take(self, part: Part) -> None:
+        """Keep another part from now on, which was just started in the place of this one."""
+        self.part = part
+        self._started_at = time.monotonic()
+
     def exit_code(self) -> int | None:
         """Return the exit code of a part that has ended, negative for a signal, or None while it runs."""
         return self.part.process.poll() if self.part.process is not None else None

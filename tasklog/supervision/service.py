@@ -11,7 +11,7 @@ from tasklog.embedded.child import end, spawn
 if TYPE_CHECKING:
     import socket
     import subprocess
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 START_ERROR = 78
 """The exit code (EX_CONFIG) of a command that cannot start with these settings, after it said why in one sentence."""
@@ -32,18 +32,23 @@ class Service:
         self._command = list(command)
         self._env = dict(env)
         self._inherited = inherited
+        self._program = "tasklog"
         self._output = output
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, _pause: Callable[[float], object] | None = None) -> None:
         """Start the command and return at once."""
-        inherited = [] if self._inherited is None else [self._inherited.fileno()]
-        option = [f"--fd={number}" for number in inherited]
+        self.spawn({"fd": self._inherited})
+
+    def spawn(self, sockets: Mapping[str, socket.socket | None], options: Sequence[str] = ()) -> None:
+        """Start the process with the sockets that it inherits, by the names of their options."""
+        inherited = {name: found.fileno() for name, found in sockets.items() if found is not None}
+        passed = [f"--{name}={number}" for name, number in inherited.items()]
         self.process = spawn(
-            [sys.executable, "-m", "tasklog", *self._command, *option],
+            [sys.executable, "-m", *self._program.split(), *self._command, *passed, *options],
             env=self._env,
             output=self._output,
-            pass_fds=inherited,
+            pass_fds=[*inherited.values()],
         )
 
     def ask_to_stop(self) -> None:

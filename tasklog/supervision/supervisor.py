@@ -1,4 +1,4 @@
-"""`./run serve`: starts the missing servers, prepares the database, and keeps gateway and projector running.
+"""`./run serve`: starts the missing servers, prepares the database, and keeps gateways and projectors running.
 
 The children run in their own sessions. This process starts and ends them in order, and sleeps otherwise.
 """
@@ -6,7 +6,6 @@ The children run in their own sessions. This process starts and ends them in ord
 from __future__ import annotations
 
 import os
-import socket
 import time
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -18,28 +17,29 @@ from tasklog.embedded.data_dir import lock_holder, locked, make_secret, open_dat
 from tasklog.embedded.postgres import Postgres
 from tasklog.embedded.valkey import Valkey
 from tasklog.serving.listener import listen
+from tasklog.supervision.crew import Crew
 from tasklog.supervision.greeting import greeting
 from tasklog.supervision.health_probe import HealthProbe
-from tasklog.supervision.keeper import Keeper
 from tasklog.supervision.service import START_ERROR, Service
 from tasklog.supervision.signals import Signals, StopRequested
 from tasklog.supervision.telling import tell
+from tasklog.supervision.workers import TakePort, open_ports, workers_of
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator
     from pathlib import Path
 
     from runtime.settings import Settings
-    from tasklog.supervision.keeper import Part
 
 _START_SECONDS = 60
 _PROJECTOR_SECONDS = 10
-_STOP_SECONDS = 4.6
-_SERVICES_STOP_SECONDS = 3.3
+_CONNECTIONS = 100
+_CONNECTIONS_OF_A_WORKER = 8
 
 
 def serve(settings: Settings) -> None:
-    """Run everything until SIGINT, SIGTERM or SIGHUP.
+    """Run everything until SIGINT or SIGTERM, or until the terminal is closed; SIGHUP replaces the workers.
 
     Raises:
         SettingsError: it cannot start with these settings.
@@ -50,6 +50,7 @@ def serve(settings: Settings) -> None:
         suppress(StopRequested),
         _own_data_dir(settings) as data_dir,  # first: a second start must fail here, not at the port
         listen(settings.api_host, settings.api_port) as listener,
+        open_ports(settings) as take_port,
         closing(Supervisor(settings, signals)) as supervisor,
     ):
         secret = settings.better_auth_secret
@@ -57,23 +58,20 @@ def serve(settings: Settings) -> None:
             tell(f"Warning: BETTER_AUTH_SECRET is shorter than {SHORTEST_SECRET} bytes, for trials only.", err=True)
         env = supervisor.start_servers(data_dir)
         supervisor.prepare_database(env)
-        supervisor.start_services(env, listener)
-        supervisor.wait_for_health(HealthProbe(listener))
-        supervisor.wait_for_projector()
+        supervisor.run_services(env, listener, take_port)
         tell(greeting(settings, listener))
         supervisor.keep_running()
 
 
-class Supervisor:
-    """The child processes, in the order of their start."""
+class Supervisor(Crew):
+    """The crew of `./run`: its servers, gateways and projectors."""
+
+    refused_code = 1
 
     def __init__(self, settings: Settings, signals: Signals) -> None:
         """Prepare, without starting anything."""
+        super().__init__(signals)
         self._settings = settings
-        self._signals = signals
-        self._keepers: list[Keeper] = []
-        self._ready, self._projector_ready = socket.socketpair()
-        self._projector_ready.setblocking(False)  # noqa: FBT003 - socket's signature
 
     def start_servers(self, data_dir: Path | None) -> dict[str, str]:
         """Start the servers that no URL is set for; return the environment of the services."""
@@ -85,23 +83,30 @@ class Supervisor:
             env = {name: value for name, value in env.items() if not name.startswith("PG")}
             if self._settings.better_auth_secret is None and self._settings.jwks_url is None:
                 env["BETTER_AUTH_SECRET"] = make_secret(data_dir)
-            postgres = Postgres(data_dir, sockets)
-            self._start(postgres)
+            postgres = Postgres(data_dir, sockets, {"max_connections": str(self._most_connections())})
+            self.start(postgres)
+            if newer := postgres.newer_version():
+                tell(f"The data are of an older Postgres than {newer}: stop this, and ./run upgrade moves them to it.")
             env |= service_urls(postgres)
             if not is_current(postgres.schema_version()):
                 env["EMBEDDED_OWNER_URL"] = postgres.url()
         if self._settings.redis_url is None:
             valkey = Valkey(data_dir, sockets)
-            self._start(valkey)
+            self.start(valkey)
             env["REDIS_URL"] = valkey.url
         return env
+
+    def _most_connections(self) -> int:
+        """Return the connections that Postgres has for all workers, and for commands of operators."""
+        further = (self._settings.api_workers or 1) + (self._settings.projector_workers or 1) - 2
+        return _CONNECTIONS + _CONNECTIONS_OF_A_WORKER * further
 
     def prepare_database(self, env: dict[str, str]) -> None:
         """Check a given database's settings and migrate it, in a short-lived child so that this process stays small."""
         if self._settings.embedded and "EMBEDDED_OWNER_URL" not in env:
             return
         preparation = Service("prepare", env=env)
-        self._start(preparation)
+        self.start(preparation)
         keeper = self._keepers[-1]
         while (code := keeper.exit_code()) is None:
             self._signals.wait()
@@ -110,17 +115,23 @@ class Supervisor:
             raise SystemExit(1)
         env.pop("EMBEDDED_OWNER_URL", None)  # services use only their own roles
 
-    def start_services(self, env: dict[str, str], listener: socket.socket) -> None:
-        """Start the gateway and the projector."""
-        self._start(Service("gateway", env=env | self._admin_port(0), inherited=listener))
-        self._start(Service("projector", env=env | self._admin_port(1), inherited=self._projector_ready))
+    def run_services(self, env: dict[str, str], listener: socket.socket, take_port: TakePort) -> None:
+        """Start the gateways and projectors, and return when they are ready.
 
-    def _admin_port(self, number: int) -> dict[str, str]:
-        """Return ADMIN_PORT for a service: service 0 gets the one of the settings, service 1 the next; 0 stays 0."""
-        port = self._settings.admin_port
-        return {} if port is None else {"ADMIN_PORT": str(port and port + number)}
+        The first gateway starts alone, so that only one says what is wrong. Projectors have `_PROJECTOR_SECONDS`,
+        because the API works without them.
+        """
+        first, *further = workers_of("gateway", self._settings.api_workers or 1, env, take_port, listener)
+        projectors = workers_of("projector", self._settings.projector_workers or 1, env, take_port)
+        for worker in (first, *projectors):
+            self.start(worker)
+        self._wait_for_health(HealthProbe(listener))
+        for worker in further:
+            self.start(worker)
+        self.wait_until_ready(further)
+        self.wait_until_ready(projectors, _PROJECTOR_SECONDS)
 
-    def wait_for_health(self, probe: HealthProbe) -> None:
+    def _wait_for_health(self, probe: HealthProbe) -> None:
         """Return at the first good answer of /health.
 
         Raises:
@@ -136,45 +147,6 @@ class Supervisor:
                     message = f"Tasklog did not answer within {_START_SECONDS} s: see the messages above."
                     raise SettingsError(message)
                 self._look()
-
-    def wait_for_projector(self) -> None:
-        """Return when the projector is ready, or after `_PROJECTOR_SECONDS`, because the API works without it."""
-        deadline = time.monotonic() + _PROJECTOR_SECONDS
-        while not self._signals.wait(self._until_restart(deadline), self._ready) and time.monotonic() < deadline:
-            if any(keeper.exit_code() == START_ERROR for keeper in self._keepers):
-                raise SystemExit(1)
-            self._look()
-
-    def keep_running(self) -> None:
-        """Restart whatever ends, until this process is told to stop."""
-        while True:
-            self._look()
-            self._signals.wait(self._until_restart())
-
-    def close(self) -> None:
-        """End the services together, then the servers in reverse order of their start; all within 5 s."""
-        began = time.monotonic()
-        services = [keeper.part for keeper in self._keepers if isinstance(keeper.part, Service)]
-        for service in services:
-            service.ask_to_stop()
-        for service in services:
-            service.stop(began + _SERVICES_STOP_SECONDS - time.monotonic())
-        for keeper in reversed(self._keepers):
-            keeper.part.stop(began + _STOP_SECONDS - time.monotonic())
-
-    def _start(self, part: Part) -> None:
-        keeper = Keeper(part)
-        self._keepers.append(keeper)  # before the start, so that a stop during the start ends it
-        keeper.start(self._signals.wait)
-
-    def _look(self) -> None:
-        for keeper in self._keepers:
-            keeper.look(self._signals.wait)
-
-    def _until_restart(self, *further: float) -> float | None:
-        """Return the seconds until the next planned restart or `further` time, or None if there is none."""
-        times = [*further, *(keeper.restart_at for keeper in self._keepers if keeper.restart_at is not None)]
-        return max(0.0, min(times) - time.monotonic()) if times else None
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Front ends beside writers and faults: listeners of streams, and the replica of clients/typescript in Node."""
+"""Front ends beside writers and faults: what they hold and were told ends as the list and the ledger say."""
 
 from __future__ import annotations
 
@@ -9,128 +9,47 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import partial, wraps
-from itertools import count
 from typing import Any, Final
 
 import httpx
 
+from tasklog.embedded.backup import back_up
 from tests.chaos import nemesis
 from tests.chaos.checker import Violation
 from tests.chaos.fold import Event
+from tests.chaos.front_ends_world import ERASE, ERASED, UNDOING, WRITING, FrontEndsWorld
 from tests.chaos.ledger import read_stored
 from tests.chaos.listening import Listener
 from tests.chaos.nemesis import Fault
 from tests.chaos.options import Options
 from tests.chaos.scenario import Scenario
 from tests.chaos.told import History, check_refused, check_told
+from tests.chaos.undoing import check_undone
 from tests.chaos.world import World
-from tests.clients.driven import DrivenReplica, driven_replica
+from tests.clients.driven import DrivenReplica
 from tests.servers import token
 
-READING: Final = "user0"
-"""The user whose replica only follows, while the load's clients write."""
-WRITING: Final = "front"
-"""The user whose replica is the only writer."""
-ERASED: Final = "erin"
-"""The user who is erased now and then; her replica writes, too."""
-
 _END_SECONDS: Final = 60.0
-_TAKE_BACK: Final = """
-    -- As after the restore of a dump that lacks up to five of the last events of each user.
-    CREATE TEMP TABLE back AS
-        SELECT s.user_id, greatest(1, s.head - floor(random() * 6)::bigint) AS head FROM tasklog.streams s
-        WHERE s.user_id <> 'erin';
-    DELETE FROM tasklog.events e USING back b WHERE e.user_id = b.user_id AND e.position > b.head;
-    DELETE FROM tasklog.idempotency_keys k USING back b
-    WHERE k.user_id = b.user_id AND (k.position > b.head OR k.position IS NULL);
-    UPDATE tasklog.streams s SET head = b.head, hash = e.hash, recorded_at = e.recorded_at, unprojected_since = now()
-    FROM back b JOIN tasklog.events e ON e.user_id = b.user_id AND e.position = b.head WHERE s.user_id = b.user_id;
-    DELETE FROM tasklog.tasks t USING back b WHERE t.user_id = b.user_id;
-    DELETE FROM tasklog.checkpoints c USING back b WHERE c.user_id = b.user_id;
-"""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Created:
-    """A task that a replica was told to create."""
-
-    title: str
-    at: float
-    answer: Future[Any]
-
-
-class FrontEndsWorld(World):
-    """A world with listeners of all users, and replicas of some."""
-
-    def open(self) -> None:
-        """Start everything, then the front ends."""
-        super().open()
-        self.unread = frozenset({WRITING, ERASED})
-        self.histories: list[tuple[float, dict[str, list[Event]]]] = []
-        self.erasures: list[float] = []
-        self.created: list[_Created] = []
-        self._numbers = count(1)
-        users = [user.name for user in self.load._users] + [WRITING, ERASED]
-        self.listeners = [Listener(user, self.load.ports, random.Random(f"{self._seed} {user}")) for user in users]
-        self._following = [
-            asyncio.run_coroutine_threadsafe(listener.follow_forever(), self.background.loop)
-            for listener in self.listeners
-        ]
-        replicas = (READING, WRITING, ERASED)
-        self.replicas = {u: self._stack.enter_context(driven_replica(self.gateway_url, u)) for u in replicas}
-
-    @property
-    def gateway_url(self) -> str:
-        """Return the address of a gateway."""
-        return f"http://127.0.0.1:{self.load.ports[0]}"
-
-    def give_commands(self, rng: random.Random) -> None:
-        """Let the replicas that write create tasks and change some, whatever the services do at the moment."""
-        for user in (WRITING, ERASED):
-            replica = self.replicas[user]
-            for _ in range(rng.randrange(1, 4)):
-                title = f"task {next(self._numbers)} of {user}"
-                answer = replica.begin("create", {"title": title, "tags": ["home"]})
-                self.created.append(_Created(title=title, at=time.monotonic(), answer=answer))
-            for task in rng.sample(tasks := replica.tasks(), min(3, len(tasks))):
-                if rng.random() < 0.6:
-                    replica.begin("edit", task["id"], {"description": f"{rng.random()}", "priority": "high"})
-                else:
-                    replica.begin(rng.choice(["complete", "reopen", "delete"]), task["id"])
-
-    def lose(self) -> None:
-        """Restore an older ledger while no service runs; clients may hold what they were told before."""
-        stored = asyncio.run(read_stored(self.url, unread=frozenset({ERASED})))
-        self.execute_script(_TAKE_BACK)
-        self.forgiven_until = time.monotonic()
-        self.histories.append((self.forgiven_until, stored.streams))
-
-    def end_following(self) -> None:
-        """End the listeners."""
-        for following in self._following:
-            following.cancel()
-
-    def close(self) -> None:
-        """End everything that this world started."""
-        self.end_following()
-        super().close()
-
-
-def take_back(world: World, _: random.Random) -> bool:
-    """Restore an older ledger."""
+def take_back(world: World, rng: random.Random) -> bool:
+    """Back the ledger up, let everybody go on for a while, and restore it."""
     assert isinstance(world, FrontEndsWorld)
-    world.resting |= set(world.services)
+    backup = world.directory / f"backup-{len(world.histories)}"
+    back_up(world.postgres, world.directory, backup)
+    world.give_commands(rng)
+    world.pause(rng.uniform(0.2, 1))
+    world.resting |= {*world.services, world.postgres}
     for service in world.services:
         assert service.process is not None
         service.process.kill()
         service.process.wait(10)
-    world.lose()
+    world.restore(backup)
+    shutil.rmtree(backup)
     for service in world.services:
         service.start()
-    world.resting -= set(world.services)
+    world.resting -= {*world.services, world.postgres}
     world.wait_until_healthy(20 * world.patience)
     return True
 
@@ -138,7 +57,7 @@ def take_back(world: World, _: random.Random) -> bool:
 def erase(world: World, _: random.Random) -> bool:
     """Erase a person."""
     assert isinstance(world, FrontEndsWorld)
-    ((position,),) = world.execute("SELECT tasklog.erase($1, 'operator', 'chaos')", ERASED)
+    ((position,),) = world.execute(ERASE, ERASED)
     world.erasures.append(time.monotonic())
     return position is not None
 
@@ -161,6 +80,7 @@ def with_commands(fault: Fault) -> Fault:
 def front_ends_are_right(world: World) -> Iterator[Violation]:
     """Check that every replica ends equal to the list, and every listener was told each change once and in order."""
     assert isinstance(world, FrontEndsWorld)
+    world.end_undoing()
     deadline = time.monotonic() + _END_SECONDS * world.patience
     _until(deadline, lambda: all(one.answer.done() for one in world.created))
     for user, replica in world.replicas.items():
@@ -179,18 +99,20 @@ def _check_told(world: FrontEndsWorld) -> Iterator[Violation]:
     for listener in world.listeners:
         user = listener.user
         if user == ERASED:
-            yield from check_refused(user, listener.refused, world.erasures)
+            yield from check_refused(user, listener.refused, sorted([*losses, *world.erasures]))
             continue
         histories = [History(moment, streams.get(user, [])) for moment, streams in world.histories]
         yield from check_told(user, listener.told, [*histories, History(math.inf, last.get(user, []))])
         yield from check_refused(user, listener.refused, losses)
     yield from _check_created(world, last.get(WRITING, []))
+    yield from check_undone(world.undoer, last.get(UNDOING, []), world.forgiven_until)
     told, refused = (
         sum(map(len, lists)) for lists in zip(*((x.told, x.refused) for x in world.listeners), strict=True)
     )
     cuts = sum(listener.cuts for listener in world.listeners)
     world.notes.append(
-        f"{told} events told, {cuts} cuts, {refused} tokens refused, {len(world.created)} tasks created by replicas"
+        f"{told} events told, {cuts} cuts, {refused} tokens refused, {len(world.created)} tasks created by replicas, "
+        f"{len(world.undoer.undone)} undos, {len(losses)} restores"
     )
 
 

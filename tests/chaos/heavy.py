@@ -44,14 +44,16 @@ _UNPROJECTED: Final = "SELECT FROM tasklog.streams WHERE unprojected_since IS NO
 
 
 def weigh(world: World, _: random.Random, seconds: float, *, kinds: Sequence[str] = ()) -> None:
-    """Measure the light users' requests: alone, then beside each kind of heavy user, or beside some kinds."""
+    """Measure the light users' requests beside each kind of heavy user, or some kinds, and alone before and after each.
+
+    What else the machine does is then in both.
+    """
     share = min(1.0, seconds / 60)
-    each = max(1.5, seconds / 12)
+    each = max(1.5, seconds / 14)
     world.unread = frozenset({_EDITED, _BIG, _MANY})
-    alone = _measure(world, each)
+    alone, beside = _measure(world, each), {}
     asyncio.run(_store(world.url, edits=int(100 * share), big=int(300 * share), many=int(30_000 * share)))
     eventually(lambda: world.execute(_UNPROJECTED) == [], timeout=120)
-    world.notes.append(f"alone: {_shown(alone)}")
     for kind in kinds or KINDS:
         world.faults += 1
         command = ["nice", sys.executable, "-m", "tests.chaos.heavy", kind, str(world.load.ports[0])]
@@ -59,11 +61,15 @@ def weigh(world: World, _: random.Random, seconds: float, *, kinds: Sequence[str
             assert heavy.stdout is not None
             assert heavy.stdout.readline() == _ASKING
             world.pause(0.5)
-            beside = _measure(world, each)
+            beside[kind] = _measure(world, each)
             heavy.kill()
-        world.notes.append(f"beside {kind}: {_shown(beside)}")
-        _judge(world, kind, _p99(alone), beside)
+        eventually(lambda: world.execute(_UNPROJECTED) == [], timeout=120)
         world.pause(0.5)
+        alone += _measure(world, each / 2)
+    world.notes.append(f"alone: {_shown(alone)}")
+    for kind, operations in beside.items():
+        world.notes.append(f"beside {kind}: {_shown(operations)}")
+        _judge(world, kind, _p99(alone), operations)
 
 
 def _judge(world: World, kind: str, alone: float, beside: Sequence[Operation]) -> None:
@@ -182,7 +188,7 @@ async def _run(kind: str, port: int) -> None:
 
 
 HEAVY: Final[dict[str, Scenario]] = {
-    "heavy-users": Scenario(body=weigh, weight=2, options=Options(users=5, clients=2, direct=True)),
+    "heavy-users": Scenario(body=weigh, weight=3.5, options=Options(users=5, clients=2, direct=True)),
 }
 
 if __name__ == "__main__":

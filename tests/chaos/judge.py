@@ -17,7 +17,7 @@ from runtime.database import open_database
 from runtime.settings import Settings, SettingsError
 from tests.chaos.checker import Evidence, Violation, check_answers, check_writes
 from tests.chaos.history import forgiven
-from tests.chaos.ledger import lagging, read_stored
+from tests.chaos.ledger import lagging
 from tests.chaos.memory import check_memory
 from tests.chaos.order import check_order
 from tests.chaos.storage import check_projection, check_streams
@@ -52,7 +52,7 @@ def heal(world: World, lag_seconds: float, patience: float = 1) -> Iterator[Viol
     world.background.run(world.load.stop())
     # A client may wait long for an answer that was lost, so the lag counts from the last write.
     deadline = max(began, time.monotonic() - healthy_seconds) + lag_seconds
-    while behind := set(asyncio.run(lagging(world.url))) - world.parked:
+    while behind := {user for url in world.urls for user in asyncio.run(lagging(url))} - world.parked:
         if time.monotonic() > deadline:
             yield Violation(f"lag is 0 within {lag_seconds:.0f} s", ", ".join(sorted(behind)), "still behind")
             return
@@ -61,7 +61,7 @@ def heal(world: World, lag_seconds: float, patience: float = 1) -> Iterator[Viol
 
 def judge(world: World) -> Iterator[Violation]:
     """Make every check of what happened, after everything has stopped."""
-    stored = asyncio.run(read_stored(world.url, world.parked, world.unread))
+    stored = world.stored()
     evidence = Evidence(forgiven(world.load.history, world.forgiven_until), stored)
     yield from chain(
         check_answers(world.load.history),
@@ -69,18 +69,18 @@ def judge(world: World) -> Iterator[Violation]:
         check_order(evidence),
         check_streams(stored),
         check_projection(stored),
-        _audit(world),
+        *(_audit(world, url) for url in world.urls),
         check_log(world.log.read_text(errors="replace")),
         check_memory(world.memory),
         world.complaints,
     )
 
 
-def _audit(world: World) -> Iterator[Violation]:
+def _audit(world: World, url: str) -> Iterator[Violation]:
     """Check that the product's own verification finds nothing either."""
 
     async def run() -> list[Violation]:
-        settings = Settings(_env_file=None, database_url=world.url)
+        settings = Settings(_env_file=None, database_url=url)
         try:
             async with open_database(settings, "owner") as database:
                 report = await verify(database)

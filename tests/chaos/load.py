@@ -48,16 +48,21 @@ _METHODS: Final = {
     "restore": "POST",
 }
 _TRIES: Final = 6
+_MOVED: Final = 421
 
 
 @dataclass(kw_only=True)
 class User:
-    """What all clients of a user know: tasks with their latest known versions, deleted ones, and ETags of lists."""
+    """What all clients of a user know: tasks with their latest known versions, deleted ones, and ETags of lists.
+
+    `has_moved` says that a cell has answered that the user is in another one.
+    """
 
     name: str
     tasks: dict[int, int] = field(default_factory=dict)
     deleted: set[int] = field(default_factory=set)
     etags: dict[str, str] = field(default_factory=dict)
+    has_moved: bool = False
     markers: Any = field(default_factory=lambda: count(1))
 
     def __post_init__(self) -> None:
@@ -70,6 +75,7 @@ class User:
         return f"{self.name}.{next(self.markers)}"
 
     def learn(self, operation: Operation) -> None:
+        self.has_moved |= operation.status == _MOVED
         if operation.kind == "list":
             if operation.status == 200 and operation.etag:
                 self.etags[operation.query] = operation.etag
@@ -87,7 +93,11 @@ class User:
 
 
 class Load:
-    """Clients that run until they are told to stop; `history` holds their requests."""
+    """Clients that run until they are told to stop; `history` holds their requests.
+
+    `home` are the ports that a user's clients ask until the user has moved, if not all. `probes` are the users that
+    `is_healthy` writes as, by port, if not one for all.
+    """
 
     def __init__(  # noqa: PLR0913 - keywords
         self,
@@ -101,17 +111,19 @@ class Load:
     ) -> None:
         self.history: list[Operation] = []
         self.ports = list(ports)
+        self.home: list[int] | None = None
+        self.probes: dict[int, User] = {}
+        self.users = [User(name=f"user{n}") for n in range(users)]
         self._pause = pause
         self._roams = roams
         self._stopping = False
         self._random = random.Random(f"load {seed}")
-        self._users = [User(name=f"user{n}") for n in range(users)]
         self._probe = User(name="probe")
         self._clients = clients
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        for user in self._users:
+        for user in self.users:
             for _ in range(self._clients):
                 rng = random.Random(self._random.random())
                 self._tasks.append(asyncio.create_task(self._go_on(user, rng)))
@@ -124,12 +136,12 @@ class Load:
     async def is_healthy(self, seconds: float) -> bool:
         """Return whether a write, and a read that shows it, succeed on every gateway."""
         for port in self.ports:
-            connection = HttpConnection(port)
-            write = Operation(user="probe", kind="create", marker=self._probe.marker(), body={"title": "probe"})
-            read = Operation(user="probe", kind="list", marker=self._probe.marker())
+            connection, probe = HttpConnection(port), self.probes.get(port, self._probe)
+            write = Operation(user=probe.name, kind="create", marker=probe.marker(), body={"title": "probe"})
+            read = Operation(user=probe.name, kind="list", marker=probe.marker())
             try:
                 for operation in (write, read):
-                    await self.perform(connection, self._probe, operation, seconds=seconds)
+                    await self.perform(connection, probe, operation, seconds=seconds)
             finally:
                 connection.close()
             if (write.status, read.status) != (201, 200):
@@ -138,10 +150,10 @@ class Load:
 
     async def _go_on(self, user: User, rng: random.Random) -> None:
         connections = {port: HttpConnection(port) for port in self.ports}
-        port = rng.choice(self.ports)
+        port = self._port(user, rng)
         while not self._stopping:
             await asyncio.sleep(rng.uniform(0, self._pause))
-            port = rng.choice(self.ports) if self._roams else port
+            port = self._port(user, rng) if self._roams else port
             connection = connections[port]
             operation = _choose(user, rng)
             await self.perform(connection, user, operation)
@@ -150,15 +162,19 @@ class Load:
                     break
                 await asyncio.sleep(rng.uniform(0.05, 0.2))
                 operation = _again(user, operation)
+                connection = connections[self._port(user, rng)] if self._roams else connection
                 await self.perform(connection, user, operation)
             if operation.is_unknown:
                 connection.close()
-                port = rng.choice(self.ports)
+                port = self._port(user, rng)
                 await asyncio.sleep(rng.uniform(0.02, 0.1))
             elif operation.key is not None and rng.random() < 0.2:
                 await self.perform(connection, user, _again(user, operation))
         for connection in connections.values():
             connection.close()
+
+    def _port(self, user: User, rng: random.Random) -> int:
+        return rng.choice(self.ports if self.home is None or user.has_moved else self.home)
 
     async def perform(
         self, connection: HttpConnection, user: User, operation: Operation, *, seconds: float = 8

@@ -7,43 +7,20 @@ import atexit
 import os
 import signal
 import sys
-from collections.abc import Callable
-from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
 
-from tasklog.embedded.child import spawn
 from tasklog.supervision.service import Service
 
 _FILE: Final = "planted"
 
 
-class PlantedService(Service):
-    """A service with a planted fault."""
-
-    fault = ""
-
-    @classmethod
-    def with_fault(cls, fault: str) -> Callable[..., PlantedService]:
-        return partial(_make, fault)
-
-    def start(self, _pause: Callable[[float], object] | None = None) -> None:
-        """Start the service as Service does, but through this module."""
-        inherited = [] if self._inherited is None else [self._inherited.fileno()]
-        option = [f"--fd={number}" for number in inherited]
-        self.process = spawn(
-            [sys.executable, "-m", "tests.chaos.planted", self.fault, *self._command, *option],
-            env=self._env,
-            output=self._output,
-            pass_fds=inherited,
-        )
-
-
-def _make(fault: str, *command: str, **how: Any) -> PlantedService:
-    service = PlantedService(*command, **how)
-    service.fault = fault
+def planted_service(fault: str, *command: str, **how: Any) -> Service:
+    """Return a service with a planted fault."""
+    service = Service(*command, **how)
+    service._program = f"tests.chaos.planted {fault}"
     return service
 
 
@@ -64,15 +41,16 @@ def _checkpoint_before_rows() -> None:
 
     write, batches = catch_up._write, count(1)
 
-    async def broken(connection: Any, claimed: Any, batch: Any) -> None:
+    async def broken(connection: Any, claimed: Any, batch: Any, *, over: bool) -> None:
         advanced = {user: position for user, position in batch.reached.items() if position > claimed[user]}
-        await connection.execute(statements.ADVANCE, [*advanced], [*advanced.values()])
+        none = [0] * len(advanced)  # `write` counts them
+        await connection.execute(statements.ADVANCE, [*advanced], [*advanced.values()], none, none)
         await connection.execute("COMMIT")
         if batch.events and next(batches) % 20 == 0:
             _happens()
             os.kill(os.getpid(), signal.SIGKILL)
         await connection.execute("BEGIN")
-        await write(connection, claimed, batch)
+        await write(connection, claimed, batch, over=over)
 
     patch.object(catch_up, "_write", broken).start()
 
@@ -118,25 +96,47 @@ def _stale_read() -> None:
     patch.object(Reader, "list", broken).start()
 
 
+def _standby_unchecked() -> None:
+    """Believe the standby whatever it has."""
+    from read_api import standby_rows
+
+    checked = standby_rows.checked
+
+    def broken(query: str, arguments: int) -> str:
+        _happens()
+        statement = checked(query, arguments).replace("seen.others", "NULL::text")
+        return statement.replace("seen.is_there", "true")
+
+    patch.object(standby_rows, "checked", broken).start()
+
+
 def _change_dropped() -> None:
-    """Leave out the last changed task of every tenth answer that has some."""
+    """Leave out the last changed task of every fourth answer that has some, read or told."""
     from dataclasses import replace
 
     import orjson
 
+    from read_api.advances import RecentAdvances
     from read_api.change_reader import ChangeReader
 
-    answer, answers = ChangeReader.changes, count(1)
+    answer, tell, answers = ChangeReader.changes, RecentAdvances.since, count(1)
 
-    async def broken(self: ChangeReader, user_id: str, since: Any, limit: int) -> Any:
-        found = await answer(self, user_id, since, limit)
-        if since is None or not found.tasks or next(answers) % 10:
+    def dropped(found: Any) -> Any:
+        if found is None or not found.tasks or next(answers) % 4:
             return found
         _happens()
         kept = orjson.loads(b"[%b]" % found.tasks)[:-1]
         return replace(found, tasks=orjson.dumps(kept)[1:-1])
 
-    patch.object(ChangeReader, "changes", broken).start()
+    async def broken_answer(self: ChangeReader, user_id: str, since: Any, limit: int) -> Any:
+        found = await answer(self, user_id, since, limit)
+        return found if since is None else dropped(found)
+
+    def broken_tell(self: RecentAdvances, bookmark: Any, limit: int) -> Any:
+        return dropped(tell(self, bookmark, limit))
+
+    patch.object(ChangeReader, "changes", broken_answer).start()
+    patch.object(RecentAdvances, "since", broken_tell).start()
 
 
 def _connections_cut() -> None:
@@ -172,6 +172,18 @@ def _everybody_waits() -> None:
     patch.object(CommandQueue, "execute", broken).start()
 
 
+def _drained_by_a_kill() -> None:
+    """End replaced workers at once, whatever they are doing."""
+    from tasklog.supervision.worker import Worker
+
+    def broken(self: Worker) -> None:
+        assert self.process is not None
+        _happens()
+        self.process.kill()
+
+    patch.object(Worker, "drain", broken).start()
+
+
 def _wrong_exit_code() -> None:
     """End with code 3, whatever the reason."""
     atexit.register(os._exit, 3)
@@ -182,12 +194,46 @@ def _much_memory() -> None:
     kept.append(b"x" * 450 * 2**20)
 
 
+def _stream_not_held() -> None:
+    """Move a stream without the lock that holds its writes up, half a second after it was copied."""
+    import asyncio
+
+    from audit import move
+
+    complete = move._Move._complete
+
+    async def broken(self: Any, copy: Any, here: Any, row: Any) -> None:
+        await complete(self, copy, here, row)
+        _happens()
+        await asyncio.sleep(0.5)
+
+    patch.object(move, "_HOLD", move._HEAD).start()
+    patch.object(move._Move, "_complete", broken).start()
+
+
+def _database_always_up() -> None:
+    """Tell Prometheus that the database answers, whatever it does."""
+    from tasklog.admin import figures
+
+    up = figures._up
+
+    async def broken() -> Any:
+        _happens()
+        return dict.fromkeys(await up(), 1.0)
+
+    patch.object(figures, "_up", broken).start()
+
+
 kept: Final[list[bytes]] = []
 
 FAULTS: Final = {
+    "stream-not-held": _stream_not_held,
+    "standby-unchecked": _standby_unchecked,
     "change-dropped": _change_dropped,
     "connections-cut": _connections_cut,
+    "database-always-up": _database_always_up,
     "everybody-waits": _everybody_waits,
+    "drained-by-a-kill": _drained_by_a_kill,
     "wrong-exit-code": _wrong_exit_code,
     "much-memory": _much_memory,
     "checkpoint-before-rows": _checkpoint_before_rows,

@@ -6,14 +6,22 @@ from functools import partial
 from typing import Final
 
 from tests.chaos import nemesis
+from tests.chaos.alarms import alerts_tell, no_database_soon
+from tests.chaos.alarms_world import AlarmedWorld, needs_prometheus
 from tests.chaos.failover import ReplicatedWorld, lose_unforgiven, stay_read_only
-from tests.chaos.front_ends import FrontEndsWorld, front_ends_are_right, needs_node, with_commands
+from tests.chaos.front_ends import front_ends_are_right, needs_node, with_commands
+from tests.chaos.front_ends_world import FrontEndsWorld
 from tests.chaos.growth import scan_tables
 from tests.chaos.heavy import weigh
 from tests.chaos.migrating import lock_tables, reads_do_not_wait
+from tests.chaos.moving import move, moves_are_right
+from tests.chaos.moving_world import CellsWorld
 from tests.chaos.options import Options
 from tests.chaos.restarts import all_are_answered, all_in_flight_are_answered, kill_while_slow, restart_next
 from tests.chaos.scenario import Scenario
+from tests.chaos.standby_reads import StandbyWorld, pause_replay
+from tests.chaos.supervised import SupervisedWorld
+from tests.chaos.workers import replace_workers
 
 PLANTED_SCENARIOS: Final[dict[str, Scenario]] = {
     "planted-asynchronous-commit": Scenario(
@@ -41,7 +49,7 @@ PLANTED_SCENARIOS: Final[dict[str, Scenario]] = {
     ),
     "planted-change-dropped": Scenario(
         faults=(with_commands(nemesis.planted),),
-        count=2,
+        count=4,
         weight=0,
         world=FrontEndsWorld,
         options=Options(planted="change-dropped", clients=1, users=2),
@@ -49,6 +57,13 @@ PLANTED_SCENARIOS: Final[dict[str, Scenario]] = {
         check=front_ends_are_right,
     ),
     "planted-stale-read": Scenario(faults=(nemesis.planted,), count=3, weight=0, options=Options(planted="stale-read")),
+    "planted-standby-unchecked": Scenario(
+        faults=(pause_replay,),
+        count=2,
+        weight=0,
+        world=StandbyWorld,
+        options=Options(planted="standby-unchecked"),
+    ),
     "planted-fail-over-with-loss": Scenario(
         faults=(lose_unforgiven,), count=1, weight=0, world=ReplicatedWorld, options=Options(gateways=2)
     ),
@@ -62,6 +77,13 @@ PLANTED_SCENARIOS: Final[dict[str, Scenario]] = {
     "planted-killed": Scenario(
         faults=(kill_while_slow,), count=2, weight=0, options=Options(), check=all_in_flight_are_answered
     ),
+    "planted-drained-by-a-kill": Scenario(
+        faults=(replace_workers,),
+        count=3,
+        weight=0,
+        world=SupervisedWorld,
+        options=Options(planted="drained-by-a-kill", env={"API_WORKERS": "2"}),
+    ),
     "planted-much-memory": Scenario(
         faults=(nemesis.flush_redis,), count=1, weight=0, options=Options(planted="much-memory")
     ),
@@ -69,6 +91,23 @@ PLANTED_SCENARIOS: Final[dict[str, Scenario]] = {
         body=partial(weigh, kinds=["many-tasks"]),
         weight=0,
         options=Options(planted="everybody-waits", clients=2, direct=True),
+    ),
+    "planted-database-always-up": Scenario(
+        faults=(no_database_soon,),
+        count=1,
+        weight=0,
+        world=AlarmedWorld,
+        options=Options(planted="database-always-up"),
+        needs=needs_prometheus,
+        check=alerts_tell,
+    ),
+    "planted-stream-not-held": Scenario(
+        faults=(move,),
+        count=1,
+        weight=0,
+        world=CellsWorld,
+        options=Options(planted="stream-not-held", users=1, roams=True),
+        check=moves_are_right,
     ),
     "planted-scan": Scenario(body=scan_tables, weight=0, options=Options(clients=1)),
     "planted-lock": Scenario(faults=(lock_tables,), count=1, weight=0, check=reads_do_not_wait),

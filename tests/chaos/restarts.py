@@ -14,7 +14,9 @@ from tests.chaos.checker import Violation
 from tests.chaos.options import Options
 from tests.chaos.scenario import Scenario, needs_mount
 from tests.chaos.special import all_accepted_are_answered
-from tests.chaos.world import UnhealthyError, World
+from tests.chaos.world import START_SECONDS, UnhealthyError, World
+from tests.machine import handles
+from tests.servers import eventually
 
 END_SECONDS: Final = 10.0
 """How soon a service must end after SIGTERM, in seconds."""
@@ -71,17 +73,19 @@ def kill_while_slow(world: World, rng: random.Random) -> bool:
 def end_in_order(
     world: World, service: Service, number: signal.Signals = signal.SIGTERM, *, may_go_on: bool = False
 ) -> None:
-    """Send a signal and wait for the end, which must come in time and with code 0."""
-    assert service.process is not None
-    service.process.send_signal(number)
+    """Send a signal to a process that handles it, and wait for the end: it must come in time and with code 0."""
+    process = service.process
+    assert process is not None
+    eventually(lambda: handles(process.pid, number) or process.poll() is not None, START_SECONDS)
+    process.send_signal(number)
     began = time.monotonic()
     try:
-        code: int | None = service.process.wait(1 if may_go_on else END_SECONDS * world.patience)
+        code: int | None = process.wait(1 if may_go_on else END_SECONDS * world.patience)
     except subprocess.TimeoutExpired:
         if may_go_on:
             return
-        service.process.kill()
-        service.process.wait()
+        process.kill()
+        process.wait()
         code = None
     if code != 0:
         ended = "did not end" if code is None else f"ended with {code}"

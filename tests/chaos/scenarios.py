@@ -6,11 +6,13 @@ from functools import partial
 from typing import Final
 
 from tests.chaos import nemesis
+from tests.chaos.alarms import ALARMS
 from tests.chaos.failover import FAILOVER
 from tests.chaos.front_ends import FRONT_ENDS
 from tests.chaos.growth import GROWTH
 from tests.chaos.heavy import HEAVY
 from tests.chaos.migrating import MIGRATIONS
+from tests.chaos.moving import MOVES
 from tests.chaos.nemesis import Fault
 from tests.chaos.options import Options
 from tests.chaos.overload import overload
@@ -26,7 +28,9 @@ from tests.chaos.special import (
     the_disk_was_full,
     the_others_go_on,
 )
+from tests.chaos.standby_reads import STANDBY_READS
 from tests.chaos.supervised import SupervisedWorld, kill_child
+from tests.chaos.workers import WORKERS_SCENARIOS
 
 _POOLED: Final = {"DATABASE_POOLER": "yes"}
 
@@ -59,7 +63,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "kill-services": Scenario(
         faults=(nemesis.kill_gateway, nemesis.kill_projector),
         count=150,
-        pause=0.8,
+        pause=0.5,
         weight=4,
         options=Options(gateways=2, projectors=2),
     ),
@@ -83,7 +87,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         options=Options(projectors=2),
     ),
     "kill-postgres": Scenario(faults=(nemesis.kill_postgres,), count=60, pause=0.7, weight=2),
-    "terminate-backends": Scenario(faults=(nemesis.terminate_backends,), count=200, pause=0.25, weight=2.5),
+    "terminate-backends": Scenario(faults=(nemesis.terminate_backends,), count=300, pause=0.25, weight=4),
     "cut-connections": Scenario(faults=(nemesis.cut_at_statement,), count=100, pause=0.2, weight=1.5),
     "freeze-postgres": Scenario(
         faults=(nemesis.freeze_postgres, nemesis.freeze_postgres, nemesis.freeze_postgres_long), count=10, weight=1.5
@@ -140,7 +144,11 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     **MIGRATIONS,
     **RESTARTS,
     **FAILOVER,
+    **STANDBY_READS,
     **FRONT_ENDS,
+    **WORKERS_SCENARIOS,
+    **ALARMS,
+    **MOVES,
     "soak": Scenario(faults=_SOAK, count=1000, pause=1, weight=5, options=Options(gateways=2, projectors=2, users=8)),
     **PLANTED_SCENARIOS,
 }

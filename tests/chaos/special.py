@@ -17,7 +17,7 @@ from tests.chaos.checker import PLANTED, Violation
 from tests.chaos.ledger import lagging
 from tests.chaos.world import World
 
-_PLANT: Final = """
+PLANT: Final = """
     SELECT "position" FROM tasklog.append(ARRAY[0], ARRAY[$1], ARRAY[NULL::bigint], ARRAY[1], ARRAY[gen_random_uuid()],
         ARRAY['task.exploded'], ARRAY[1::smallint], ARRAY['{}'], ARRAY[$2], ARRAY[NULL], ARRAY[NULL::bytea], true)
 """
@@ -31,7 +31,7 @@ def plant_impossible_events(world: World, rng: random.Random, seconds: float) ->
     world.pause(1)
     for user in ("user0", "user1"):
         world.parked |= {user}
-        world.execute(_PLANT, user, f'{{"nonce":"00","request_id":"{PLANTED}{user}"}}')
+        world.execute(PLANT, user, f'{{"nonce":"00","request_id":"{PLANTED}{user}"}}')
         world.faults += 1
         world.pause(rng.uniform(0.5, 1.5))
     world.pause(end - time.monotonic())

@@ -25,9 +25,13 @@ class SupervisedWorld(World):
     def open(self) -> None:
         shutil.copytree(self._template, self.directory / "postgres", dirs_exist_ok=True)
         own = {"DATA_DIR": str(self.directory), "API_PORT": "0", "BETTER_AUTH_SECRET": SECRET}
+        program = ["tests.chaos.planted", self.options.planted] if self.options.planted else ["tasklog"]
         output = self._stack.enter_context(self.log.open("ab"))
         self.supervisor = subprocess.Popen(
-            [sys.executable, "-m", "tasklog", "serve"], env=os.environ | own, stdout=output, stderr=output
+            [sys.executable, "-m", *program, "serve"],
+            env=os.environ | own | dict(self.options.env),
+            stdout=output,
+            stderr=output,
         )
         self._stack.callback(self._stop)
         self.load = Load([self._port()], seed=self._seed, users=self.options.users, clients=self.options.clients)
@@ -63,10 +67,10 @@ class SupervisedWorld(World):
             self.supervisor.wait()
 
 
-def kill_child(world: World, rng: random.Random) -> bool:
-    """Kill -9 a child: gateway, projector, Postgres or Valkey; return False if there is none."""
+def kill_child(world: World, rng: random.Random, named: str = "") -> bool:
+    """Kill -9 a child with `named` in its command: by default any; return False if there is none."""
     assert isinstance(world, SupervisedWorld)
-    children = world.children()
+    children = [child for child in world.children() if named in command_of(child)]
     world.observe()
     if not children:
         return False

@@ -20,6 +20,7 @@ from tests.chaos import judge
 from tests.chaos.by_hand import operation
 from tests.chaos.checker import Violation
 from tests.chaos.judge import check_log, heal, left_running
+from tests.chaos.ledger import read_stored
 from tests.chaos.memory import Memory
 from tests.chaos.special import (
     all_accepted_are_answered,
@@ -63,7 +64,7 @@ def test_a_log_without_any_of_that_is_fine() -> None:
 class Healing:
     """A world whose projection is behind at the first `behind` looks; a `sick` world does not heal."""
 
-    url = ""
+    urls = ("",)
 
     def __init__(self, behind: int = 0, *, sick: bool = False, parked: frozenset[str] = frozenset()) -> None:
         self.left, self.sick, self.parked = behind, sick, parked
@@ -124,9 +125,9 @@ def test_every_check_is_made_of_what_happened(database: Database, tmp_path: Path
     read = operation("list", 1, 200, headers={"etag": '"7"'}, answer=b"[]")
     load = SimpleNamespace(history=[read, operation("get", 2, 500, answer=b'{"detail":"No"}')])
     judged: Any = SimpleNamespace(
-        url=database.owner,
+        urls=[database.owner],
+        stored=lambda: run_async(read_stored(database.owner, judged.parked)),
         parked=frozenset(),
-        unread=frozenset(),
         load=load,
         log=log,
         memory=Memory(),

@@ -82,7 +82,9 @@ def test_a_planted_fault_counts_if_the_services_came_to_it(tmp_path: Path) -> No
     world = Idle(directory=tmp_path)
     assert nemesis.planted(world, RNG) is False
     world.pause = lambda _seconds: (tmp_path / "planted").write_bytes(b".")  # type: ignore[method-assign,assignment]
-    assert nemesis.planted(world, RNG) is True
+    inject(world, Scenario(faults=(nemesis.planted,), count=1), RNG, seconds=60)
+    assert world.faults == 1
+    world.pause = lambda _seconds: None  # type: ignore[method-assign,assignment]
     assert nemesis.planted(world, RNG) is False
 
 

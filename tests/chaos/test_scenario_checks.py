@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -15,12 +16,19 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.by_hand import operation
+from tests.chaos.alarms import check_alarm
+from tests.chaos.alarms_world import Alarm
+from tests.chaos.by_hand import STEPS, operation, stream
 from tests.chaos.history import forgiven
+from tests.chaos.ledger import Stored
 from tests.chaos.memory import Memory, check_memory
 from tests.chaos.migrating import reads_do_not_wait
+from tests.chaos.moving import moves_are_right
+from tests.chaos.moving_world import CellsWorld
 from tests.chaos.proxy import Proxy
 from tests.chaos.restarts import all_are_answered, all_in_flight_are_answered
+from tests.chaos.undoing import Undoer, Undone, check_undone
+from tests.prometheus import hurried
 from tests.servers import eventually_async
 
 
@@ -98,6 +106,71 @@ def test_a_client_without_an_answer_is_found(status: int | None, user: str, brok
 def test_a_read_that_waits_for_a_migration_is_found(kind: str, seconds: float, patience: float, broken: int) -> None:
     found = list(reads_do_not_wait(world(took(seconds, kind, 1, 200), patience=patience)))
     assert [violation.rule for violation in found] == ["reads do not wait for a migration"] * broken
+
+
+@pytest.mark.parametrize(
+    ("undone", "wrong", "broken"),
+    [
+        (Undone(at=2, position=2, undoes=1), [], []),
+        (Undone(at=2, position=3, undoes=1), [], ["an undo is in the ledger"]),
+        (Undone(at=2, position=2, undoes=7), [], ["an undo is in the ledger"]),
+        (Undone(at=2, position=9, undoes=1), [], ["an undo is in the ledger"]),
+        (Undone(at=1, position=9, undoes=1), [], []),
+        (Undone(at=2, position=2, undoes=1), ["an undo of 1 gave []"], ["an undo gives back what was"]),
+    ],
+    ids=["there", "elsewhere", "of another", "lost", "forgiven", "wrong"],
+)
+def test_an_acknowledged_undo_that_is_lost_or_gave_back_something_else_is_found(
+    undone: Undone, wrong: list[str], broken: list[str]
+) -> None:
+    undoer = Undoer(user="anna", ports=[], rng=random.Random(1), undone=[undone], wrong=wrong)
+    events = [event._replace(metadata_text='{"actor":"anna"}') for event in stream(STEPS)]
+    events[1] = events[1]._replace(metadata_text='{"actor":"anna","undoes":1}')
+    assert [violation.rule for violation in check_undone(undoer, events, since=1.5)] == broken
+
+
+@pytest.mark.parametrize(
+    ("fired", "firing", "broken"),
+    [
+        ({"TasklogProjectorDown"}, set(), []),
+        ({"TasklogProjectorDown", "TasklogErrors"}, set(), []),
+        (set(), set(), ["an alert tells of a fault"]),
+        ({"TasklogProjectorDown"}, {"TasklogProjectorDown"}, ["an alert ends with its fault"]),
+        ({"TasklogProjectorDown", "TasklogUserParked"}, set(), ["an alert tells of the right fault"]),
+    ],
+    ids=["right", "busy", "silent", "endless", "another"],
+)
+def test_an_alert_that_is_missing_wrong_or_stays_is_found(fired: set[str], firing: set[str], broken: list[str]) -> None:
+    alarm = Alarm(fault="no_projector", alerts=frozenset({"TasklogProjectorDown"}), firing=frozenset(firing))
+    alarm.fired = dict.fromkeys(fired, 1.0)
+    assert [violation.rule for violation in check_alarm(alarm)] == broken
+
+
+def test_rules_in_a_hurry_have_shorter_times_and_the_same_bounds() -> None:
+    rules = "        expr: max(x) > 30 and rate(y[5m]) > 1\n        for: 1h\n"
+    assert hurried(rules) == "        expr: max(x) > 30 and rate(y[6000ms]) > 1\n        for: 72000ms\n"
+    assert hurried(rules, at_once=True).endswith("for: 0s\n")
+
+
+@pytest.mark.parametrize(
+    ("twice", "owner", "status", "broken"),
+    [
+        (set(), "anna", 421, []),
+        ({"anna"}, "anna", 421, ["a user is in one cell"]),
+        (set(), "bob", 421, ["a task id is one user's"]),
+        (set(), "anna", 200, ["the fault was there"]),
+    ],
+    ids=["right", "in two", "one id for two", "nobody moved"],
+)
+def test_a_user_in_two_cells_and_an_id_of_two_users_are_found(
+    twice: set[str], owner: str, status: int, broken: list[str]
+) -> None:
+    judged = CellsWorld.__new__(CellsWorld)
+    streams = {"anna": stream(STEPS), owner: stream(STEPS, owner)}
+    found = Stored(streams=streams, heads={}, checkpoints={}, rows={})
+    load = SimpleNamespace(history=[operation("list", 1, status)])
+    vars(judged).update(stored=lambda: found, twice=twice, load=load, notes=[])
+    assert [violation.rule for violation in moves_are_right(judged)] == broken[:1] * (2 if owner == "bob" else 1)
 
 
 async def test_a_moved_address_leads_only_new_connections_elsewhere(tmp_path: Path) -> None:

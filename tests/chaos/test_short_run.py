@@ -26,6 +26,7 @@ pytestmark = [
     ("scenario", "faults", "seconds"),
     [
         ("short-fail-over", 4, 200),
+        ("short-read-from-standby", 2, 200),
         ("short-ends", 4, 200),
         pytest.param("sign-ups", 1, 12, marks=pytest.mark.alone),
         pytest.param("heavy-users", 4, 12, marks=pytest.mark.alone),

@@ -6,10 +6,12 @@ import asyncio
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 from unittest.mock import patch
@@ -26,10 +28,11 @@ from tasklog.serving.listener import listen
 from tasklog.supervision.service import Service
 from tests.chaos.background import Background
 from tests.chaos.checker import Violation
+from tests.chaos.ledger import Stored, read_stored
 from tests.chaos.load import Load
 from tests.chaos.memory import Memory
 from tests.chaos.options import Options
-from tests.chaos.planted import PlantedService
+from tests.chaos.planted import planted_service
 from tests.chaos.proxy import Proxy
 from tests.servers import SECRET
 
@@ -93,7 +96,7 @@ class World:
         self._start_services()
         self.wait_until_healthy(START_SECONDS)
         self.observe(idle=True)
-        self.background.run(self.load.start())
+        self._start_clients()
 
     def _start_services(self) -> None:
         output = self.open_log()
@@ -105,14 +108,20 @@ class World:
             clients=self.options.clients,
             roams=self.options.roams,
         )
-        common: dict[str, Any] = {"env": self._environment(), "output": output}
-        planted = self.options.planted
-        make = Service if planted is None else PlantedService.with_fault(planted)
-        self.gateways = [make("gateway", inherited=listener, **common) for listener in listeners]
-        self.projectors = [make("projector", **common) for _ in range(self.options.projectors)]
+        environment, planted = self._environment(), self.options.planted
+        make = Service if planted is None else partial(planted_service, planted)
+
+        def made(name: str, listener: socket.socket | None = None) -> Service:
+            return make(name, env=environment | self._of_one_service(), inherited=listener, output=output)
+
+        self.gateways = [made("gateway", listener) for listener in listeners]
+        self.projectors = [made("projector") for _ in range(self.options.projectors)]
         for service in self.services:
             self._stack.callback(service.stop, timeout=5)
             service.start()
+
+    def _start_clients(self) -> None:
+        self.background.run(self.load.start())
 
     def open_log(self) -> IO[bytes]:
         """Return the open file that the services write their logs to."""
@@ -130,6 +139,10 @@ class World:
         redis = f"redis://127.0.0.1:{self.redis_proxy.port}/0"
         own = {"DATA_DIR": str(self.directory), "BETTER_AUTH_SECRET": SECRET, "REDIS_URL": redis}
         return inherited | own | urls | self._clock() | dict(self.options.env)
+
+    def _of_one_service(self) -> dict[str, str]:
+        """Return what one service has in its environment beside what all have."""
+        return {}
 
     def _clock(self) -> dict[str, str]:
         if self.options.clock is None:
@@ -153,6 +166,15 @@ class World:
     def url(self) -> str:
         """The superuser's address, past the proxies."""
         return self.postgres.url()
+
+    @property
+    def urls(self) -> list[str]:
+        """The superuser's addresses of all ledgers."""
+        return [self.url]
+
+    def stored(self) -> Stored:
+        """Return what is stored."""
+        return asyncio.run(read_stored(self.url, self.parked, self.unread))
 
     def start_postgres(self) -> None:
         """Start Postgres, and retry while processes of a killed one still prevent it."""

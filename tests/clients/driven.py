@@ -65,10 +65,10 @@ class DrivenReplica:
 
 
 @contextmanager
-def driven_replica(url: str, user: str) -> Iterator[DrivenReplica]:
-    """Open a user's replica in Node, and end it after the block."""
+def driven_replica(url: str, user: str, *tokens: str) -> Iterator[DrivenReplica]:
+    """Open a user's replica in Node, and end it after the block; of `tokens`, the next follows one that is refused."""
     node = npm.node("replica in Node")
-    command = [node, str(DRIVER), url, user, token(user)]
+    command = [node, str(DRIVER), url, user, *(tokens or [token(user)])]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield DrivenReplica(process)

@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import json
 import subprocess
+import tarfile
 import tomllib
 from pathlib import Path
 
 from runtime.version import VERSION
 from tests import npm
+from tests.servers import RunningService, token
 
 ROOT = Path(__file__).parents[2]
 TYPESCRIPT = ROOT / "clients" / "typescript"
 TYPES = TYPESCRIPT / "src" / "openapi.d.ts"
 LONGEST_REPLICA = 400
 WHAT = "TypeScript client"
+PAGE = """
+import { Problem, Replica, Tasklog } from "tasklog-client";
+const [url, user, token] = process.argv.slice(2);
+const client = new Tasklog({ url, user, token });
+await client.create({ title: "Bread" });
+const replica = await Replica.open(client);
+await replica.create({ title: "Milk" });
+while (replica.tasks().length < 2) await new Promise((done) => setTimeout(done, 20));
+const refused = await client.get(2 ** 52).catch((problem) => problem instanceof Problem && problem.status === 404);
+console.log(String(replica.tasks().map((task) => task.title)), refused);
+replica.close();
+"""
+"""What somebody writes who has installed the package."""
 
 
 def run(*command: str | Path, folder: Path = TYPESCRIPT) -> str:
@@ -50,6 +65,20 @@ def test_the_package_has_modules_and_types_and_needs_no_other() -> None:
     }
     package = json.loads((TYPESCRIPT / "package.json").read_text())
     assert "dependencies" not in package
+
+
+def test_the_package_works_where_it_is_installed(shared_service: RunningService, user: str, tmp_path: Path) -> None:
+    node = npm.node(WHAT)
+    npm.install(TYPESCRIPT, WHAT)
+    (packed,) = json.loads(run("npm", "pack", "--json", "--silent", "--pack-destination", tmp_path))
+    installed = tmp_path / "node_modules" / "tasklog-client"
+    with tarfile.open(tmp_path / packed["filename"]) as archive:
+        archive.extractall(installed, [file for file in archive if file.name.startswith("package/")], filter="data")
+    for file in (installed / "package").iterdir():
+        file.rename(installed / file.name)
+    (tmp_path / "page.mjs").write_text(PAGE)
+    page = (node, tmp_path / "page.mjs", shared_service.url, user, token(user))
+    assert run(*page, folder=tmp_path) == "Milk,Bread true\n"
 
 
 def test_the_replica_stays_small() -> None:

@@ -37,6 +37,11 @@ def tasklog(shared_service: RunningService, user: str) -> Iterator[Tasklog]:
         (types.CommandAnswer, "CommandsAnswer"),
         (types.Undone, "Undone"),
         (types.Stats, "Stats"),
+        (types.StoredEvents, "StoredEvents"),
+        (types.StoredEvent, "StoredEvent"),
+        (types.Explained, "Explained"),
+        (types.ExplainedCommand, "ExplainedCommand"),
+        (types.ExplainedState, "ExplainedState"),
     ],
 )
 def test_a_type_has_the_members_of_the_openapi_document(kind: Any, schema: str) -> None:
@@ -66,6 +71,17 @@ def test_each_call_does_what_it_says(tasklog: Tasklog) -> None:
         "task.restored",
     ]
     assert tasklog.history(limit=1)["next"] == 1
+    assert [event["type"] for event in tasklog.events(after=1, limit=2)["events"]] == ["task.created", "task.edited"]
+    explained = tasklog.explain(3)
+    assert explained["command"] == {
+        "type": "task.edit",
+        "task_id": milk["id"],
+        "version": 1,
+        "data": {"title": "Oat milk", "priority": "high"},
+        "undoes": None,
+        "positions": [3],
+    }
+    assert [(explained[side] or {})["title"] for side in ("row_before", "row_after")] == ["Milk", "Oat milk"]
 
 
 def test_an_error_says_what_is_wrong(tasklog: Tasklog) -> None:
@@ -112,6 +128,8 @@ def test_the_async_client_does_the_same(shared_service: RunningService, user: st
             await client.delete(milk["id"])
             await client.restore(milk["id"])
             titles = [task["title"] for task in await client.tasks()]
+            assert (await client.events(limit=1))["next"] == 1
+            assert (await client.explain(2))["event"]["type"] == "task.edited"
             return [task["title"] for task in second["tasks"]], first, titles
 
     seen, first, titles = run_async(walk())

@@ -1,12 +1,14 @@
 """The replica in a real browser: two windows agree, and what is done without a network is sent once, after a reload.
 
-Seen to fail: with the queue in memory.
+Seen to fail: with the queue in memory, and with a command dropped that another window is just sending.
 """
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,13 +19,31 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.browser import chromium
-from tests.servers import RunningService, eventually, token
+from tests.ledger import connections
+from tests.servers import RunningService, eventually, run_async, token
 
 MODULES = Path(__file__).parents[2] / "clients" / "typescript" / "src"
 OPEN = """async ([url, user, token]) => {
     const { Replica, Tasklog } = await import("/index.js");
-    window.replica = await Replica.open(new Tasklog({ url, user, token }));
+    window.results = [];  // the statuses of commands
+    const fetcher = async (address, options) => {
+        const answer = await fetch(address, options);
+        if (address.endsWith("/commands") && answer.ok) {
+            window.results.push(...(await answer.clone().json()).results.map((result) => result.status));
+        }
+        return answer;
+    };
+    window.replica = await Replica.open(new Tasklog({ url, user, token, fetch: fetcher }));
 }"""
+QUEUED = """async (name) => {
+    const of = (request) => new Promise((resolve) => (request.onsuccess = () => resolve(request.result)));
+    const database = await of(indexedDB.open(name, 1));
+    const number = await of(database.transaction("commands").objectStore("commands").count());
+    database.close();
+    return number;
+}"""
+"""Return how many commands a queue in IndexedDB has."""
+HOLD = "SELECT FROM tasklog.streams WHERE user_id = $1 FOR UPDATE"
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -68,9 +88,34 @@ class Window:
         state: dict[str, Any] = self.page.evaluate("() => replica.state()")
         return state
 
+    def results(self) -> list[int]:
+        results: list[int] = self.page.evaluate("() => results")
+        return results
+
     def give(self, *calls: str) -> None:
         for call in calls:
             self.page.evaluate(f"() => void replica.{call}.catch(() => {{}})")
+
+
+@contextmanager
+def locked(service: RunningService, user: str) -> Iterator[None]:
+    """Hold a user's stream for the block."""
+    held, over = threading.Event(), threading.Event()
+
+    async def hold() -> None:
+        async with connections(service.database.owner, 1) as (owner,), owner.transaction():
+            await owner.execute(HOLD, user)
+            held.set()
+            await asyncio.to_thread(over.wait)
+
+    thread = threading.Thread(target=lambda: run_async(hold()))
+    thread.start()
+    try:
+        assert held.wait(10)
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def titles(client: httpx.Client, user: str) -> list[str]:
@@ -84,6 +129,30 @@ def test_two_windows_agree(context: BrowserContext, origin: str, shared_service:
     assert eventually(lambda: other.titles() == ["Milk"])
     assert eventually(lambda: one.state()["waiting"] == 0)
     assert titles(shared_service.client(user), user) == ["Milk"]
+
+
+def test_two_windows_that_send_the_same_commands_at_once_lose_and_repeat_none(
+    context: BrowserContext, origin: str, shared_service: RunningService, user: str
+) -> None:
+    """The user's stream is locked for a while, so that one window is told that the other's request is in progress."""
+    client = shared_service.client(user)
+    one = Window(context, origin, shared_service, user)
+    one.give("create({title: 'Bread'})")
+    assert eventually(lambda: titles(client, user) == ["Bread"])
+    context.set_offline(True)
+    one.page.evaluate(
+        "() => { window.refused = []; replica.create({title: 'Milk'}).catch((p) => refused.push(p.type)); }"
+    )
+    assert eventually(lambda: one.state()["problem"] is not None)
+    with locked(shared_service, user):
+        context.set_offline(False)
+        other = Window(context, origin, shared_service, user)
+        assert eventually(lambda: 409 in [*one.results(), *other.results()])
+        assert one.page.evaluate(QUEUED, f"tasklog {shared_service.url}/api/{user}") == 1
+        assert eventually(lambda: one.titles() == other.titles() == ["Milk", "Bread"])
+    assert eventually(lambda: one.state()["waiting"] == other.state()["waiting"] == 0)
+    assert one.page.evaluate("() => refused") == []
+    assert eventually(lambda: one.titles() == other.titles() == titles(client, user) == ["Milk", "Bread"])
 
 
 def test_what_is_done_offline_is_sent_once_in_order_also_by_the_next_page(

@@ -31,7 +31,9 @@ def test_the_page_runs_no_inline_script_or_style_and_loads_nothing_from_elsewher
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     policy = dict(part.split(" ", 1) for part in page.headers["content-security-policy"].split("; "))
     assert policy["default-src"] == "'none'"
-    assert {policy[name] for name in ("script-src", "style-src", "img-src", "connect-src")} == {"'self'"}
+    own = ("script-src", "worker-src", "style-src", "img-src", "connect-src")
+    assert {policy[name] for name in own} == {"'self'"}
+    assert (policy["require-trusted-types-for"], policy["trusted-types"]) == ("'script'", "tasklog")
     assert not re.search(r"<script(?![^>]*\ssrc=)|<style|\son\w+=|\sstyle=", page.text)
     assert not re.search(r'(src|href)="(?!/console/|#)', page.text)
 
@@ -58,6 +60,29 @@ def test_every_module_that_a_module_imports_is_named_in_the_page(client: httpx.C
     for path in named:
         for name in re.findall(r'^(?:import|export) .*"(\./[^"]+)"', client.get(path).text, re.MULTILINE):
             assert str(httpx.URL("http://x" + path).join(name).path) in named
+
+
+def test_a_worker_is_confined_as_the_page_is(client: httpx.Client) -> None:
+    page = client.get("/console")
+    (checker,) = re.findall(r'"(/console/[^"]+/checker\.js)"', page.text)
+    for path in (checker, "/console/offline.js"):
+        assert client.get(path).headers["content-security-policy"] == page.headers["content-security-policy"]
+
+
+def test_the_service_worker_is_asked_for_each_time_and_may_answer_for_the_page(client: httpx.Client) -> None:
+    answer = client.get("/console/offline.js")
+    assert answer.headers["content-type"].startswith("text/javascript")
+    assert (answer.headers["cache-control"], answer.headers["service-worker-allowed"]) == ("no-cache", "/console")
+
+
+def test_a_compressed_file_has_a_weak_etag_and_each_form_of_it_is_known_again(client: httpx.Client) -> None:
+    compressed = client.get("/console").headers["etag"]
+    plain = client.get("/console", headers={"Accept-Encoding": "identity"}).headers["etag"]
+    assert compressed == f"W/{plain}"
+    for known in (plain, compressed, f'"other", {compressed}', "*"):
+        assert client.get("/console", headers={"If-None-Match": known}).status_code == 304, known
+    for other in (f'"x{plain[1:]}', f'{plain[:-1]}x"', f'"other {plain[1:]}', plain.strip('"')):
+        assert client.get("/console", headers={"If-None-Match": other}).status_code == 200, other
 
 
 def test_a_client_that_takes_no_gzip_gets_the_files_as_they_are(client: httpx.Client) -> None:

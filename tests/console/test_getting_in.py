@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import threading
 import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from playwright.sync_api import Route, expect
+import pytest
+from playwright.sync_api import expect
 
 from tests.console.conftest import Api, Console
 from tests.servers import Database, running_service, token
 
 SIGN_IN = "Sign in"
-TOKEN_URL = "http://localhost:9/api/auth/token"
+COOKIE = "session=nina"
 
 
 def test_the_token_leaves_the_address_at_once_and_is_kept_for_the_tab_only(console: Console) -> None:
@@ -71,23 +76,42 @@ def test_an_expired_token_asks_for_another_and_sends_what_was_done_meanwhile(con
     console.expect_errors("401")
 
 
+class _AuthServer(BaseHTTPRequestHandler):
+    """Gives nina's token to whoever sends her cookie."""
+
+    def do_GET(self) -> None:
+        answer = {"token": token("nina")} if self.headers.get("Cookie") == COOKIE else {}
+        self.send_response(200)
+        self.send_header("Access-Control-Allow-Origin", self.headers["Origin"])
+        self.send_header("Access-Control-Allow-Credentials", "true")
+        self.end_headers()
+        self.wfile.write(json.dumps(answer).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
+
+
+@pytest.fixture
+def auth_url() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _AuthServer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
 def test_tokens_come_from_the_auth_server_with_cookies(
-    console: Console, database: Database, redis_url: str, tmp_path: Path
+    console: Console, auth_url: str, database: Database, redis_url: str, tmp_path: Path
 ) -> None:
-    with running_service(database, redis_url, tmp_path / "log", CONSOLE_TOKEN_URL=TOKEN_URL) as service:
+    settings = {"CONSOLE_TOKEN_URL": f"{auth_url}/api/auth/token"}
+    with running_service(database, redis_url, tmp_path / "log", **settings) as service:
         page = console.page()
-        asked: list[str] = []
-
-        def answer(route: Route) -> None:
-            asked.append(route.request.method)
-            allow = {"Access-Control-Allow-Origin": service.url, "Access-Control-Allow-Credentials": "true"}
-            route.fulfill(json={"token": token("nina")}, headers=allow)
-
-        page.route(TOKEN_URL, answer)
         page.goto(service.url + "/console")
+        expect(page.get_by_role("heading", name=SIGN_IN)).to_be_visible()
+        name, value = COOKIE.split("=")
+        console.context.add_cookies([{"name": name, "value": value, "url": auth_url}])
+        page.reload()
         expect(page.get_by_text("nina", exact=True)).to_be_visible()
         expect(page.get_by_text("Live")).to_be_visible()
-        assert asked == ["GET"]
         page.close()
     console.hosts.clear()
     console.expect_errors("ERR_")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
@@ -67,6 +68,41 @@ def test_an_end_that_was_cut_shows_in_what_was_kept(console: Console, history: l
     page = console.open("Proof")
     check(page, f"Tasklog-Position: 7\nTasklog-Hash: {history[4]['hash']}")
     result(page, "Position 6 does not fit.", "the end was cut")
+
+
+HASHED = """async ([path, texts]) => {
+    const { sha256 } = await import(path);
+    return texts.map(sha256);
+}"""
+CONFIRMED = """async ([path, user, events]) => {
+    const { Chain } = await import(path);
+    const chain = new Chain(user, new Map());
+    const fault = chain.feed(events);
+    await chain.confirm();
+    crypto.subtle.digest = async () => new ArrayBuffer(32);
+    return [fault, await chain.confirm().catch(({ message }) => message)];
+}"""
+
+
+def module(page: Page, name: str) -> str:
+    """Return the path of one of the page's modules."""
+    path: str = page.locator("script[src$='app.js']").get_attribute("src") or ""
+    return path.replace("app.js", name)
+
+
+def test_the_page_computes_sha256(console: Console) -> None:
+    texts = ["a" * length for length in range(260)] + ["Käse & “Brot” 🙂" * 9, "€" * 5_000, "b" * 70_000, "short again"]
+    page = console.open("Proof")
+    hashed = page.evaluate(HASHED, [module(page, "sha256.js"), texts])
+    assert hashed == [hashlib.sha256(text.encode()).hexdigest() for text in texts]
+
+
+def test_webcrypto_confirms_what_the_page_computes(console: Console, api: Api, history: list[dict[str, str]]) -> None:
+    events = api.client.get(f"{api.root}/events").json()["events"]
+    page = console.open("Proof")
+    fault, refused = page.evaluate(CONFIRMED, [module(page, "chain.js"), console.user, events])
+    assert fault is None
+    assert refused == f"This browser's WebCrypto computes another hash at position {len(history)}."
 
 
 def test_what_has_no_position_and_hash_is_no_receipt(console: Console, history: list[dict[str, str]]) -> None:

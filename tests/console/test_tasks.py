@@ -19,7 +19,7 @@ def line(page: Page, title: str) -> Locator:
 
 
 def titles(page: Page) -> list[str]:
-    return page.get_by_role("list", name="Tasks").locator(".title").all_inner_texts()
+    return page.get_by_role("list", name="Tasks").locator(".title").all_text_contents()
 
 
 def test_a_task_is_added_completed_edited_in_its_place_and_deleted(console: Console, api: Api) -> None:

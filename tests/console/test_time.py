@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 
 import pytest
@@ -27,7 +28,7 @@ def go_to(page: Page, position: int) -> None:
 
 
 def shown(page: Page) -> list[str]:
-    return page.get_by_role("list", name="Tasks at this position").locator("li:not(.gone) .title").all_inner_texts()
+    return page.get_by_role("list", name="Tasks at this position").locator("li:not(.gone) .title").all_text_contents()
 
 
 def _shows(page: Page, titles: list[str]) -> bool:
@@ -53,6 +54,84 @@ def test_the_slider_shows_the_list_as_it_was_with_what_changed_marked(console: C
     go_to(page, 2)
     expect(happened).to_contain_text("Changed “Buy oat milk” (title, priority)")
     expect(happened.get_by_role("row", name="title")).to_contain_text("Buy milk")
+
+
+def test_the_line_has_a_colour_for_each_kind_and_leads_to_a_moment(console: Console, milk: int) -> None:
+    page = console.open("Time")
+    expect(page.get_by_text("5 of 5")).to_be_visible()
+    kinds = page.get_by_role("list", name="Kinds of events").get_by_role("listitem")
+    expect(kinds).to_have_text(["2 added", "1 changed", "1 completed", "1 deleted"])
+    chart = page.get_by_role("img", name="5 events from")
+    colours = chart.locator("path:not([d=''])").evaluate_all(
+        "(paths) => paths.map((path) => getComputedStyle(path).fill)"
+    )
+    assert len(set(colours)) == len(colours) == 4
+    size = chart.bounding_box()
+    assert size is not None
+    chart.click(position={"x": 1, "y": size["height"] / 2})
+    expect(page.get_by_text("1 of 5")).to_be_visible()
+    chart.click(position={"x": size["width"] - 1, "y": size["height"] / 2})
+    expect(page.get_by_text(re.compile(r"^[45] of 5"))).to_be_visible()
+
+
+def test_the_slider_goes_by_keyboard(console: Console, milk: int) -> None:
+    page = console.open("Time")
+    expect(page.get_by_text("5 of 5")).to_be_visible()
+    slider = page.get_by_role("slider", name="Position")
+    slider.press("ArrowLeft")
+    expect(page.get_by_text("4 of 5")).to_be_visible()
+    slider.press("Home")
+    expect(page.get_by_text("Before the first event")).to_be_visible()
+    slider.press("End")
+    expect(page.get_by_text("5 of 5")).to_be_visible()
+
+
+FOLDED = """async ([path, events]) => {
+    const { Ledger } = await import(path);
+    const ledger = new Ledger();
+    ledger.add(events);
+    return Array.from({ length: ledger.last + 1 }, (_, at) => ({
+        tasks: ledger.newest(at, 1000),
+        count: ledger.count(at),
+        changes: ledger.event(at)?.changes ?? [],
+    }));
+}"""
+
+
+def test_the_page_folds_events_as_the_service_does(console: Console, api: Api, milk: int) -> None:
+    all_fields = {"description": "d", "due_date": "2026-12-24", "priority": "P1", "tags": ["a", "b"], "category": "c"}
+    task = api.add("All of it", **all_fields)
+    for field in all_fields:
+        api.edit(task, **{field: None})
+    api.edit(task, title="Done", completed=True)
+    api.delete(task)
+    api.client.post(f"{api.root}/tasks/{task}/restore")
+    api.client.post(f"{api.root}/undo")
+    api.toggle(milk)
+    events = api.client.get(f"{api.root}/events").json()["events"]
+    page = console.open()
+    path = page.locator("script[src$='app.js']").get_attribute("src") or ""
+    folded = page.evaluate(FOLDED, [path.replace("app.js", "ledger.js"), events])
+    history = api.history()["events"]
+    assert len(folded) == len(history) + 1 > 15
+    for position, at in enumerate(folded):
+        then = api.client.get(f"{api.root}/tasks", params={"as_of": position}).json()
+        assert at["tasks"] == [{name: task[name] for name in ("id", *FIELDS)} for task in then], position
+        assert at["count"] == len(then)
+        changed = history[position - 1]["changes"] if position > 0 else []
+        assert [change for change in at["changes"] if change["field"] != "completed"] == [
+            {**change, **{side: empty(change["field"], change[side]) for side in ("from", "to")}}
+            for change in changed
+            if change["field"] != "completed" and change["from"] != change["to"]
+        ]
+
+
+FIELDS = ("title", "description", "due_date", "priority", "tags", "category", "completed")
+
+
+def empty(field: str, value: object) -> object:
+    """Return a value as the page has it: where there is no task, the API has null."""
+    return {"title": "", "priority": "medium", "tags": []}.get(field) if value is None else value
 
 
 def test_play_goes_through_the_whole_history(console: Console, milk: int) -> None:

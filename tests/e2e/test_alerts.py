@@ -9,9 +9,9 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,20 @@ import httpx
 import pytest
 import yaml
 
-from tasklog.supervision.service import Service
-from tests.admin import Watched, exported, unreachable, watched
-from tests.machine import free_port, go_without
+from tasklog.embedded.data_dir import open_data_dir, socket_dir
+from tasklog.embedded.valkey import Valkey
+from tests.admin import LATE, Watched, exported, held, unreachable, watched_service
+from tests.machine import go_without
+from tests.prometheus import OPERATE, RULES, Prometheus, hurried, running_prometheus
 from tests.servers import Servers, eventually
 
-ROOT = Path(__file__).parents[2]
-OPERATE = ROOT / "docs" / "operate"
-RULES = (OPERATE / "alerts.yml").read_text()
 ALERTS: list[dict[str, Any]] = yaml.safe_load(RULES)["groups"][0]["rules"]
+CAUSED = [name for name in (alert["alert"] for alert in ALERTS) if name != "TasklogNeverVerified"]
+CHECKPOINT = "SELECT FROM tasklog.checkpoints WHERE user_id = $1"
+LATE_READ = """
+    SELECT FROM pg_stat_activity
+    WHERE usename = 'tasklog_reader' AND wait_event_type = 'Lock' AND clock_timestamp() - query_start > interval '1.2 s'
+"""
 CASES = [*(Path(__file__).parent / "alerts").glob("*.yml")]
 
 
@@ -62,7 +67,7 @@ def test_each_alert_is_seen_to_fire_and_is_explained() -> None:
     ]
     assert {case["alertname"] for case in checked if case.get("exp_alerts")} == names
     assert {case["alertname"] for case in checked if not case.get("exp_alerts")} <= names
-    section = (ROOT / "docs" / "operate.md").read_text().partition("## Alerts\n")[2].partition("\n## ")[0]
+    section = (OPERATE / "metrics.md").read_text().partition("## Alerts\n")[2].partition("\n## ")[0]
     assert set(re.findall(r"\bTasklog[A-Z]\w+", section)) == names
 
 
@@ -77,105 +82,139 @@ def test_rules_and_dashboard_only_use_metrics_that_there_are(running: Watched) -
 
 
 @pytest.fixture(scope="module")
-def running(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    with watched(servers, tmp_path_factory.mktemp("watched")) as found:
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """Yield a Redis that a test may kill."""
+    data_dir = open_data_dir(tmp_path_factory.mktemp("redis"))
+    redis = Valkey(data_dir, socket_dir(data_dir))
+    redis.start()
+    yield redis
+    redis.stop(timeout=2)
+
+
+@pytest.fixture(scope="module")
+def running(servers: Servers, valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    log = tmp_path_factory.mktemp("watched") / "service.log"
+    with servers.cloned() as database, watched_service(database, valkey.url, log) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
-def prometheus(running: Watched, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    with started_prometheus(running, tmp_path_factory.mktemp("prometheus")) as client:
-        yield client
-
-
-@contextmanager
-def started_prometheus(running: Watched, directory: Path) -> Iterator[httpx.Client]:
-    """Start a Prometheus with our configuration, in a hurry: every alert fires at its first evaluation."""
-    config = yaml.safe_load((OPERATE / "prometheus.yml").read_text())
-    config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "250ms"}
+def prometheus(running: Watched, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """Run a Prometheus in which alerts fire at once, and look back for a few seconds."""
+    program("prometheus")
     targets = [url.removeprefix("http://") for url in (running.gateway, running.projector)]
-    config["scrape_configs"][0]["static_configs"][0]["targets"] = targets
-    (directory / "prometheus.yml").write_text(yaml.safe_dump(config))
-    (directory / "alerts.yml").write_text(re.sub(r"^( +for:) \w+$", r"\1 0s", RULES, flags=re.MULTILINE))
-    port = free_port()
-    command = [
-        program("prometheus"),
-        f"--config.file={directory / 'prometheus.yml'}",
-        f"--storage.tsdb.path={directory / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-        "--log.level=error",
-    ]
-    with (directory / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
-                eventually(lambda: up(client) == 2, 60)
-                yield client
-        finally:
-            process.terminate()
+    rules = hurried(RULES, at_once=True)
+    with running_prometheus(tmp_path_factory.mktemp("prometheus"), targets, rules) as started:
+        yield started
 
 
-def up(client: httpx.Client) -> int:
-    """Return how many targets were scraped; none while Prometheus still starts."""
-    try:
-        answer = client.get("/api/v1/query", params={"query": "sum(up)"})
-    except httpx.TransportError:
-        return 0
-    if answer.status_code != 200:
-        return 0
-    found = answer.json()["data"]["result"]
-    return int(found[0]["value"][1]) if found else 0
+def begins_while(prometheus: Prometheus, name: str, doing: Callable[[], object]) -> bool:
+    """Return whether an alert begins while something is done again and again."""
+
+    def found() -> bool:
+        doing()
+        return name in prometheus.firing()
+
+    return eventually(found, 60)
 
 
-def firing(client: httpx.Client, name: str) -> bool:
-    alerts = client.get("/api/v1/alerts").json()["data"]["alerts"]
-    return any(alert["labels"]["alertname"] == name and alert["state"] == "firing" for alert in alerts)
+def begins(prometheus: Prometheus, name: str) -> bool:
+    return eventually(lambda: name in prometheus.firing(), 60)
 
 
-def is_over(client: httpx.Client, name: str) -> bool:
-    return not firing(client, name)
+def ends(prometheus: Prometheus, name: str) -> bool:
+    return eventually(lambda: name not in prometheus.firing(), 60)
 
 
-def begins(client: httpx.Client, name: str) -> bool:
-    return eventually(partial(firing, client, name), 60)
-
-
-def ends(client: httpx.Client, name: str) -> bool:
-    return eventually(partial(is_over, client, name), 60)
-
-
-def test_a_parked_user_an_unreachable_database_and_a_killed_projector_are_alerts_while_they_last(
-    servers: Servers, running: Watched, prometheus: httpx.Client, user: str
-) -> None:
-    """One test, as only one fault may last at a time."""
-    for name in ("TasklogUserParked", "TasklogDatabaseUnreachable", "TasklogProjectorDown", "TasklogProcessDown"):
+@pytest.fixture
+def calm(prometheus: Prometheus) -> Prometheus:
+    """Return the Prometheus once no alert fires any more that the faults of these tests cause."""
+    for name in CAUSED:
         assert ends(prometheus, name)
+    return prometheus
 
+
+def test_a_parked_user_is_an_alert(running: Watched, calm: Prometheus, user: str) -> None:
     running.park(user)
-    assert begins(prometheus, "TasklogUserParked")
+    assert begins(calm, "TasklogUserParked")
     running.mend(user)
-    assert ends(prometheus, "TasklogUserParked")
+    assert ends(calm, "TasklogUserParked")
 
+
+def test_an_unreachable_database_and_the_errors_that_it_causes_are_alerts(
+    servers: Servers, running: Watched, calm: Prometheus, user: str
+) -> None:
+    client = running.service.client(user)
     with unreachable(servers, running.database):
-        assert begins(prometheus, "TasklogDatabaseUnreachable")
-    assert ends(prometheus, "TasklogDatabaseUnreachable")
+        assert eventually(lambda: client.get(f"/api/{user}/tasks").status_code == 503)
+        assert begins(calm, "TasklogDatabaseUnreachable")
+        assert begins_while(calm, "TasklogErrors", lambda: client.get(f"/api/{user}/tasks"))
+    assert ends(calm, "TasklogDatabaseUnreachable")
+    assert ends(calm, "TasklogErrors")
 
+
+def test_a_killed_projector_is_an_alert_until_another_one_runs(running: Watched, calm: Prometheus) -> None:
     projector = running.service.projector
     projector.stop(timeout=5)
-    assert begins(prometheus, "TasklogProjectorDown")
-    assert begins(prometheus, "TasklogProcessDown")
-    port = running.projector.rpartition(":")[2]
-    with projector_again(projector, port, running.service.log.with_name("again.log")):
-        assert ends(prometheus, "TasklogProjectorDown")
-        assert ends(prometheus, "TasklogProcessDown")
+    assert begins(calm, "TasklogProjectorDown")
+    assert begins(calm, "TasklogProcessDown")
+    projector._env["ADMIN_PORT"] = running.projector.rpartition(":")[2]
+    projector.start()
+    assert ends(calm, "TasklogProjectorDown")
+    assert ends(calm, "TasklogProcessDown")
 
 
-@contextmanager
-def projector_again(ended: Service, admin_port: str, log: Path) -> Iterator[None]:
-    """Start a projector that was ended, with the admin port that it had."""
-    with log.open("wb") as output:
-        again = Service("projector", env={**ended._env, "ADMIN_PORT": admin_port}, output=output)
-        again.start()
-        try:
-            yield
-        finally:
-            again.stop(timeout=5)
+def test_a_projector_that_cannot_go_on_is_an_alert(running: Watched, calm: Prometheus, user: str) -> None:
+    client = running.service.client(user)
+    assert client.post(f"/api/{user}/tasks", json={"title": "x"}).status_code == 201
+    assert eventually(lambda: running.database.execute(CHECKPOINT, user))
+    with held(running.database, f"{CHECKPOINT} FOR UPDATE", user):
+        assert client.post(f"/api/{user}/tasks", json={"title": "y"}).status_code == 201
+        running.database.execute(LATE, user)
+        assert begins(calm, "TasklogProjectionLate")
+    assert ends(calm, "TasklogProjectionLate")
+
+
+def test_redis_that_is_killed_is_an_alert_until_it_is_back(valkey: Valkey, running: Watched, calm: Prometheus) -> None:
+    valkey.stop(timeout=2)
+    assert begins(calm, "TasklogRedisUnreachable")
+    valkey.start()
+    assert ends(calm, "TasklogRedisUnreachable")
+
+
+def test_commands_that_wait_for_a_locked_stream_are_alerts(running: Watched, calm: Prometheus, user: str) -> None:
+    """Those of three users fill the queues, and have waited for more than a second when the lock is released.
+
+    They are the first requests of their route. Seen to fail without its series from the start.
+    """
+    users = [f"{user}-{n}" for n in range(3)]
+    clients = [running.service.client(name) for name in users]
+    for name, client in zip(users, clients, strict=True):
+        assert client.post(f"/api/{name}/tasks", json={"title": "x"}).status_code == 201
+    calls = [(name, client, n) for name, client in zip(users, clients, strict=True) for n in range(4)]
+    with ThreadPoolExecutor(len(calls)) as pool:
+        with held(running.database, "SELECT FROM tasklog.streams WHERE user_id = ANY ($1) FOR UPDATE", users):
+            began, answers = time.monotonic(), [pool.submit(many, *call) for call in calls]
+            assert begins(calm, "TasklogQueueLong")
+            assert eventually(lambda: time.monotonic() - began > 1.2)
+        assert all(answer.result() in {200, 503} for answer in answers)
+    assert begins(calm, "TasklogSlowWrites")
+    assert ends(calm, "TasklogQueueLong")
+    assert ends(calm, "TasklogSlowWrites")
+
+
+def many(user: str, client: httpx.Client, number: int) -> int:
+    """Send a hundred commands in one call; return the status of the answer."""
+    commands = [{"id": f"{number}-{n}", "type": "task.create", "data": {"title": "x"}} for n in range(100)]
+    return client.post(f"/api/{user}/commands", json={"commands": commands}).status_code
+
+
+def test_reads_that_wait_for_a_locked_table_are_an_alert(running: Watched, calm: Prometheus, user: str) -> None:
+    client = running.service.client(user)
+    with ThreadPoolExecutor(1) as pool:
+        with held(running.database, "LOCK TABLE tasklog.tasks"):
+            answer = pool.submit(client.get, f"/api/{user}/tasks?sort=title")
+            assert eventually(lambda: running.database.execute(LATE_READ))
+        assert answer.result().status_code == 200
+    assert begins(calm, "TasklogSlowReads")
+    assert ends(calm, "TasklogSlowReads")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from tests.e2e.all_in_one import RUN, START_SECONDS
@@ -73,3 +76,43 @@ def test_ctrl_c_while_the_commands_are_put_together_is_no_traceback(tmp_path: Pa
         timeout=START_SECONDS,
     )
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+PIP = """
+import signal, sys
+
+if "install" in sys.argv:
+    print("begun", flush=True)
+    signal.pause()
+"""
+"""A pip that never ends to install."""
+
+
+def test_ctrl_c_while_packages_are_installed_is_no_traceback(tmp_path: Path) -> None:
+    """Seen to fail with pip's own handler, which it has only once it is imported."""
+    home, pip = tmp_path / "home", tmp_path / "path" / "pip"
+    (home / "requirements").mkdir(parents=True)
+    pip.mkdir(parents=True)
+    (pip / "__init__.py").write_text("")
+    (pip / "__main__.py").write_text(PIP)
+    shutil.copy(RUN, home)
+    shutil.copy(RUN.parent / "requirements" / "uv.lock", home / "requirements")
+    (home / "requirements" / "embedded.lock").write_text("")
+    with subprocess.Popen(
+        [home / RUN.name],
+        env={**os.environ, "PYTHONPATH": str(pip.parent)},
+        cwd=home,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            told = "".join(itertools.takewhile(lambda line: line != "begun\n", process.stdout))
+            os.killpg(process.pid, signal.SIGINT)
+            told += process.communicate(timeout=START_SECONDS)[0]
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    assert told == "Installing what requirements/embedded.lock names into .venv ...\n"

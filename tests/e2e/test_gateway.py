@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -47,22 +47,33 @@ MALFORMED: Final = {
 
 @contextmanager
 def running_gateway(upstream: str, directory: Path, *, read_body: str = "30s") -> Iterator[str]:
-    """Run Caddy on a free port, both services at `upstream`; without Caddy skip, or fail where `CI` is set.
+    """Run Caddy on a free port, both services at `upstream`.
 
     `read_body` is the time in which a whole request must have come.
     """
-    caddy = shutil.which("caddy")
-    if caddy is None:
-        go_without("Caddy", "caddy is not installed")
-    port, text = free_port(), RUN.with_name("Caddyfile").read_text()
-    for compose, here in {
+    port = free_port()
+    replaced = {
         "\n:8000 {": f"\n:{port} {{",
         "read_api:8000": upstream,
         "command_api:8000": upstream,
         "read_body 30s": f"read_body {read_body}",
-    }.items():
-        assert compose in text
-        text = text.replace(compose, here)
+    }
+    with running_caddy(RUN.with_name("Caddyfile").read_text(), replaced, port, directory) as url:
+        yield url
+
+
+@contextmanager
+def running_caddy(text: str, replaced: Mapping[str, str], port: int, directory: Path) -> Iterator[str]:
+    """Run Caddy with a Caddyfile in which each text of `replaced` is replaced; it listens on `port`.
+
+    Without Caddy skip, or fail where `CI` is set.
+    """
+    caddy = shutil.which("caddy")
+    if caddy is None:
+        go_without("Caddy", "caddy is not installed")
+    for written, here in replaced.items():
+        assert written in text
+        text = text.replace(written, here)
     (directory / "Caddyfile").write_text(text)
     folders = {"XDG_CONFIG_HOME": str(directory), "XDG_DATA_HOME": str(directory)}
     # Settings normalizes the entries of CORS_ORIGINS, so the gateway must do it too.

@@ -106,6 +106,15 @@ def test_without_a_console_or_a_secret_there_is_no_link(tmp_path: Path, settings
     assert done.stderr.startswith(said)
 
 
+@pytest.mark.parametrize("port", ["8000", "0"])
+def test_the_link_names_the_address_at_which_people_reach_the_console(tmp_path: Path, port: str) -> None:
+    given = {"DATA_DIR": str(tmp_path), "BETTER_AUTH_SECRET": "s" * 32, "CONSOLE_URL": "https://tasks.example/"}
+    env = {**os.environ, **given, "API_PORT": port}
+    command = [sys.executable, "-m", "tasklog", "console", "alice"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("https://tasks.example/console#token=")
+
+
 def test_the_greeting_names_the_data_as_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATA_DIR", "some/data")
     with listen("127.0.0.1", 0) as listener:

@@ -15,6 +15,7 @@ from tests.e2e.all_in_one import RUN, StartRun
 from tests.machine import go_without
 
 README = RUN.with_name("README.md").read_text()
+LIVE = (RUN.parent / "docs" / "live.md").read_text()
 STEP = re.compile(r"^```sh\n(.*?)^```$(?:\n\n^```text\n(.*?)^```$)?", re.DOTALL | re.MULTILINE)
 ADDRESS = "http://127.0.0.1:8000"
 END_OF_STEP = "-- end of step --"
@@ -64,12 +65,16 @@ def test_the_walk_of_the_readme_shows_what_it_says(start_run: StartRun, tmp_path
     walk = steps("A walk")
     run = start_run()
     url = run.wait_until_ready()
-    script = "".join(f"{command}echo '{END_OF_STEP}'\n" for command, _ in walk)
+    live = [(command, shown) for command, shown in STEP.findall(LIVE)]
+    script = "".join(f"{command}echo '{END_OF_STEP}'\n" for command, _ in walk + live)
+    script = script.replace("curl -N", "curl -s -N --max-time 2").replace("wait=30", "wait=1")
     statuses, printed = walked(script.replace(ADDRESS, url), run.env, tmp_path)
 
-    assert statuses == [201, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 404, 401, 403, 422]
+    assert statuses == [201, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 404, 401, 403, 422, 200, 200, 200]
     shown_errors = [int(status) for _, shown in walk for status in re.findall(r'"status":(\d{3})', shown)]
     assert shown_errors == [status for status in statuses if status >= 400]
-    outputs = printed.split(f"{END_OF_STEP}\n")[:-1]
+    *outputs, stream, changes = printed.split(f"{END_OF_STEP}\n")[:-1]
+    assert re.match(r'id: (\S+)\ndata: \{"token":"\1","position":\d+,"more":false,"tasks":\[', stream)
+    assert re.fullmatch(as_pattern(live[1][1]), changes)
     for (command, shown), output in zip(walk, outputs, strict=True):
         assert re.fullmatch(as_pattern(shown), output), f"{command}shows\n{shown}but prints\n{output}"

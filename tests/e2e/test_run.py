@@ -46,6 +46,12 @@ def test_nothing_is_printed_after_the_greeting_until_something_happens(start_run
     assert "the-first-request" in line
 
 
+def test_what_python_compiled_is_kept_also_where_the_environment_says_not_to(tmp_path: Path) -> None:
+    env = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    subprocess.run([RUN, "--version"], env=env, check=True, stdout=subprocess.DEVNULL)
+    assert list(tmp_path.rglob("tasklog/cli/app.*.pyc"))
+
+
 @pytest.mark.alone
 def test_a_warm_start_takes_less_than_five_seconds(start_run: StartRun) -> None:
     """The best of a few starts counts, as the machine may be busy; the first one, which makes the data, does not."""

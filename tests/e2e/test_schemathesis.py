@@ -20,8 +20,10 @@ ROOT = Path(__file__).parents[2]
 FUZZ = ROOT / "tests" / "fuzz"
 OPERATIONS = {
     "GET /",
+    "GET /cell",
     "GET /health",
     "GET /api/{user_id}/changes",
+    "GET /api/{user_id}/events",
     "GET /api/{user_id}/events/{position}/explain",
     "GET /api/{user_id}/history",
     "GET /api/{user_id}/stats",

@@ -18,8 +18,10 @@ from runtime.settings import Settings
 from runtime.wakeup import Wake
 from tasklog.embedded import embedded_postgres
 from tests.adoption import ROWS, SQLMODEL, insert
+from tests.cells import Place, opened, two_ledgers
 from tests.integration.data_dirs import MakeDataDir
 from tests.servers import Database as Addresses
+from tests.servers import Servers
 
 
 @pytest.fixture
@@ -109,3 +111,22 @@ async def source(owner: asyncpg.Connection) -> asyncpg.Connection:
     await owner.execute(SQLMODEL)
     await insert(owner, ROWS)
     return owner
+
+
+@pytest.fixture(scope="module")
+def ledgers(servers: Servers) -> Iterator[tuple[Addresses, Addresses]]:
+    """Two ledgers for all tests of a file: each has users of its own."""
+    with two_ledgers(servers) as both:
+        yield both
+
+
+@pytest.fixture
+async def here(ledgers: tuple[Addresses, Addresses]) -> AsyncIterator[Place]:
+    async with opened(ledgers[0]) as place:
+        yield place
+
+
+@pytest.fixture
+async def there(ledgers: tuple[Addresses, Addresses]) -> AsyncIterator[Place]:
+    async with opened(ledgers[1]) as place:
+        yield place

@@ -1,7 +1,10 @@
-"""Data directories with their own servers: what is kept in them, and starts that are refused."""
+"""Data directories with their own servers: what is kept in them, commands on them, and starts that are refused."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,6 +39,24 @@ def keep(postgres: Postgres, text: str) -> None:
 
 def kept(postgres: Postgres) -> object:
     return execute(postgres, "SELECT string_agg(text, ' ' ORDER BY text) FROM kept")
+
+
+def tasklog(data_dir: Path, *command: object, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command on a data directory."""
+    return subprocess.run(
+        [sys.executable, "-m", "tasklog", *map(str, command)],
+        env={**os.environ, "DATA_DIR": str(data_dir), **env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def only_sentence(done: subprocess.CompletedProcess[str]) -> str:
+    """Return what a refused command said, which is one sentence."""
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1, done.stderr
+    return done.stderr
 
 
 @contextmanager

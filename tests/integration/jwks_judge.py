@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.integration.jwks_endpoint import PATIENCE, JwksEndpoint
 from tests.signing import ORIGIN, PRIVATE_KEYS, bearer, good, public_jwk, settings
-from tokens.jwks import Timing
+from tokens.look_ups import Timing
 from tokens.verifier import KeysUnavailable, TokenVerifier, Unauthorized, token_verifier
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ compared at the end, rows refused only after the others were written, and row se
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from adoption.adopt import RefusedError
 from audit.verify import verify
 from domain.events import TaskDeleted, TaskEdited
+from migrations import upgrade
 from projector.catch_up import catch_up
 from runtime.database import Database
 from runtime.settings import SettingsError
@@ -296,3 +298,13 @@ async def test_a_login_that_may_not_read_all_rows_is_refused(
     )
     with pytest.raises(SettingsError, match="may not read all of tasks: GRANT SELECT on it"):
         await adopted(database, keeper, url=database.reader)
+
+
+async def test_ids_out_of_the_ledger_s_range_are_refused(
+    source: asyncpg.Connection, keeper: Database, database: Addresses
+) -> None:
+    """Another ledger may give them. Seen to fail without the look at the range."""
+    await asyncio.to_thread(upgrade, database.owner, list(database.service_urls.values()), task_ids=(1000, 1999))
+    with pytest.raises(RefusedError, match="but this ledger's TASK_IDS are from 1000 to 1999"):
+        await adopted(database, keeper)
+    assert await source.fetchval("SELECT count(*) FROM tasklog.events") == 0

@@ -3,34 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import pytest
 
 from tasklog.embedded import embedded_postgres
-from tests.integration.data_dirs import MakeDataDir, execute
+from tests.integration.data_dirs import MakeDataDir, execute, only_sentence, tasklog
 from tests.servers import eventually
-
-
-def tasklog(data_dir: Path, *command: object, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tasklog", *map(str, command)],
-        env={**os.environ, "DATA_DIR": str(data_dir), **env},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def only_sentence(done: subprocess.CompletedProcess[str]) -> str:
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.count("\n") == 1, done.stderr
-    return done.stderr
 
 
 @pytest.fixture(scope="module")

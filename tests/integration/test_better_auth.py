@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from tests.integration.better_auth import PATIENCE, BetterAuth, running_better_auth
 from tests.signing import SECRET, at_once, settings
-from tokens.jwks import Timing
+from tokens.look_ups import Timing
 from tokens.verifier import TokenVerifier, Unauthorized, token_verifier
 
 if TYPE_CHECKING:

@@ -218,7 +218,7 @@ async def test_import_refuses_a_ledger_with_leftovers(
     as_owner = settings.model_copy(update={"database_url": SecretStr(database.owner)})
     async with open_database(as_owner, "owner") as ledger:
         with pytest.raises(LedgerNotEmptyError):
-            await import_(ledger, tmp_path / "x")
+            await import_(ledger, tmp_path / "x", into_empty=True)
 
 
 async def test_import_never_sets_the_sequence_back(

@@ -74,7 +74,7 @@ async def test_a_database_with_people_is_left_as_it_is(
     demo(1, UNTIL).write(path)
     async with open_database(as_owner(settings, database), "owner") as opened:
         with pytest.raises(LedgerNotEmptyError):
-            await import_(opened, path)
+            await import_(opened, path, into_empty=True)
     assert await owner.fetchval("SELECT count(*) FROM tasklog.events") == 1
 
 

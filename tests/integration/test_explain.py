@@ -27,6 +27,7 @@ from event_log.codec import UnreadableEventError
 from projector.catch_up import catch_up
 from read_api.explain import explain
 from runtime.database import Database
+from tests.chaos.rows import whole_json
 from tests.integration.commands import FIELDS, happen, run
 from tests.ledger import TITLES, appended, created, of
 from tests.model import Model, completion
@@ -129,7 +130,7 @@ def body_of(row: dict[str, Any] | None) -> dict[str, Any] | None:
     if row is None:
         return None
     times = {"id", "user_id", "created_at", "updated_at", "completed_at"}
-    return {name: value for name, value in json.loads(row["body"]).items() if name not in times}
+    return {name: value for name, value in json.loads(whole_json(row["body"])).items() if name not in times}
 
 
 def check(found: dict[str, Any], positions: range, before: Model, after: Model, undoes: int | None) -> None:

@@ -21,10 +21,11 @@ from pydantic import SecretStr
 
 from audit import export_file
 from audit.anchor import anchor, read_anchors
+from audit.arrival import ArrivalError
 from audit.export import export, export_to
 from audit.export_file import total_events, verify_file
 from audit.export_line import ExportError
-from audit.import_ import LedgerNotEmptyError, import_
+from audit.import_ import import_
 from audit.verify import verify
 from domain.events import TaskCompleted, TaskEdited
 from projector.catch_up import catch_up
@@ -139,11 +140,9 @@ async def test_one_users_export_holds_that_user_alone(
         assert await tasks_copy(copy) != b""
 
 
-async def test_import_goes_into_an_empty_ledger_alone(
-    file: Path, as_owner: Database, owner: asyncpg.Connection
-) -> None:
+async def test_import_refuses_users_who_are_there(file: Path, as_owner: Database, owner: asyncpg.Connection) -> None:
     before = await copy_of(owner, "events", "user_id, position")
-    with pytest.raises(LedgerNotEmptyError):
+    with pytest.raises(ArrivalError, match="has a stream in this ledger already"):
         await import_(as_owner, file)
     assert await copy_of(owner, "events", "user_id, position") == before
 

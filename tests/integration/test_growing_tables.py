@@ -1,6 +1,7 @@
 """Plans that were made while tables were small stay good while they grow: a new user does not add reads for others.
 
-Seen to fail, directly and behind PgBouncer: with `enable_seqscan=on`, both by the scans and by what was read.
+Seen to fail, directly and behind PgBouncer: with `enable_seqscan=on`, both by the scans and by what was read. Rebuilds:
+with a join of the rebuilt users with their checkpoints in REBUILT.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from command_api.group_commit import CommandQueues
 from domain.commands import EditTask, ToggleTask
 from domain.task import Task
 from projector.catch_up import catch_up
+from projector.rebuild import rebuild, rebuild_batch, request_rebuild
 from read_api.queries import TaskQuery, get_tasks
 from runtime.database import Database
 from tests.integration.commands import CREATE, run
-from tests.ledger import list_tasks
+from tests.ledger import created, list_tasks
 
 SMALL: Final = 25
 ROUNDS: Final = 12
@@ -80,3 +82,25 @@ async def test_twenty_times_the_users_are_not_twenty_times_the_work(
     # How commands share batches differs from round to round; work that grew with the users would be in all of the last.
     assert min(read[-3:]) < 1.3 * max(read[:3])
     assert max(read) < SIGN_UPS * 3 * 60
+
+
+async def test_a_rebuild_of_many_users_at_once_reads_as_much_for_each_as_one_of_few(
+    writer: Database, projector: Database, owner: asyncpg.Connection
+) -> None:
+    few, many = 20, 400
+    for n in range(few + many):
+        await created(writer, f"user-{n:03}")
+    await catch_up(projector)
+    await owner.execute("ANALYZE")
+    for _ in range(8):
+        await request_rebuild(projector, "user-000")
+        await rebuild(projector)
+    await request_rebuild(projector)
+    read = []
+    for users in (few, many):
+        await flushed(owner, projector)
+        before = await owner.fetchval(_READ)
+        assert (await rebuild_batch(projector, users)).users == users
+        await flushed(owner, projector)
+        read.append(float(await owner.fetchval(_READ) - before) / users)
+    assert read[1] < 1.5 * read[0], read

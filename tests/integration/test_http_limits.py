@@ -22,7 +22,8 @@ from starlette.responses import Response
 from edge import overload
 from edge.authorization import authorized_user
 from edge.requests import BODY_LIMIT
-from edge.service import ReadyRoute, service
+from edge.routing import ReadyRoute
+from edge.service import service
 from runtime.settings import Settings
 from tasklog.serving import protocol
 from tasklog.serving.listener import listen
@@ -60,10 +61,10 @@ async def running(endpoint: Any) -> AsyncIterator[tuple[int, set[Any]]]:
     async def lifespan(_app: object) -> AsyncIterator[dict[str, object]]:
         yield {"verifier": verifier("secret"), "limiter": None}
 
-    route = ReadyRoute("/api/{user_id}/tasks", endpoint, methods=["POST"], response_class=Response)
+    route = ReadyRoute("/api/{user_id}/tasks", endpoint, methods=["POST"])
     app = service(Settings(_env_file=None), [route], lifespan)
     async with opened(app) as ready:
-        config = uvicorn.Config(ready, http=Protocol, ws="none", lifespan="off", log_config=None, access_log=False)
+        config = uvicorn.Config(ready, http=Protocol, interface="asgi3", lifespan="off", log_config=None)
         server = uvicorn.Server(config)
         config.load()
         server.lifespan = config.lifespan_class(config)

@@ -13,7 +13,7 @@ import pytest
 from tests.integration.jwks_endpoint import PATIENCE, hangs, jwks_endpoint, says, sends
 from tests.integration.jwks_judge import NEW, OLD, header, judge_of, verdict
 from tests.signing import USER, at_once, key_set_body
-from tokens.jwks import Timing
+from tokens.look_ups import Timing
 from tokens.verifier import KeysUnavailable, Unauthorized
 
 if TYPE_CHECKING:

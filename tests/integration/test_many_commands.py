@@ -36,7 +36,7 @@ class Watched:
 
     async def fetch(self, query: str, *args: Any) -> Any:
         if query == APPEND:
-            self.appended.append(len(set(args[0])))
+            self.appended.append(len(set(args[0].split())))
             self.reached.set()
             await self.go.wait()
         return await self._database.fetch(query, *args)

@@ -19,7 +19,8 @@ import pytest
 from tests.integration.jwks_endpoint import PATIENCE, drips, floods, hangs, jwks_endpoint, says, sends
 from tests.integration.jwks_judge import NEW, OLD, header, judge_of, verdict
 from tests.signing import USER, at_once, key_set_body
-from tokens.jwks import MAX_BODY_BYTES, Timing
+from tokens.jwks import MAX_BODY_BYTES
+from tokens.look_ups import Timing
 from tokens.verifier import TokenVerifier
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 
 import asyncpg
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from domain.events import TaskCreated
 from projector.catch_up import catch_up
 from projector.rebuild import rebuild, request_rebuild
+from read_api.coalescer import Coalescer
 from read_api.history import HistoryQuery, history
 from read_api.queries import TaskQuery
 from read_api.reader import Reader
@@ -107,3 +109,16 @@ async def test_moments_and_histories_of_two_histories_differ_at_the_same_positio
         seen |= {str(await moment(reader, "alice", 1)), str(page.head)}
         await owner.execute(FORGET)
     assert len(seen) == 4
+
+
+async def test_a_statement_that_postgres_refuses_fails_who_caused_it_alone(reader: Database) -> None:
+    """Seen to fail with an error for all whose reads shared the statement."""
+
+    async def fetch(keys: Sequence[int]) -> Sequence[int]:
+        return [row[0] for row in await reader.fetch("SELECT 100 / n FROM unnest($1::integer[]) AS n", keys)]
+
+    reads = Coalescer(fetch)
+    found = await asyncio.gather(*map(reads.get, [1, 2, 3, 0, 4, 5, 6, 7, 0, 8]), return_exceptions=True)
+    assert [100 // n if n else 0 for n in (1, 2, 3, 0, 4, 5, 6, 7, 0, 8)] == [
+        0 if isinstance(one, asyncpg.DivisionByZeroError) else one for one in found
+    ]

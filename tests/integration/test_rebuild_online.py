@@ -21,6 +21,7 @@ from projector.catch_up import catch_up
 from projector.job_states import Meter
 from projector.rebuild import faults, left, rebuild, rebuild_batch, request_rebuild
 from projector.rebuild_statements import LEFT_TO_REBUILD
+from projector.woken import Woken
 from projector.worker import project_until, rebuild_when_idle
 from read_api.queries import TaskQuery
 from runtime.database import Database, UnavailableError
@@ -254,7 +255,7 @@ async def test_idle_projectors_rebuild_whoever_is_marked_and_go_on_projecting(
 ) -> None:
     right = await tasks_copy(owner)
     await owner.execute("TRUNCATE tasklog.tasks")
-    stopping, woken, idle = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    stopping, woken, idle = asyncio.Event(), Woken(), asyncio.Event()
     running = [
         asyncio.create_task(project_until(stopping, projector, woken, idle)),
         asyncio.create_task(rebuild_when_idle(projector, idle)),
@@ -263,11 +264,11 @@ async def test_idle_projectors_rebuild_whoever_is_marked_and_go_on_projecting(
     await eventually_async(lambda: _is(owner, right))
     task = await created(writer, "user-1", "While idle")
     await appended(writer, of("user-1", TaskEdited(title="Seen"), task=task, expected=1))
-    woken.set()
+    woken.heard(["user-1"])
     await eventually_async(lambda: owner.fetchval("SELECT true FROM tasklog.tasks WHERE title = 'Seen'"))
     running[1].cancel()
     stopping.set()
-    woken.set()
+    woken.heard(())
     await asyncio.gather(*running, return_exceptions=True)
     assert not running[0].cancelled()
     assert (await verify(projector)).faults == []

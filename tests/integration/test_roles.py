@@ -23,7 +23,8 @@ from tests.ledger import connections, created, list_tasks
 from tests.servers import Database as Addresses
 
 ROLES = ("writer", "projector", "reader")
-TABLES = ("events", "streams", "tasks", "checkpoints", "idempotency_keys", "alembic_version")
+MOVES = ("arrivals", "departures", "arrived_tasks")
+TABLES = ("events", "streams", "tasks", "checkpoints", "idempotency_keys", "alembic_version", *MOVES)
 STATEMENTS = {
     "SELECT": "SELECT count(*) FROM tasklog.{}",
     "INSERT": "INSERT INTO tasklog.{} SELECT (json_populate_record(NULL::tasklog.{}, '{{}}')).*",
@@ -36,7 +37,7 @@ STATEMENTS = {
     "TRIGGER": "CREATE TRIGGER t BEFORE INSERT ON tasklog.{} EXECUTE FUNCTION suppress_redundant_updates_trigger()",
 }
 OWN_TABLES = {(verb, table) for verb in ("INSERT", "UPDATE", "DELETE", "LOCK") for table in ("tasks", "checkpoints")}
-READ_BY_PROJECTOR = {("SELECT", table) for table in ("events", "streams", "tasks", "checkpoints")}
+READ_BY_PROJECTOR = {("SELECT", table) for table in ("events", "streams", "tasks", "checkpoints", *MOVES)}
 # Old keys are deleted: DELETE includes the right to lock, and SELECT on one column the right to count.
 OLD_KEYS = {(verb, "idempotency_keys") for verb in ("SELECT", "DELETE", "LOCK")}
 ALLOWED = {"writer": set(), "projector": OWN_TABLES | READ_BY_PROJECTOR | OLD_KEYS, "reader": set()}
@@ -53,6 +54,7 @@ FUNCTIONS = {
         "remembered",
         "task_events",
         "undo_at",
+        "whereabouts",
     },
     "projector": {
         "most_bytes",
@@ -68,11 +70,14 @@ FUNCTIONS = {
         "list_tasks",
         "get_task",
         "heads",
+        "compared_heads",
         "history",
+        "stored_events",
         "moment",
         "events_between",
         "short_list",
         "short_task",
+        "short_tasks",
         "long_list",
         "find_tasks",
         "find_long",
@@ -85,6 +90,7 @@ FUNCTIONS = {
         "short_events",
         "texts",
         "trash",
+        "elsewhere",
     },
 }
 FORBIDDEN = [

@@ -28,6 +28,7 @@ from tests.servers import Database as Addresses
 MARK = "the-text-of-mallory"
 READS: dict[str, tuple[Any, ...]] = {
     "heads": (["alice"],),
+    "compared_heads": (["alice"], [0], [""]),
     "history": ("alice", None, None, 0, 100),
     "moment": ("alice", 0, None),
     "events_between": ("alice", None, 0, 100, 100),
@@ -38,14 +39,17 @@ READS: dict[str, tuple[Any, ...]] = {
     "find_long": ("alice", *[None] * 5, "due", None, None, None, ROW_FORMAT),
     "count_tasks": ("alice", 0, ROW_FORMAT),
     "short_events": ("alice", 0, 100, 100),
+    "stored_events": ("alice", 0, 100),
     "changes": ("alice", 0, 100, 100, 100_000, ROW_FORMAT),
     "moved": ("alice", "0 "),
     "texts": ("alice", [1, 2, 3]),
     "trash": ("alice", None, 100),
+    "elsewhere": ("alice",),
 }
 TASK_READS: dict[str, Any] = {
     "get_task": lambda task: ("alice", task),
     "short_task": lambda task: ("alice", task, 100_000, ROW_FORMAT),
+    "short_tasks": lambda task: (["alice"], [task], 100_000, ROW_FORMAT),
     "bodies": lambda task: ("alice", [task], [1], ROW_FORMAT),
     "joined_bodies": lambda task: ("alice", [task], [1], ROW_FORMAT),
     "tasks_at": lambda task: ("alice", [task], 100),

@@ -11,6 +11,7 @@ from audit.verify import verify
 from projector import worker
 from projector.catch_up import catch_up
 from projector.rebuild import rebuild, request_rebuild
+from projector.woken import Woken
 from runtime.database import Database
 from tests.integration.tampering import Tampering, three_streams
 from tests.ledger import created
@@ -260,7 +261,7 @@ async def _projected(projector: Database, owner: asyncpg.Connection, position: i
         return bool(await owner.fetchval(query) == position)
 
     async with asyncio.TaskGroup() as group:
-        group.create_task(worker.project_until(stopping, projector, asyncio.Event()))
+        group.create_task(worker.project_until(stopping, projector, Woken()))
         beside = group.create_task(worker.look_after_streams(projector))
         await eventually_async(there)
         beside.cancel()

@@ -1,6 +1,6 @@
 """Clients that do not read their answers: they hold resources only for a limited time.
 
-Seen to fail: without the check of unsent bytes.
+Seen to fail: without the check of unsent bytes, and with connections that rest until they end.
 """
 
 from __future__ import annotations
@@ -10,11 +10,15 @@ import socket
 from contextlib import closing
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from tasklog.serving import protocol
+from tasklog.serving.exchange import RESTING
 from tasklog.serving.protocol import Protocol
+from tests.integration.raw_http import connected
 from tests.integration.test_http_limits import POST, large, serving
 from tests.ledger import within
+from tests.servers import eventually_async
 
 ASKED = POST + b"Content-Length: 0\r\n\r\n"
 
@@ -41,6 +45,30 @@ async def test_who_takes_nothing_of_an_answer_is_cut_off(monkeypatch: pytest.Mon
         with closing(slow_client(port)) as client:
             client.sendall(ASKED * 3)
             await within(10, lost.wait())
+
+
+async def test_who_takes_nothing_is_cut_off_also_after_a_time_with_nothing_to_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(protocol, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(protocol, "_SWEEP_SECONDS", 0.05)
+    go_on = asyncio.Event()
+
+    async def later(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"first", "more_body": True})
+        await go_on.wait()
+        await send({"type": "http.response.body", "body": b"x" * 30_000_000, "more_body": True})
+        await asyncio.Event().wait()
+
+    async with connected(Protocol, later) as client:
+        sweeping = asyncio.create_task(protocol.sweep_forever(client.state.connections))
+        await client.send(b"GET / HTTP/1.1\r\nHost: tasklog\r\n\r\n")
+        await eventually_async(lambda: client.protocol in RESTING)
+        go_on.set()
+        await eventually_async(lambda: client.protocol not in client.state.connections)
+        assert client.protocol not in RESTING
+        sweeping.cancel()
 
 
 class Transport:

@@ -7,7 +7,6 @@ treats as a failure to load.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import asyncpg
 import pytest
@@ -61,7 +60,7 @@ async def test_who_writes_together_with_a_damaged_user_is_answered(
     made = (await queue.execute(create("mallory"))).state
     assert isinstance(made, Task)
     await owner.execute("UPDATE tasklog.events SET type = 'task.renamed' WHERE user_id = 'mallory'")
-    damaged = create("mallory") if once else replace(create("mallory"), task_id=made.id, command=ToggleTask())
+    damaged = create("mallory") if once else create("mallory")._replace(task_id=made.id, command=ToggleTask())
     others = [create(user) for user in ("alice", "bob", "carol", "dave")]
     answers = await together(*map(queue.execute, [damaged, *others]))
     assert [type(answer) for answer in answers] == [UnreadableEventError, Done, Done, Done, Done]

@@ -19,6 +19,34 @@ from tasklog.embedded.postgres import Postgres
 from tasklog.embedded.valkey import Valkey
 from tests.integration.data_dirs import MakeDataDir, execute, keep, kept, refused_at_once
 
+KILLED_WHILE_IT_STARTS_A_CHILD = """
+import os, pathlib, signal, sys
+from tasklog.embedded.data_dir import locked
+
+with locked(pathlib.Path(sys.argv[1])):
+    if os.fork():
+        os.kill(os.getpid(), signal.SIGKILL)
+    print("the child has the lock", flush=True)
+    sys.stdin.read()
+    os._exit(0)
+"""
+
+
+def test_a_lock_that_only_a_killed_process_s_last_child_still_has_is_waited_for(
+    make_data_dir: MakeDataDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data_dir = open_data_dir(make_data_dir("data"))
+    command = [sys.executable, "-c", KILLED_WHILE_IT_STARTS_A_CHILD, str(data_dir)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as killed:
+        assert killed.stdin is not None
+        assert killed.stdout is not None
+        assert killed.stdout.readline() == b"the child has the lock\n"
+        assert killed.wait() == -signal.SIGKILL
+        end_the_child = killed.stdin.close
+        monkeypatch.setattr("tasklog.embedded.data_dir.time.sleep", lambda _: end_the_child())
+        with locked(data_dir) as ours:
+            assert ours
+
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_a_process_that_is_no_server_of_this_directory_is_never_ended(make_data_dir: MakeDataDir) -> None:

@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 from typing import Any, Literal
 
 import httpx
-from fastapi import FastAPI
+from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
 
-from edge.service import ReadyRoute, service
+from edge.routing import ReadyRoute
+from edge.service import service
 from runtime.settings import Settings
 
 ORIGIN = "https://app.example"
@@ -33,11 +33,11 @@ def face(
     """Return a client of a service whose only route is `endpoint`, for every method of tasks."""
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
 
     settings = Settings(_env_file=None, cors_origins=origins, environment=environment)
     methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-    route = ReadyRoute(path, endpoint, methods=methods, response_class=Response)
+    route = ReadyRoute(path, endpoint, methods=methods)
     app = service(settings, [route], lifespan)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://tasklog")

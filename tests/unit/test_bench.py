@@ -85,12 +85,19 @@ def test_the_memory_under_all_works_is_judged_once_by_the_most_of_any() -> None:
     small = replace(FIGURES, memory=50.0)
     works = {"post": {"before": small, "tasklog": FIGURES}, "get": {"before": FIGURES, "tasklog": small}}
     (found,) = [row for row in judged(works) if row[1] == "API memory"]
-    assert found == ("all", "API memory", "before", "≤ 1 ×", "1.00 ×", "met")
+    assert found == ("all", "API memory", "before", "≤ 1 ×", "1.00 ×", "met", "")
 
 
 def test_only_what_was_measured_with_both_is_judged() -> None:
     assert judged({"post": {"tasklog": FIGURES}, "get": {"fastify": PEER}}) == []
     assert {row[2] for row in judged({"get": {"fastify": PEER, "tasklog": FIGURES}})} == {"fastify"}
+
+
+def test_what_is_missed_has_a_way_to_it_and_what_is_met_has_none() -> None:
+    works = {work: {"before": FIGURES, "crud": PEER, "fastify": PEER, "tasklog": FIGURES} for work in WORK}
+    found = judged(works)
+    assert {row[5] for row in found} == {"met", "missed"}
+    assert all((row[6] != "") is (row[5] == "missed") for row in found)
 
 
 def test_every_target_names_a_work_that_is_measured() -> None:

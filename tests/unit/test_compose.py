@@ -50,10 +50,11 @@ def test_only_the_gateway_is_reached_from_outside_and_only_from_this_machine(nam
 
 @every_service
 def test_a_service_has_a_limit_of_memory_above_what_it_takes_at_most(name: str) -> None:
-    """Our processes stay under 400 MB, see docs/operate.md; Postgres has its shared buffers and 32 sessions."""
+    """Ours stay under 400 MB, see docs/operate/capacity.md; Postgres has its shared buffers and 32 sessions."""
     limit = SERVICES[name]["mem_limit"]
     megabytes = int(limit[:-1]) * {"m": 1, "g": 1024}[limit[-1]]
-    least = {"postgres": 1024, "valkey": 128, "gateway": 128}.get(name, 512)
+    apis = {"command_api": 1700, "read_api": 1700}  # four workers and their supervisor
+    least = ({"postgres": 1024, "valkey": 128, "gateway": 128} | apis).get(name, 512)
     assert least <= megabytes <= 2 * least
 
 
@@ -65,14 +66,21 @@ def test_a_service_knows_its_own_database_login_and_no_other(name: str) -> None:
 
 
 def test_whatever_stands_in_env_for_an_api_reaches_it() -> None:
-    """All but database addresses and settings without a meaning here: no embedded server, pooler or superuser."""
-    nothing = {"DATA_DIR", "DATABASE_POOLER", "ALLOW_SUPERUSER"}
+    """All but database addresses, what only commands need, and what has no meaning here: embedded servers, a pooler."""
+    nothing = {"DATA_DIR", "DATABASE_POOLER", "ALLOW_SUPERUSER", "PROJECTOR_WORKERS", "TASK_IDS", "CELLS"}
     settings = {name.upper() for name in Settings.model_fields if not name.endswith("database_url")} - nothing
     for name in ("command_api", "read_api"):
         environment = SERVICES[name]["environment"]
         assert settings <= set(environment)
         fixed = {setting for setting in settings if f"${{{setting}" not in environment[setting]}
         assert fixed == {"ENVIRONMENT", "API_HOST", "API_PORT", "ADMIN_HOST", "ADMIN_PORT", "REDIS_URL"}
+
+
+def test_links_of_the_console_name_the_port_that_the_gateway_has_outside() -> None:
+    (published,) = SERVICES["gateway"]["ports"]
+    assert published == "127.0.0.1:${API_PORT:-8000}:8000"
+    link = SERVICES["command_api"]["environment"]["CONSOLE_URL"]
+    assert link == "${CONSOLE_URL:-http://127.0.0.1:${API_PORT:-8000}}"
 
 
 def test_each_process_has_an_admin_port_that_only_compose_s_networks_reach() -> None:

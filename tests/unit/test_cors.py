@@ -19,6 +19,7 @@ EXPOSED = {
     "link",
     "location",
     "retry-after",
+    "tasklog-cell",
     "tasklog-hash",
     "tasklog-position",
     "x-request-id",

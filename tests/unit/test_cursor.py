@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -40,14 +41,21 @@ def test_a_cursor_of_the_past_comes_back_as_it_was(status: Any, key: int, number
     assert decode(encode(cursor)) == cursor
 
 
-@given(status=statuses, key=st.integers(-(2**63) + 1, 2**63 - 1), number=numbers, as_of=st.none() | numbers)
+@given(
+    status=statuses,
+    key=st.integers(-(2**63) + 1, 2**63 - 1),
+    time=st.datetimes(timezones=st.just(UTC)),
+    number=numbers,
+    as_of=st.none() | numbers,
+)
 def test_a_cursor_of_a_list_with_filters_comes_back_as_it_was(
-    status: Any, key: int, number: int, as_of: int | None
+    status: Any, key: int, time: datetime, number: int, as_of: int | None
 ) -> None:
     filters = filters_digest(Filters(words=("milk",)))
     assert filters
-    for sort in ("due", "-due", "updated", "-updated"):
-        cursor = Cursor(sort=sort, status=status, key=key, id=number, as_of=as_of, filters=filters)
+    updated = (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    for sort, its in (("due", key), ("-due", key), ("updated", updated), ("-updated", updated)):
+        cursor = Cursor(sort=sort, status=status, key=its, id=number, as_of=as_of, filters=filters)
         assert decode(encode(cursor)) == cursor
 
 
@@ -101,6 +109,8 @@ def test_any_packed_fields_are_a_cursor_or_refused(fields: list[Any]) -> None:
         packed("title", "all", "a\0b", 1),
         packed("title", "all", "a" * 201, 1),
         packed("due", "all", 2**63, 1),
+        packed("updated", "all", 2**63 - 1, 1),
+        packed("-updated", "all", -(2**62), 1),
         packed("priority", "all", 5, 1),
         packed("priority", "all", True, 1),
         packed("created", "all", 1, 1, None, ""),

@@ -6,7 +6,7 @@ import pytest
 from asyncpg.connect_utils import _parse_connect_dsn_and_args
 from pydantic import SecretStr
 
-from runtime.database_url import Address, address, service_address
+from runtime.database_url import Address, address, service_address, standby_address
 from runtime.pool import Limits
 from runtime.settings import Settings, SettingsError
 
@@ -77,6 +77,30 @@ def test_a_service_takes_its_role_behind_the_owners_url_and_none_behind_its_own(
     assert service_address(settings, "writer").role == "tasklog_writer"
     assert service_address(settings, "reader") == Address(url="postgresql://r@h/d", pooled=False)
     assert service_address(settings, "owner").role is None
+
+
+STANDBY = "target_session_attrs=prefer-standby"
+
+
+@pytest.mark.parametrize(
+    ("read", "primary", "role"),
+    [
+        ("postgresql://r@h1,h2/d", "postgresql://r@h1,h2/d", None),
+        (f"postgresql://r@h1,h2/d?{STANDBY}", "postgresql://r@h1,h2/d", None),
+        (f"postgresql://r@h2/d?{STANDBY}", "postgresql://o@h1/d", "tasklog_reader"),
+    ],
+)
+def test_a_url_that_asks_for_a_standby_names_the_primary_too_or_leaves_it_to_database_url(
+    read: str, primary: str, role: str | None
+) -> None:
+    url = SecretStr("postgresql://o@h1/d")
+    settings = Settings(_env_file=None, database_url=url, read_database_url=SecretStr(read))
+    assert service_address(settings, "reader") == Address(url=primary, pooled=False, role=role)
+    standby = standby_address(settings)
+    if STANDBY not in read:
+        assert standby is None
+        return
+    assert standby == Address(url=read.partition("?")[0], pooled=False, standby=True)
 
 
 def test_no_repr_shows_the_url() -> None:

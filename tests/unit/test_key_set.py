@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.signing import ABSENT, ALGORITHMS, PRIVATE_KEYS, key_set_body, public_jwk
-from tokens.jwks import KeySet, Timing, read_key_set
+from tokens.jwks import KeySet, read_key_set
+from tokens.look_ups import Timing
 
 GOOD = public_jwk("good", PRIVATE_KEYS["EdDSA"], "EdDSA")
 SMALL_RSA = rsa.generate_private_key(65537, 1024)

@@ -17,7 +17,8 @@ from edge import overload
 from tests.servers import eventually_async
 from tests.unit.http_face import ORIGIN, face
 from tokens import jwks
-from tokens.jwks import KeySet, KeysUnavailable, Timing
+from tokens.jwks import KeySet
+from tokens.look_ups import KeysUnavailable, Timing
 
 TASKS = "/api/u/tasks"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from domain.due_date import due_date, is_date, microseconds, moment_of
-from domain.fields import FIELDS, RULES
+from domain.fields import FIELDS, RULES, Fields, field_getter
 from domain.labels import priority_key, rank, tags_of
 
 
@@ -135,3 +135,10 @@ def test_tags_are_at_most_50_of_50_characters(tags: list[str]) -> None:
 )
 def test_a_kept_label_is_short_and_tags_are_as_they_are_kept(field: str, value: object, fits: bool) -> None:
     assert RULES[field](value) is fits
+
+
+@pytest.mark.parametrize(
+    ("names", "values"), [((), ()), (("title",), ("Milk",)), (("tags", "title"), (("home",), "Milk"))]
+)
+def test_the_values_of_any_number_of_fields_are_a_tuple(names: tuple[str, ...], values: tuple[object, ...]) -> None:
+    assert field_getter(names)(Fields(title="Milk", tags=("home",))) == values

@@ -105,4 +105,6 @@ def test_task_ids_are_taken_once_whatever_their_order() -> None:
     wanted = [2**53 - 1, 1, 1023, 2, 1024, 1025]
     assert [ids.take(task_id) for task_id in wanted] == [True] * 6
     assert [ids.take(task_id) for task_id in wanted] == [False] * 6
-    assert ids.highest == 2**53 - 1
+    assert ids.highest(1, 2**53 - 1) == 2**53 - 1
+    assert ids.highest(1, 2**53 - 2) == ids.highest(1025, 5000) == 1025
+    assert (ids.highest(1, 1024), ids.highest(1, 1023), ids.highest(3, 1022)) == (1024, 1023, 0)

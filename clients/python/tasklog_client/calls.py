@@ -14,9 +14,11 @@ from tasklog_client.types import (
     Command,
     CommandAnswer,
     DeletedTask,
+    Explained,
     Fields,
     History,
     Stats,
+    StoredEvents,
     Task,
     TaskDeleted,
     Undone,
@@ -100,6 +102,16 @@ def read_stats() -> Call[Stats]:
 def read_history(task_id: int | None, query: Query) -> Call[History]:
     """Read the history of a task, or of all."""
     return Call("GET", "/history" if task_id is None else f"/tasks/{task_id}/history", query)
+
+
+def read_events(query: Query) -> Call[StoredEvents]:
+    """Read the events as they are stored."""
+    return Call("GET", "/events", query)
+
+
+def explain(position: int) -> Call[Explained]:
+    """Explain what happened at a position."""
+    return Call("GET", f"/events/{position}/explain")
 
 
 def read_changes(query: Query) -> Call[Changes]:

@@ -19,9 +19,11 @@ from tasklog_client.types import (
     Command,
     CommandAnswer,
     DeletedTask,
+    Explained,
     Fields,
     History,
     Stats,
+    StoredEvents,
     Task,
     TaskDeleted,
     Undone,
@@ -113,6 +115,14 @@ class Tasklog:
     def history(self, task_id: int | None = None, **query: Filter) -> History:
         """Return the history of a task, by default of all."""
         return self.send(calls.read_history(task_id, query))
+
+    def events(self, *, after: int = 0, limit: int | None = None) -> StoredEvents:
+        """Return the events after a position as they are stored, with all that their hashes are made of."""
+        return self.send(calls.read_events({"after": after, "limit": limit}))
+
+    def explain(self, position: int) -> Explained:
+        """Return the command, the event, and its task's state and row before and after it."""
+        return self.send(calls.explain(position))
 
     def changes(self, since: str | None = None, *, limit: int | None = None, wait: int | None = None) -> Changes:
         """Return what changed since a token, by default everything; wait for up to 30 s until there is something."""
@@ -214,6 +224,14 @@ class AsyncTasklog:
     async def history(self, task_id: int | None = None, **query: Filter) -> History:
         """Return the history of a task, by default of all."""
         return await self.send(calls.read_history(task_id, query))
+
+    async def events(self, *, after: int = 0, limit: int | None = None) -> StoredEvents:
+        """Return the events after a position as they are stored, with all that their hashes are made of."""
+        return await self.send(calls.read_events({"after": after, "limit": limit}))
+
+    async def explain(self, position: int) -> Explained:
+        """Return the command, the event, and its task's state and row before and after it."""
+        return await self.send(calls.explain(position))
 
     async def changes(self, since: str | None = None, *, limit: int | None = None, wait: int | None = None) -> Changes:
         """Return what changed since a token, by default everything; wait for up to 30 s until there is something."""

@@ -89,6 +89,63 @@ class History(TypedDict):
     next: int | None
 
 
+class StoredEvent(TypedDict):
+    """An event as it is stored. What an erasure removed is None; `erased_digest` is then the digest of it."""
+
+    position: int
+    task_id: int | None
+    version: int
+    event_id: str
+    type: str
+    schema_version: int
+    recorded_at: str
+    data: str | None
+    metadata: str | None
+    erased_digest: str | None
+    hash: str
+
+
+class StoredEvents(TypedDict):
+    """A part of the stored events; `next` is the `after` of the next part."""
+
+    user_id: str
+    head: Head
+    events: list[StoredEvent]
+    next: int | None
+
+
+class ExplainedCommand(TypedDict):
+    """The plainest command that leads to the events at `positions`."""
+
+    type: str
+    task_id: int
+    version: int
+    data: dict[str, Any] | None
+    undoes: int | None
+    positions: list[int]
+
+
+class ExplainedState(TypedDict):
+    """A task's state: `none`, `task` or `deleted`, with the task."""
+
+    kind: Literal["none", "task", "deleted"]
+    version: int
+    deleted_at: str | None
+    task: dict[str, Any] | None
+
+
+class Explained(TypedDict):
+    """A position, step by step. All but `user_id` and `event` are None for an erasure of all text."""
+
+    user_id: str
+    event: HistoryEvent
+    command: ExplainedCommand | None
+    state_before: ExplainedState | None
+    state_after: ExplainedState | None
+    row_before: dict[str, Any] | None
+    row_after: dict[str, Any] | None
+
+
 class Stats(TypedDict):
     """How many tasks there are."""
 

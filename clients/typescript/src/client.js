@@ -112,6 +112,9 @@ export class Tasklog {
   /** @param {number} id @param {Record<string, string | number>} [query] @returns {Promise<Schemas["History"]>} */
   taskHistory = (id, query) => this.json("GET", `/tasks/${id}/history`, { query });
 
+  /** @param {{after?: number, limit?: number}} [query] @returns {Promise<Schemas["StoredEvents"]>} */
+  events = (query) => this.json("GET", "/events", { query });
+
   /** @param {number} position @returns {Promise<Schemas["Explained"]>} */
   explain = (position) => this.json("GET", `/events/${position}/explain`);
 

@@ -84,6 +84,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/{user_id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the stored events
+         * @description The user's events with all that is hashed, and no more: to check the chain, or to fold them, in few requests.
+         */
+        get: operations["read_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/{user_id}/events/{position}/explain": {
         parameters: {
             query?: never;
@@ -302,6 +322,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/cell": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Find a user's cell
+         * @description Whether the tasks of the token's user moved to another cell. A gateway asks this before it sends a body.
+         */
+        get: operations["read_cell"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/health": {
         parameters: {
             query?: never;
@@ -326,6 +366,17 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * CellOfUser
+         * @description Where a user's tasks are.
+         */
+        CellOfUser: {
+            /**
+             * Cell
+             * @description The other cell, where the user's tasks moved; null if they did not leave
+             */
+            cell: string | null;
+        };
         /**
          * ChangeTaskCommand
          * @description Complete, reopen, toggle, delete or restore a task.
@@ -1020,7 +1071,7 @@ export interface components {
              * @description The kind of problem: the path of a page that explains it
              * @enum {string}
              */
-            type: "/problems/malformed-request" | "/problems/contradictory-request" | "/problems/refused-preflight" | "/problems/no-token" | "/problems/invalid-token" | "/problems/expired-token" | "/problems/foreign-path" | "/problems/task-not-found" | "/problems/path-not-found" | "/problems/position-not-found" | "/problems/method-not-allowed" | "/problems/request-too-slow" | "/problems/contended-task" | "/problems/request-in-progress" | "/problems/token-unknown" | "/problems/cannot-undo" | "/problems/task-changed" | "/problems/body-too-large" | "/problems/unsupported-body" | "/problems/invalid-request" | "/problems/key-reused" | "/problems/answer-too-long" | "/problems/failed-reference" | "/problems/too-many-requests" | "/problems/too-many-streams" | "/problems/header-too-large" | "/problems/internal-error" | "/problems/unavailable" | "/problems/overloaded" | "/problems/unread-answers" | "/problems/auth-server-unavailable" | "/problems/unreadable-event";
+            type: "/problems/malformed-request" | "/problems/contradictory-request" | "/problems/refused-preflight" | "/problems/no-token" | "/problems/invalid-token" | "/problems/expired-token" | "/problems/foreign-path" | "/problems/task-not-found" | "/problems/path-not-found" | "/problems/position-not-found" | "/problems/method-not-allowed" | "/problems/request-too-slow" | "/problems/contended-task" | "/problems/request-in-progress" | "/problems/token-unknown" | "/problems/cannot-undo" | "/problems/task-changed" | "/problems/body-too-large" | "/problems/unsupported-body" | "/problems/moved" | "/problems/invalid-request" | "/problems/key-reused" | "/problems/answer-too-long" | "/problems/failed-reference" | "/problems/too-many-requests" | "/problems/too-many-streams" | "/problems/header-too-large" | "/problems/internal-error" | "/problems/unavailable" | "/problems/overloaded" | "/problems/unread-answers" | "/problems/arriving" | "/problems/task-ids-used-up" | "/problems/auth-server-unavailable" | "/problems/unreadable-event";
         };
         /**
          * ServiceInfo
@@ -1064,6 +1115,68 @@ export interface components {
             pending: number;
             /** Total */
             total: number;
+        };
+        /**
+         * StoredEvent
+         * @description An event as it is stored. It has the members that an event of the history has under the same name.
+         *
+         *     `data` is a JSON object: what the event set, by the names of a task's fields. Where a new task's field is left out,
+         *     it has its default. The content_digest of the history is `erased_digest` here if it is given, otherwise sha256 (hex)
+         *     over `metadata`, a line feed and `data`.
+         */
+        StoredEvent: {
+            /**
+             * Data
+             * @description The stored JSON text, as it was hashed; null once erased
+             */
+            data: string | null;
+            /**
+             * Erased Digest
+             * @description The content_digest, once the text is erased; else null
+             */
+            erased_digest: string | null;
+            /**
+             * Event Id
+             * Format: uuid
+             */
+            event_id: string;
+            /** Hash */
+            hash: string;
+            /**
+             * Metadata
+             * @description The stored JSON text, as it was hashed; null once erased
+             */
+            metadata: string | null;
+            /** Position */
+            position: number;
+            /**
+             * Recorded At
+             * Format: date-time
+             */
+            recorded_at: string;
+            /** Schema Version */
+            schema_version: number;
+            /** Task Id */
+            task_id: number | null;
+            type: components["schemas"]["EventType"];
+            /** Version */
+            version: number;
+        };
+        /**
+         * StoredEvents
+         * @description A page of a user's events, oldest first.
+         */
+        StoredEvents: {
+            /** Events */
+            events: components["schemas"]["StoredEvent"][];
+            head: components["schemas"]["Head"];
+            /**
+             * Next
+             * @description The `after` of the next page; null on the last page
+             */
+            next: number | null;
+            /** User Id */
+            user_id: string;
         };
         /**
          * Task
@@ -1381,6 +1494,26 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description Misdirected Request */
+        Problem421: {
+            headers: {
+                /** @description The cell where the user's tasks are */
+                "Tasklog-Cell"?: string;
+                "X-Request-ID"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "detail": "The tasks of this user are in another place",
+                 *       "status": 421,
+                 *       "title": "The user's tasks are in another place",
+                 *       "type": "/problems/moved"
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description Unprocessable Content */
         Problem422: {
             headers: {
@@ -1560,6 +1693,8 @@ export interface operations {
             405: components["responses"]["Problem405"];
             /** @description Gone */
             410: components["responses"]["Problem410"];
+            /** @description Misdirected Request */
+            421: components["responses"]["Problem421"];
             /** @description Unprocessable Content */
             422: components["responses"]["Problem422"];
             /** @description Too Many Requests */
@@ -1605,6 +1740,8 @@ export interface operations {
             405: components["responses"]["Problem405"];
             /** @description Gone */
             410: components["responses"]["Problem410"];
+            /** @description Misdirected Request */
+            421: components["responses"]["Problem421"];
             /** @description Unprocessable Content */
             422: components["responses"]["Problem422"];
             /** @description Too Many Requests */
@@ -1654,6 +1791,76 @@ export interface operations {
             413: components["responses"]["Problem413"];
             /** @description Unsupported Media Type */
             415: components["responses"]["Problem415"];
+            /** @description Misdirected Request */
+            421: components["responses"]["Problem421"];
+            /** @description Unprocessable Content */
+            422: components["responses"]["Problem422"];
+            /** @description Too Many Requests */
+            429: components["responses"]["Problem429"];
+            /** @description Internal Server Error */
+            500: components["responses"]["Problem500"];
+            /** @description Service Unavailable */
+            503: components["responses"]["Problem503"];
+        };
+    };
+    read_events: {
+        parameters: {
+            query?: {
+                /** @description The page begins after this position */
+                after?: number;
+                /** @description The most events of a page; a page holds 2 MiB at most, and so may have fewer */
+                limit?: number;
+            };
+            header?: {
+                /** @description The ETag of an earlier answer; if it still holds, the answer is a 304 without a body */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The token's user */
+                user_id: components["parameters"]["user_id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The user's events, oldest first */
+            200: {
+                headers: {
+                    /** @description `gzip`, if the answer is long and the request accepts it */
+                    "Content-Encoding"?: string;
+                    /** @description Changes with the user's history and with the query */
+                    ETag: string;
+                    /** @description The path of the next page, rel="next"; absent on the last page */
+                    Link?: string;
+                    /** @description The position of `head` */
+                    "Tasklog-Position": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredEvents"];
+                };
+            };
+            /** @description Unchanged since If-None-Match */
+            304: {
+                headers: {
+                    /** @description Changes with the user's history and with the query */
+                    ETag: string;
+                    /** @description The path of the next page, rel="next"; absent on the last page */
+                    Link?: string;
+                    /** @description The position of `head` */
+                    "Tasklog-Position": number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: components["responses"]["Problem401"];
+            /** @description Forbidden */
+            403: components["responses"]["Problem403"];
+            /** @description Method Not Allowed */
+            405: components["responses"]["Problem405"];
+            /** @description Misdirected Request */
+            421: components["responses"]["Problem421"];
             /** @description Unprocessable Content */
             422: components["responses"]["Problem422"];
             /** @description Too Many Requests */
@@ -1711,6 +1918,8 @@ export interface operations {
             404: components["responses"]["Problem404"];
             /** @description Method Not Allowed */
             405: components["responses"]["Problem405"];
+            /** @description Misdirected Request */
+            421: components["responses"]["Problem421"];
             /** @description Unprocessable Content */
             422: components["responses"]["Problem422"];
             /** @description Too Many Requests */
@@ -1775,6 +1984,8 @@ export interface operations {
             403: components["responses"]["Problem403"];
             /** @description Method Not Allowed */
             405: components["responses"]["Problem405"];
+            /** @description Misdirected Request */
+            421: components["responses"]["Problem421"];
             /** @description Unprocessable Content */
             422: components["responses"]["Problem422"];
             /** @description Too Many Requests */
@@ -1830,6 +2041,8 @@ export interface operations {
             403: components["responses"]["Problem403"];
             /** @description Method Not Allowed */
             405: components["responses"]["Problem405"];
+            /** @description Misdirected Request */
+            421: components["responses"]["Problem421"];
             /** @description Unprocessable Content */
             422: components["responses"]["Problem422"];
             /** @description Too Many Requests */
@@ -1922,6 +2135,8 @@ export interface operations {
             403: components["responses"]["Problem403"];
             /** @description Method Not Allowed */
             405: components["responses"]["Problem405"];
+            /** @description Misdirected Request */
+            421: components["responses"]["Problem421"];
             /** @description Unprocessable Content */
             422: components["responses"]["Problem422"];
             /** @description Too Many Requests */
@@ -1985,6 +2200,8 @@ export interface operations {
             413: components["responses"]["Problem413"];
             /** @description Unsupported Media Type */
             415: components["responses"]["Problem415"];
+            /** @description Misdirected Request */
+            421: components["responses"]["Problem421"];
             /** @description Unprocessable Content */
             422: components["responses"]["Problem422"];
             /** @description Too Many Requests */
@@ -2047,6 +2264,8 @@ export interface operations {
             404: components["responses"]["Problem404"];
             /** @description Method Not Allowed */
             405: components["responses"]["Problem405"];
+            /** @description Misdirected Request */
+            421: components["responses"]["Problem421"];
             /** @description Unprocessable Content */
             422: components["responses"]["Problem422"];
             /** @description Too Many Requests */
@@ -2117,6 +2336,8 @@ export interface operations {
             413: components["responses"]["Problem413"];
             /** @description Unsupported Media Type */
             415: components["responses"]["Problem415"];
+            /** @description Misdirected Request */
+            421: components["responses"]["Problem421"];
             /** @description Unprocessable Content */
             422: components["responses"]["Problem422"];
             /** @description Too Many Requests */
@@ -2177,6 +2398,8 @@ export interface operations {
             409: components["responses"]["Problem409"];
             /** @description Precondition Failed */
             412: components["responses"]["Problem412"];
+            /** @description Misdirected Request */
+            421: components["responses"]["Problem421"];
             /** @description Unprocessable Content */
             422: components["responses"]["Problem422"];
             /** @description Too Many Requests */
@@ -2247,6 +2470,8 @@ export interface operations {
             413: components["responses"]["Problem413"];
             /** @description Unsupported Media Type */
             415: components["responses"]["Problem415"];
+            /** @description Misdirected Request */
+            421: components["responses"]["Problem421"];
             /** @description Unprocessable Content */
             422: components["responses"]["Problem422"];
             /** @description Too Many Requests */
@@ -2317,6 +2542,8 @@ export interface operations {
             413: components["responses"]["Problem413"];
             /** @description Unsupported Media Type */
             415: components["responses"]["Problem415"];
+            /** @description Misdirected Request */
+            421: components["responses"]["Problem421"];
             /** @description Unprocessable Content */
             422: components["responses"]["Problem422"];
             /** @description Too Many Requests */
@@ -2385,6 +2612,8 @@ export interface operations {
             404: components["responses"]["Problem404"];
             /** @description Method Not Allowed */
             405: components["responses"]["Problem405"];
+            /** @description Misdirected Request */
+            421: components["responses"]["Problem421"];
             /** @description Unprocessable Content */
             422: components["responses"]["Problem422"];
             /** @description Too Many Requests */
@@ -2447,6 +2676,8 @@ export interface operations {
             409: components["responses"]["Problem409"];
             /** @description Precondition Failed */
             412: components["responses"]["Problem412"];
+            /** @description Misdirected Request */
+            421: components["responses"]["Problem421"];
             /** @description Unprocessable Content */
             422: components["responses"]["Problem422"];
             /** @description Too Many Requests */
@@ -2515,6 +2746,8 @@ export interface operations {
             403: components["responses"]["Problem403"];
             /** @description Method Not Allowed */
             405: components["responses"]["Problem405"];
+            /** @description Misdirected Request */
+            421: components["responses"]["Problem421"];
             /** @description Unprocessable Content */
             422: components["responses"]["Problem422"];
             /** @description Too Many Requests */
@@ -2581,10 +2814,44 @@ export interface operations {
             413: components["responses"]["Problem413"];
             /** @description Unsupported Media Type */
             415: components["responses"]["Problem415"];
+            /** @description Misdirected Request */
+            421: components["responses"]["Problem421"];
             /** @description Unprocessable Content */
             422: components["responses"]["Problem422"];
             /** @description Too Many Requests */
             429: components["responses"]["Problem429"];
+            /** @description Internal Server Error */
+            500: components["responses"]["Problem500"];
+            /** @description Service Unavailable */
+            503: components["responses"]["Problem503"];
+        };
+    };
+    read_cell: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Where the tasks of the token's user are */
+            200: {
+                headers: {
+                    /** @description The other cell */
+                    "Tasklog-Cell"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CellOfUser"];
+                };
+            };
+            /** @description Unauthorized */
+            401: components["responses"]["Problem401"];
+            /** @description Method Not Allowed */
+            405: components["responses"]["Problem405"];
+            /** @description Misdirected Request */
+            421: components["responses"]["Problem421"];
             /** @description Internal Server Error */
             500: components["responses"]["Problem500"];
             /** @description Service Unavailable */

@@ -22,8 +22,11 @@
  */
 export function shown(sent, given, ids, user) {
   const tasks = new Map(sent);
+  /** @type {Map<unknown, number>} the ids under which tasks are shown, by the refs of their commands */
+  const refs = new Map();
   for (const { waiting, answer } of given) {
-    if (answer === null) carryOut(tasks, waiting, (named) => idOf(named, given, ids), user);
+    if (waiting.local !== 0) refs.set(waiting.command.ref, ids.get(waiting.local) ?? waiting.local);
+    if (answer === null) carryOut(tasks, waiting, refs, user);
     else if (answer.task === null) tasks.delete(answer.id);
     else tasks.set(answer.id, answer.task);
   }
@@ -31,31 +34,19 @@ export function shown(sent, given, ids, user) {
 }
 
 /**
- * Return the id under which a task is shown that a command names.
- * @param {number | string | undefined} named
- * @param {Given[]} given
- * @param {Map<number, number>} ids
- */
-function idOf(named, given, ids) {
-  const creator = given.find(({ waiting }) => waiting.local !== 0 && waiting.command.ref === named);
-  if (creator === undefined) return Number(named);
-  return ids.get(creator.waiting.local) ?? creator.waiting.local;
-}
-
-/**
  * Do to the tasks what a command will do.
  * @param {Map<number, Task>} tasks
  * @param {import("./queue.js").Waiting} waiting
- * @param {(named: number | string | undefined) => number} find
+ * @param {Map<unknown, number>} refs
  * @param {string} user
  */
-function carryOut(tasks, { local, at, command }, find, user) {
+function carryOut(tasks, { local, at, command }, refs, user) {
   const { type, data = {} } = command;
   if (type === "task.create") {
     tasks.set(local, edited(emptyTask(local, user, at), data, at));
     return;
   }
-  const id = find(command.task);
+  const id = refs.get(command.task) ?? Number(command.task);
   const task = tasks.get(id);
   if (task === undefined) return;
   if (type === "task.delete") tasks.delete(id);
@@ -111,6 +102,8 @@ function edited(task, data, at) {
 
 /** @param {Task} one @param {Task} other */
 function newestFirst(one, other) {
+  // A task that the service does not have yet comes first, whatever this machine's clock says.
+  if (one.id < 0 || other.id < 0) return one.id < 0 && other.id < 0 ? one.id - other.id : other.id < 0 ? 1 : -1;
   if (one.created_at !== other.created_at) return one.created_at < other.created_at ? 1 : -1;
   return other.id - one.id;
 }

@@ -60,17 +60,20 @@ export async function indexedQueue(name) {
   opening.onupgradeneeded = () => opening.result.createObjectStore("commands", { keyPath: "n", autoIncrement: true });
   const database = await done(opening);
   const store = () => database.transaction("commands", "readwrite").objectStore("commands");
+  /** @type {IDBObjectStore | null} what is given in one turn of the event loop shares a transaction */
+  let adding = null;
+  const shared = () => {
+    if (adding === null) queueMicrotask(() => (adding = null));
+    return (adding ??= store());
+  };
   return {
     load: () => done(store().getAll()),
-    add: async ({ local, at, command }) => Number(await done(store().add({ local, at, command }))),
+    add: async ({ local, at, command }) => Number(await done(shared().add({ local, at, command }))),
     change: (remove, put) => {
       const commands = store();
       for (const n of remove) commands.delete(n);
       for (const waiting of put) commands.put(waiting);
-      return new Promise((resolve, reject) => {
-        commands.transaction.oncomplete = () => resolve();
-        commands.transaction.onabort = () => reject(commands.transaction.error);
-      });
+      return over(commands.transaction);
     },
   };
 }
@@ -93,9 +96,21 @@ export async function ownQueue(root) {
  * @param {IDBRequest<T>} request
  * @returns {Promise<T>}
  */
-function done(request) {
+export function done(request) {
   return new Promise((resolve, reject) => {
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => reject(request.error);
+  });
+}
+
+/**
+ * Wait until a transaction of IndexedDB has ended.
+ * @param {IDBTransaction} transaction
+ * @returns {Promise<void>}
+ */
+export function over(transaction) {
+  return new Promise((resolve, reject) => {
+    transaction.oncomplete = () => resolve();
+    transaction.onabort = () => reject(transaction.error);
   });
 }

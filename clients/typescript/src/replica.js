@@ -5,9 +5,13 @@
  * What it shows is the tasks as the service last sent them, with the commands on top that these do not contain yet.
  */
 
+import { MOST_COMMANDS, nextBatch } from "./batch.js";
 import { Problem, uuid } from "./client.js";
+import { ownCopy } from "./copy.js";
+import { Listeners } from "./listeners.js";
 import { shown } from "./optimistic.js";
 import { memoryQueue, ownQueue } from "./queue.js";
+import { isFinal, isTemporary, pauseAfter, Waits } from "./retry.js";
 
 /** @typedef {import("./client.js").Task} Task */
 /** @typedef {import("./client.js").Changes} Changes */
@@ -19,46 +23,48 @@ import { memoryQueue, ownQueue } from "./queue.js";
 /**
  * @typedef {object} State
  * @property {boolean} ready whether the tasks have arrived once
+ * @property {boolean} kept whether the tasks are those that were kept in this browser, because none have arrived yet
  * @property {boolean} live whether the stream is open
  * @property {number} waiting how many commands the service has not answered
  * @property {unknown} problem why the service was last not reached, null if it is
  */
 
-const MOST_COMMANDS = 100; // in a call
-const MOST_BYTES = 900_000; // in a call, of the 1 MiB that the service takes
-const FIRST_PAUSE = 500; // milliseconds before the second try
-const LONGEST_PAUSE = 30_000;
+const KEPT = 20 * 3_600_000; // milliseconds for which the service surely knows a command by its id
+const PATIENCE = 300; // milliseconds before kept tasks are shown in place of the service's
+const KEPT_AFTER = 1_000; // milliseconds after all tasks have arrived
 const LONGEST_HOLD = 5_000; // milliseconds that changes wait for the answer to a creation
 
 export class Replica {
   #client;
   #queue = memoryQueue();
+  /** @type {Promise<import("./copy.js").Copy | null>} */
+  #copy = Promise.resolve(null);
   /** @type {Map<number, Task>} the tasks as the service last sent them */
   #sent = new Map();
   /** @type {Map<number, Task> | null} the tasks that arrive while the replica starts anew */
   #arriving = new Map();
   /** @type {string | null} */
   #token = null;
-  #position = 0;
+  #position = 0; // of the tasks that were sent, -1 while the replica starts anew
+  #starts = 0; // how often it started anew
   /** @type {Given[]} */
   #given = [];
   /** @type {Map<number, number>} the ids of created tasks by the ids under which they were shown first */
   #ids = new Map();
   #lastLocal = 0;
+  /** @type {Map<number, string>} the refs of the commands that create the tasks shown under these ids */
+  #refs = new Map();
   /** @type {readonly Task[] | null} */
   #shown = null;
-  /** @type {State} */
-  #state = { ready: false, live: false, waiting: 0, problem: null };
-  /** @type {Set<() => void>} */
-  #listeners = new Set();
+  /** @type {Omit<State, "waiting">} */
+  #standing = { ready: false, kept: false, live: false, problem: null };
+  /** @type {State | null} */
+  #state = null;
+  #listeners = new Listeners();
   #closing = new AbortController();
   #sending = false;
   #creating = false; // whether a call that creates tasks is on its way
-  /** @type {Set<() => void>} */
-  #sleepers = new Set();
-  #wake = () => {
-    for (const wake of this.#sleepers) wake();
-  };
+  #waits = new Waits(this.#closing.signal); // until the network is back, or the replica is closed, at the latest
 
   /** @param {import("./client.js").Tasklog} client */
   constructor(client) {
@@ -68,18 +74,19 @@ export class Replica {
   /**
    * Open a replica: take up the commands of an earlier page, and follow the changes.
    * @param {import("./client.js").Tasklog} client
-   * @param {{queue?: import("./queue.js").Queue}} [options] in IndexedDB where there is one, if left out
+   * @param {{queue?: import("./queue.js").Queue, copy?: import("./copy.js").Copy | null}} [options] else in IndexedDB
    */
-  static async open(client, { queue } = {}) {
+  static async open(client, { queue, copy } = {}) {
     const replica = new Replica(client);
+    void replica.#follow();
+    void replica.#showKept(copy);
     replica.#queue = queue ?? (await ownQueue(client.root));
     for (const kept of await replica.#queue.load()) {
       const waiting = { ...kept, local: kept.local && (replica.#lastLocal -= 1) };
-      replica.#given.push({ waiting, resolve: () => {}, reject: () => {}, answer: null });
+      replica.#add({ waiting, resolve: () => {}, reject: () => {}, answer: null });
     }
-    globalThis.addEventListener?.("online", replica.#wake);
+    globalThis.addEventListener?.("online", replica.#waits.end);
     replica.#changed();
-    void replica.#follow();
     void replica.#send();
     return replica;
   }
@@ -92,17 +99,20 @@ export class Replica {
 
   /** Return how the replica stands: the same object until something changes. */
   state() {
+    if (this.#state === null) {
+      const waiting = this.#given.reduce((number, { answer }) => number + (answer === null ? 1 : 0), 0);
+      this.#state = { ...this.#standing, waiting };
+    }
     return this.#state;
   }
 
   /**
-   * Call a listener after every change.
+   * Call a listener after every change: at once, and once more if others follow in the same turn of the event loop.
    * @param {() => void} listener
    * @returns {() => void} end it
    */
   subscribe(listener) {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return this.#listeners.add(listener);
   }
 
   /**
@@ -127,11 +137,13 @@ export class Replica {
   /** @param {number} id */
   restore = (id) => this.#give("task.restore", id);
 
+  /** Remove the tasks that are kept in this browser, as for a sign-out. Commands that wait stay. */
+  removeCopy = async () => (await this.#copy)?.replace([]);
+
   /** End the replica. Commands that wait stay in the queue for the next one. */
   close() {
-    globalThis.removeEventListener?.("online", this.#wake);
+    globalThis.removeEventListener?.("online", this.#waits.end);
     this.#closing.abort();
-    this.#wake();
   }
 
   /**
@@ -147,10 +159,17 @@ export class Replica {
     const waiting = { n: 0, local, at: new Date().toISOString(), command };
     return new Promise((resolve, reject) => {
       const given = { waiting, resolve, reject, answer: null };
-      this.#given.push(given);
+      this.#add(given);
       this.#changed();
       this.#keep(waiting).then(this.#send, (problem) => this.#refuse(given, problem));
     });
+  }
+
+  /** @param {Given} given */
+  #add(given) {
+    const { local, command } = given.waiting;
+    this.#given.push(given);
+    if (local !== 0 && command.ref !== undefined) this.#refs.set(local, command.ref);
   }
 
   /** @param {Waiting} waiting */
@@ -166,7 +185,18 @@ export class Replica {
    */
   #named(id) {
     if (id >= 0) return id;
-    return this.#ids.get(id) ?? this.#given.find(({ waiting }) => waiting.local === id)?.waiting.command.ref ?? id;
+    return this.#ids.get(id) ?? this.#refs.get(id) ?? id;
+  }
+
+  /** Show the tasks that this browser has kept, until all have arrived. @param {import("./copy.js").Copy | null} [copy] */
+  async #showKept(copy) {
+    const opened = () => (copy === undefined ? ownCopy(this.#client.root) : copy);
+    this.#copy = this.#waits.wait(PATIENCE).then(opened); // mostly all tasks arrive first
+    const kept = await this.#copy;
+    const tasks = this.#standing.ready ? [] : ((await kept?.load().catch(() => [])) ?? []);
+    if (tasks.length === 0 || this.#standing.ready) return;
+    this.#sent = new Map(tasks.map((task) => [task.id, task]));
+    this.#changed({ kept: true });
   }
 
   async #follow() {
@@ -174,50 +204,58 @@ export class Replica {
     let pause = 0;
     const { signal } = this.#closing;
     while (!signal.aborted) {
+      // What was answered before a stream is asked for is in its first changes, or lost: an older ledger was restored.
+      for (const { answer } of this.#given) if (answer !== null) answer.position = 0;
       try {
         const retry = (/** @type {number} */ wait) => (pause = wait);
         for await (const changes of this.#client.stream({ since: this.#token, signal, retry })) {
           failures = 0;
           // Changes may arrive before the answer to a creation. Wait for it: it tells which task is shown already.
-          if (this.#creating) await this.#sleep(LONGEST_HOLD);
+          if (this.#creating) await this.#waits.wait(LONGEST_HOLD);
           this.#take(changes);
         }
       } catch (problem) {
-        if (problem instanceof Problem && problem.status === 410 && this.#token !== null) {
-          this.#startAnew();
-          continue;
-        }
         failures += 1;
-        this.#set({ live: false, problem });
+        if (problem instanceof Problem && problem.status === 410 && this.#token !== null) this.#startAnew();
+        else this.#set({ live: false, problem });
         pause = Math.max(pause, pauseAfter(failures, problem));
       }
       this.#set({ live: false });
-      await this.#sleep(pause);
+      await this.#waits.wait(pause || pauseAfter(0));
       pause = 0;
     }
+  }
+
+  /** Keep all tasks for a visit without the service, as soon as they had time to be drawn. */
+  async #keepAll() {
+    await this.#waits.wait(KEPT_AFTER);
+    if (!this.#closing.signal.aborted) await (await this.#copy)?.replace(this.#sent.values()).catch(() => {});
   }
 
   /** Forget the token: the service no longer knows it. The old tasks are shown until all new ones are there. */
   #startAnew() {
     this.#token = null;
-    this.#position = 0;
+    this.#position = -1;
+    this.#starts += 1;
     this.#arriving = new Map();
   }
 
   /** @param {Changes} changes */
   #take({ token, position, more, tasks, deleted }) {
-    const into = this.#arriving ?? this.#sent;
+    const all = this.#arriving;
+    const into = all ?? this.#sent;
     for (const task of tasks) into.set(task.id, task);
     for (const id of deleted) into.delete(id);
     this.#token = token;
-    this.#position = position;
+    if (all === null) void this.#copy.then((copy) => copy?.change(tasks, deleted)).catch(() => {});
     if (!more) {
+      if (all !== null) void this.#keepAll();
       this.#sent = into;
+      this.#position = position;
       this.#arriving = null;
       this.#given = this.#given.filter(({ answer }) => answer === null || answer.position > position);
-      this.#set({ ready: true, live: true, problem: null });
-    }
-    this.#changed();
+      this.#changed({ ready: true, kept: false, live: true, problem: null });
+    } else this.#changed();
   }
 
   /** Send what waits, a call at a time, until nothing waits. */
@@ -226,14 +264,13 @@ export class Replica {
     this.#sending = true;
     let most = MOST_COMMANDS;
     let failures = 0;
-    const { signal } = this.#closing;
-    for (let batch; !signal.aborted && (batch = this.#batch(most)).length > 0; ) {
+    for (let batch; !this.#closing.signal.aborted && (batch = nextBatch(this.#given, most)).length > 0; ) {
       try {
-        const { results, receipt } = await this.#call(batch);
-        const again = await this.#settle(batch, results, receipt.position);
+        if (await this.#dropSettled(batch)) continue;
+        const again = await this.#call(batch);
         most = MOST_COMMANDS;
         failures = again ? failures + 1 : 0;
-        if (again) await this.#sleep(pauseAfter(failures, null));
+        if (again) await this.#waits.wait(pauseAfter(failures));
       } catch (problem) {
         if (isFinal(problem)) {
           // The call as a whole is refused: find the command that is at fault.
@@ -243,38 +280,27 @@ export class Replica {
         }
         failures += 1;
         this.#set({ problem });
-        await this.#sleep(pauseAfter(failures, problem));
+        await this.#waits.wait(pauseAfter(failures, problem));
       }
     }
     this.#sending = false;
   };
 
-  /** @param {Given[]} batch */
+  /**
+   * Send commands and take their answers, and return whether some commands have to be sent again.
+   * @param {Given[]} batch
+   */
   async #call(batch) {
+    const starts = this.#starts;
     this.#creating = batch.some(({ waiting }) => waiting.local !== 0);
     try {
-      return await this.#client.commands(batch.map(({ waiting }) => waiting.command));
+      const { results, receipt } = await this.#client.commands(batch.map(({ waiting }) => waiting.command));
+      // If the replica started anew meanwhile, the answer may be of a history that is gone: only the stream tells.
+      return await this.#settle(batch, results, starts === this.#starts ? receipt.position : 0);
     } finally {
-      if (this.#creating) this.#wake(); // after its answer is settled
+      if (this.#creating) this.#waits.end();
       this.#creating = false;
     }
-  }
-
-  /**
-   * Return the next commands for a call: those that are kept and not answered, the oldest first.
-   * @param {number} most
-   */
-  #batch(most) {
-    /** @type {Given[]} */
-    const batch = [];
-    let bytes = 0;
-    for (const given of this.#given) {
-      if (given.answer !== null) continue;
-      bytes += new TextEncoder().encode(JSON.stringify(given.waiting.command)).length;
-      if (given.waiting.n === 0 || batch.length === most || (batch.length > 0 && bytes > MOST_BYTES)) break;
-      batch.push(given);
-    }
-    return batch;
   }
 
   /**
@@ -287,37 +313,53 @@ export class Replica {
     const settled = [];
     for (const [index, result] of results.entries()) {
       const given = batch[index];
-      if (given === undefined || isTemporary(result.status)) break; // it, and what may refer to it, are sent again
+      if (given === undefined || isTemporary(result)) break; // it, and what may refer to it, are sent again
       settled.push(given);
       const { waiting, resolve, reject } = given;
       if ("problem" in result) {
-        this.#drop(given);
         reject(new Problem(result.status, result.problem));
         continue;
       }
       const { task } = result;
       given.answer = { position, id: task?.id ?? result.deleted ?? 0, task };
       if (waiting.local && task) this.#ids.set(waiting.local, task.id);
-      if (position <= this.#position) this.#drop(given);
       resolve(task);
     }
+    this.#drop(settled.filter(({ answer }) => answer === null || answer.position <= this.#position));
     await this.#forget(settled);
-    this.#set({ problem: null });
-    this.#changed();
+    this.#changed({ problem: null });
     return settled.length < batch.length;
   }
 
   /** @param {Given} given @param {unknown} problem */
   async #refuse(given, problem) {
-    this.#drop(given);
+    this.#drop([given]);
     await this.#forget([given]);
     this.#changed();
     given.reject(problem);
   }
 
-  /** @param {Given} given */
-  #drop(given) {
-    this.#given = this.#given.filter((other) => other !== given);
+  /** @param {Given[]} settled */
+  #drop(settled) {
+    const gone = new Set(settled);
+    this.#given = this.#given.filter((given) => !gone.has(given));
+    for (const { waiting } of settled) this.#refs.delete(waiting.local);
+  }
+
+  /**
+   * Drop the old commands that another page has settled since, and return whether there were some: the service may have
+   * forgotten them, and would carry them out again.
+   * @param {Given[]} batch
+   */
+  async #dropSettled(batch) {
+    const old = batch.filter(({ waiting }) => Date.now() - Date.parse(waiting.at) > KEPT);
+    if (old.length === 0) return false;
+    const kept = new Set((await this.#queue.load()).map(({ n }) => n));
+    const settled = old.filter(({ waiting }) => !kept.has(waiting.n));
+    this.#drop(settled);
+    for (const { resolve } of settled) resolve(null);
+    this.#changed();
+    return settled.length > 0;
   }
 
   /**
@@ -326,75 +368,33 @@ export class Replica {
    */
   async #forget(settled) {
     const renamed = [];
+    /** @type {Map<unknown, number>} the ids of created tasks by their refs */
+    const created = new Map();
+    for (const { waiting, answer } of settled) if (waiting.local && answer) created.set(waiting.command.ref, answer.id);
     for (const { waiting, answer } of this.#given) {
-      const { task } = waiting.command;
-      const creator = settled.find(({ waiting: { local, command } }) => local !== 0 && command.ref === task);
-      if (answer !== null || !creator?.answer) continue;
-      waiting.command = { ...waiting.command, task: creator.answer.id };
+      const id = created.get(waiting.command.task);
+      if (answer !== null || id === undefined) continue;
+      waiting.command = { ...waiting.command, task: id };
       if (waiting.n !== 0) renamed.push(waiting);
     }
-    await this.#queue.change(
-      settled.map(({ waiting }) => waiting.n),
-      renamed,
-    );
+    const gone = settled.map(({ waiting }) => waiting.n);
+    await this.#queue.change(gone, renamed);
   }
 
-  #changed() {
-    this.#shown = null;
-    const waiting = this.#given.filter(({ answer }) => answer === null).length;
-    this.#state = { ...this.#state, waiting };
-    for (const listener of this.#listeners) listener();
+  /** @param {Partial<State>} [change] */
+  #changed(change) {
+    this.#shown = this.#state = null;
+    this.#standing = { ...this.#standing, ...change };
+    this.#listeners.tell();
   }
 
   /** @param {Partial<State>} change */
   #set(change) {
-    const next = { ...this.#state, ...change };
-    const same = next.ready === this.#state.ready && next.live === this.#state.live;
-    if (same && next.problem === this.#state.problem) return;
-    this.#state = next;
-    for (const listener of this.#listeners) listener();
+    const next = { ...this.#standing, ...change };
+    const same = next.ready === this.#standing.ready && next.live === this.#standing.live;
+    if (same && next.problem === this.#standing.problem) return;
+    this.#standing = next;
+    this.#state = null;
+    this.#listeners.tell();
   }
-
-  /**
-   * Wait, until the network is back or the replica is closed at the latest.
-   * @param {number} milliseconds
-   */
-  async #sleep(milliseconds) {
-    if (this.#closing.signal.aborted) return;
-    await new Promise((resolve) => {
-      const timer = setTimeout(wake, milliseconds);
-      const sleepers = this.#sleepers;
-      function wake() {
-        clearTimeout(timer);
-        sleepers.delete(wake);
-        resolve(undefined);
-      }
-      sleepers.add(wake);
-    });
-  }
-}
-
-/**
- * Return how long to wait before the next try, in milliseconds: twice as long each time, and spread at random.
- * @param {number} failures
- * @param {unknown} problem
- */
-function pauseAfter(failures, problem) {
-  const asked = problem instanceof Problem && problem.retryAfter !== null ? problem.retryAfter * 1000 : 0;
-  const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (failures - 1));
-  return Math.max(asked, pause * (0.5 + Math.random() / 2));
-}
-
-/**
- * Whether a call was refused for what it says, so that to repeat it is no use.
- * @param {unknown} problem
- */
-function isFinal(problem) {
-  const waits = [401, 403, 408, 425]; // a token, or the network, may be right again later
-  return problem instanceof Problem && !isTemporary(problem.status) && !waits.includes(problem.status);
-}
-
-/** @param {number} status */
-function isTemporary(status) {
-  return status === 429 || status >= 500;
 }

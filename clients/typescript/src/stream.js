@@ -43,17 +43,20 @@ export async function* events(body, on = {}) {
 async function* lines(body, heard) {
   const decoder = new TextDecoder();
   const reader = body.getReader();
-  let rest = "";
+  let line = "";
+  let end = ""; // a CR that waits: an LF that belongs to it may follow
   try {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
       heard?.();
-      rest += decoder.decode(value, { stream: true });
-      // A CR at the end waits: an LF that belongs to it may follow.
-      const parts = rest.split(/\r\n|\n|\r(?!$)/);
-      rest = parts.pop() ?? "";
-      yield* parts;
+      // Only what is new is searched, as a line may be long and come in many pieces.
+      const piece = end + decoder.decode(value, { stream: true });
+      end = piece.endsWith("\r") ? "\r" : "";
+      for (const [n, part] of piece.slice(0, piece.length - end.length).split(/\r\n|\n|\r/).entries()) {
+        if (n > 0) yield line;
+        line = n > 0 ? part : line + part;
+      }
     }
   } finally {
     reader.cancel().catch(() => {});

@@ -116,7 +116,7 @@ function showVerified({ jobs, verification, faults, rebuild_faults: rebuilds }) 
 }
 
 function showProcesses({ processes, version, schema }) {
-  const found = processes.map((one) => [one.service, one.version, `${number(one.requests)} /s`, `${number(one.failed)} /s`, `${number(one.events)} /s`]);
+  const found = processes.map((one) => [one.worker ? `${one.service} ${one.worker}` : one.service, one.version, `${number(one.requests)} /s`, `${number(one.failed)} /s`, `${number(one.events)} /s`]);
   rows("processes", ["Service", "Version", "Requests", "Failed", "Projected"], found, "None has reported yet: each needs ADMIN_PORT and Redis.");
   place("versions").textContent = `This page is of version ${version}; its schema is ${schema}.`;
 }
