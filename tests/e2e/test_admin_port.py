@@ -106,6 +106,7 @@ def test_no_label_has_what_a_client_chose_and_no_answer_what_a_user_wrote(runnin
 
 def test_commands_are_counted_in_batches_and_events_when_they_are_projected(running: Watched, user: str) -> None:
     commands, events = "tasklog_command_batch_size_sum", "tasklog_projection_batch_events_sum"
+    eventually(lambda: not running.execute("SELECT FROM tasklog.streams WHERE unprojected_since IS NOT NULL"))
     written, projected = value(running.gateway, commands) or 0, value(running.projector, events) or 0
     post(running, user, 5)
     assert (value(running.gateway, commands) or 0) - written == 5
@@ -154,7 +155,7 @@ def test_the_task_ids_that_are_left_are_told_beside_those_of_the_whole_range(run
     post(running, user)
     ((given,),) = running.database.execute("SELECT last_value FROM tasklog.task_ids")
     all_ids = 2**53 - 1
-    assert value(running.projector, "tasklog_task_ids_range") == all_ids
+    assert eventually(lambda: value(running.projector, "tasklog_task_ids_range") == all_ids)
     assert eventually(lambda: value(running.projector, "tasklog_task_ids_left") == all_ids - given)
 
 
@@ -166,7 +167,7 @@ def test_a_process_without_its_database_is_live_and_not_ready(servers: Servers, 
             assert eventually(partial(is_unready, running, url, reason))
             assert httpx.get(f"{url}/live").status_code == 200
         assert eventually(lambda: value(running.projector, "tasklog_database_up", role="projector") == 0)
-        assert value(running.projector, "tasklog_projection_lag_events") is None
+        assert eventually(lambda: value(running.projector, "tasklog_projection_lag_events") is None)
     for url in (running.gateway, running.projector):
         assert eventually(partial(is_ready, running, url))
     assert (value(running.projector, "tasklog_database_unavailable_total", role="projector") or 0) >= 1

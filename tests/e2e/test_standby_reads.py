@@ -206,7 +206,7 @@ def test_the_lag_of_the_standby_is_told_while_it_stands_still_and_not_while_it_i
     standby.process.wait(10)
     try:
         eventually(lambda: not reading.is_up(), _LACKS)
-        assert value(gateway, lag) is None
+        assert eventually(lambda: value(gateway, lag) is None)
     finally:
         standby.start()
     eventually(reading.is_up, _LACKS)
