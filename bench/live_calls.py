@@ -13,7 +13,8 @@ import orjson
 
 from bench.bars import Row, at_least, at_most
 from bench.processes import cpu_seconds, cpu_seconds_below
-from bench.wrk import token
+from bench.works import NEW
+from bench.wrk import Call, load, token
 from read_model.bookmark import bookmark_after_write
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ _COMMANDS: Final = 100
 _ROUNDS: Final = 15
 _CALLS: Final = 40
 """How often a single call is repeated in a round."""
+_STEADY_USERS: Final = 200
+_STEADY_CALLERS: Final = 10
+_STEADY_SECONDS: Final = 4
+_STEADY_ROUNDS: Final = 3
 
 
 class _Connection:
@@ -48,7 +53,7 @@ class _Connection:
 
 async def single_calls(lab: Lab, tasklog: Tasklog) -> Sequence[Row]:
     """Measure both, and return their rows."""
-    return [*await _changes(lab, tasklog), *await _commands(lab, tasklog)]
+    return [*await _changes(lab, tasklog), *await _commands(lab, tasklog), await _steady_commands(lab, tasklog)]
 
 
 async def _changes(lab: Lab, tasklog: Tasklog) -> Sequence[Row]:
@@ -107,6 +112,39 @@ async def _commands(lab: Lab, tasklog: Tasklog) -> Sequence[Row]:
         at_least(what, ratio, 4, _shown(ratio, of_call, _COMMANDS)),
         Row("the same, while the tasks of the call before are projected", _shown(busy, busy_call, _COMMANDS)),
     ]
+
+
+async def _steady_commands(lab: Lab, tasklog: Tasklog) -> Row:
+    """Compare the tasks/s of POSTs over 100 connections with those of calls over a few, each for seconds."""
+    users = [f"steady-{n}" for n in range(_STEADY_USERS)]
+    data = orjson.loads(NEW)
+    made = [{"id": f"#########-{n}", "type": "task.create", "data": data} for n in range(_COMMANDS)]
+    body = orjson.dumps({"commands": made}).decode()
+    posts = [Call("POST", f"/api/{user}/tasks", user, NEW) for user in users]
+    calls = [Call("POST", f"/api/{user}/commands", user, body) for user in users]
+    found: dict[int, list[tuple[float, float]]] = {1: [], _COMMANDS: []}
+    for _ in range(_STEADY_ROUNDS):
+        for asked, connections, tasks in ((posts, _COMMANDS, 1), (calls, _STEADY_CALLERS, _COMMANDS)):
+            spent, stored = _spent(lab, tasklog), await tasklog.stored(users)
+            measured = await load(tasklog.url, asked, connections=connections, seconds=_STEADY_SECONDS)
+            if measured.refused or measured.broken:
+                raise SystemExit(f"{measured.refused} refused and {measured.broken} broken answers")
+            await tasklog.settle()
+            new = await tasklog.stored(users) - stored
+            if not 0 <= new - tasks * measured.requests <= tasks * connections:  # wrk cuts its last requests
+                raise SystemExit(f"{tasks * measured.requests} tasks were acknowledged, {new} are stored")
+            found[tasks].append((tasks * measured.rate, (_spent(lab, tasklog) - spent) / new))
+    of_posts, of_calls = ([median(values) for values in zip(*rounds, strict=True)] for rounds in found.values())
+    ratio = of_calls[0] / of_posts[0]
+    calls_text, posts_text = (f"{rate:,.0f}/s, CPU {1e6 * cost:,.0f} µs" for rate, cost in (of_calls, of_posts))
+    what = f"the same for seconds, {_STEADY_CALLERS} connections beside {_COMMANDS} with POSTs"
+    return at_least(what, ratio, 4, f"{ratio:.2f} × ({calls_text}, beside {posts_text})")
+
+
+def _spent(lab: Lab, tasklog: Tasklog) -> float:
+    """Return the CPU seconds of Tasklog's processes and of Postgres, so far."""
+    assert lab.postgres.process is not None
+    return sum(map(cpu_seconds_below, (*tasklog.processes().values(), lab.postgres.process.pid)))
 
 
 def _shown(ratio: float, costs: tuple[float, float], number: int) -> str:

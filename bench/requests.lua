@@ -1,5 +1,5 @@
 -- Sends the requests of the file $BENCH_CALLS in turn, over and over: a line each, its fields separated by tabs:
--- method, path, token, body, entity tag. Nine # in a body become a number that is never the same twice.
+-- method, path, token, body, entity tag. Nine # in a body become a number that no other request has.
 local MARK = "#########"
 local requests, at, number = {}, 0, tonumber(os.getenv("BENCH_FIRST"))
 
@@ -10,9 +10,17 @@ function init()
       if etag ~= "" then headers["If-None-Match"] = etag end
       if body ~= "" then headers["Content-Type"] = "application/json" end
       local text = wrk.format(method, path, headers, body ~= "" and body or nil)
-      local from, to = text:find(MARK, 1, true)
-      requests[#requests + 1] = from and { text:sub(1, from - 1), text:sub(to + 1) } or text
+      requests[#requests + 1] = text:find(MARK, 1, true) and parts(text) or text
    end
+end
+
+function parts(text)
+   local found, begin = {}, 1
+   for from, to in text:gmatch("()" .. MARK .. "()") do
+      found[#found + 1], begin = text:sub(begin, from - 1), to
+   end
+   found[#found + 1] = text:sub(begin)
+   return found
 end
 
 function request()
@@ -20,7 +28,7 @@ function request()
    local one = requests[at]
    if type(one) == "string" then return one end
    number = number + 1
-   return one[1] .. string.format("%09d", number) .. one[2]
+   return table.concat(one, string.format("%09d", number))
 end
 
 function done(summary, latency)

@@ -23,7 +23,7 @@ _DAY: Final = 86400
 
 
 class Call(NamedTuple):
-    """A request of a user; nine # in `body` become a number that differs from request to request."""
+    """A request of a user; all of nine # in `body` become one number, which differs from request to request."""
 
     method: str
     path: str

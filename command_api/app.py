@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from command_api.group_commit import NotHereError, command_queues
+from command_api.group_commit import NotHereError
+from command_api.queues import command_queues
 from command_api.refusals import REFUSALS
 from command_api.routes import CommandState, router, state_of
 from command_api.undo import NoPositionError

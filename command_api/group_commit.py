@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Final, assert_never
 
 import asyncpg
@@ -24,11 +23,7 @@ from domain.decide import CommandError
 from event_log.append import Refused
 from event_log.followers import Followers
 from runtime.database import Database, UnavailableError
-from runtime.unending import unending
 from runtime.wakeup import Wake
-
-_QUEUES: Final = 2
-"""The number of queues in a process that works alone, and so of batches in progress at a time."""
 
 _ATTEMPTS: Final = 20
 """How many times a command is decided again after a conflict."""
@@ -267,50 +262,3 @@ def _key(waiting: Waiting) -> tuple[str, str] | None:
     """Return the user and the key of a command, None without a key."""
     request = waiting.request
     return None if request.idempotency_key is None else (request.user_id, request.idempotency_key.key)
-
-
-class CommandQueues:
-    """The queues of a process: while Postgres works on a batch of one queue, the other decides its next batch.
-
-    All commands of a user are in one queue, so they stay in order, and no two batches of a process lock the same
-    stream.
-    """
-
-    def __init__(self, queues: Sequence[CommandQueue]) -> None:
-        self._queues = queues
-
-    def of(self, user_id: str) -> CommandQueue:
-        """Return the queue of a user's commands."""
-        return self._queues[hash(user_id) % len(self._queues)]
-
-    async def execute(self, request: CommandRequest) -> Done:
-        """Carry a command out; see `CommandQueue.execute`."""
-        return await self.of(request.user_id).execute(request)
-
-    async def execute_all(self, requests: Sequence[CommandRequest]) -> list[Done | BaseException]:
-        """Carry out commands of one user; see `CommandQueue.execute_all`."""
-        return await self.of(requests[0].user_id).execute_all(requests)
-
-
-@asynccontextmanager
-async def command_queues(
-    database: Database, wake: Wake, workers: int = 1, followers: Followers | None = None
-) -> AsyncIterator[CommandQueues]:
-    """Run the queues while the service runs; `followers` are told what they append.
-
-    One of several workers has a single queue: while Postgres works on its batch, the others decide. With more queues
-    the batches would be smaller, and cost more.
-    """
-    known, told = KnownStates(), followers or Followers()
-    queues = [CommandQueue(database, wake, known, told) for _ in range(_QUEUES if workers == 1 else 1)]
-    running = [asyncio.create_task(unending("a queue of commands", queue.run_forever)) for queue in queues]
-    COUNTS.queues.update(queues)
-    try:
-        yield CommandQueues(queues)
-    finally:
-        COUNTS.queues.difference_update(queues)
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-        for queue in queues:
-            await queue.stop()

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from command_api.group_commit import CommandQueues, NotHereError
+from command_api.group_commit import NotHereError
 from command_api.idempotency import Done, key_with_digest
 from command_api.many_bodies import AnyCommand, Asked, CreateTaskCommand
 from command_api.plan import CommandRequest
+from command_api.queues import CommandQueues
 from command_api.refusals import REFUSALS
 from domain.decide import CommandError, TaskExistsError, TaskNotFoundError
 from domain.evolve import HistoryError

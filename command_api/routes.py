@@ -27,8 +27,8 @@ from edge.service import json_response
 from read_model.body import task_body, task_tag
 
 if TYPE_CHECKING:
-    from command_api.group_commit import CommandQueues
     from command_api.idempotency import Done
+    from command_api.queues import CommandQueues
     from domain.commands import TaskCommand
     from edge.bodies import JsonBody
     from event_log.receipt import Receipt

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from command_api.group_commit import CommandQueues, ConflictError
+from command_api.group_commit import ConflictError
 from command_api.idempotency import Done, repeated
 from command_api.plan import CommandRequest
+from command_api.queues import CommandQueues
 from domain.commands import UndoCommand
 from domain.decide import CommandError, OutdatedError
 from domain.task import DeletedTask, NoTask, Task, TaskState

@@ -16,9 +16,9 @@ from pydantic import SecretStr
 import migrations
 from audit.move import Moved, move
 from audit.verify import verify
-from command_api.group_commit import CommandQueues, command_queues
 from command_api.idempotency import Done, key_with_digest
 from command_api.plan import CommandRequest
+from command_api.queues import CommandQueues, command_queues
 from domain.commands import Command, CreateTask
 from domain.task import Task
 from projector.catch_up import catch_up

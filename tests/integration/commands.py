@@ -8,11 +8,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from command_api.group_commit import CommandQueues
 from command_api.handle import handle
 from command_api.idempotency import Done
 from command_api.known_states import KnownStates
 from command_api.plan import CommandRequest
+from command_api.queues import CommandQueues
 from domain.commands import Command, CreateTask
 from domain.task import Task, TaskState
 from runtime.database import Database

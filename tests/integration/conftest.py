@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from command_api.group_commit import CommandQueues, command_queues
+from command_api.queues import CommandQueues, command_queues
 from runtime.database import Database, open_database
 from runtime.settings import Settings
 from runtime.wakeup import Wake

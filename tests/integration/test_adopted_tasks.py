@@ -20,7 +20,7 @@ from audit.export_file import verify_file
 from audit.export_line import ExportError
 from audit.import_ import import_
 from audit.verify import verify
-from command_api.group_commit import CommandQueues
+from command_api.queues import CommandQueues
 from command_api.undo import UndoRequest, undo
 from domain.events import TaskCompleted, TaskDeleted, TaskEdited, TaskReopened
 from domain.undo import CannotUndoError

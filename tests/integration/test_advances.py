@@ -16,11 +16,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from command_api.group_commit import CommandQueues, command_queues
 from command_api.handle import handle
 from command_api.idempotency import Done
 from command_api.known_states import KnownStates
 from command_api.plan import CommandRequest
+from command_api.queues import CommandQueues, command_queues
 from domain.commands import Command, CompleteTask, CreateTask, DeleteTask, EditTask, RestoreTask, ToggleTask
 from domain.decide import TaskNotFoundError
 from domain.task import Task

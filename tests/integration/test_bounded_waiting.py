@@ -16,9 +16,10 @@ import asyncpg
 import pytest
 
 from command_api import group_commit, room
-from command_api.group_commit import CommandQueue, CommandQueues, command_queues
+from command_api.group_commit import CommandQueue
 from command_api.idempotency import key_with_digest
 from command_api.plan import CommandRequest
+from command_api.queues import CommandQueues, command_queues
 from domain.commands import CreateTask
 from domain.task import Task
 from event_log.append import APPEND

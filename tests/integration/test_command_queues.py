@@ -13,9 +13,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from command_api.group_commit import CommandQueues, command_queues
 from command_api.idempotency import Done
 from command_api.plan import CommandRequest
+from command_api.queues import CommandQueues, command_queues
 from domain.commands import ToggleTask
 from domain.task import Task
 from event_log.append import APPEND

@@ -18,8 +18,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from command_api.group_commit import CommandQueues
 from command_api.known_states import KnownStates
+from command_api.queues import CommandQueues
 from command_api.undo import UndoRequest, undo
 from domain.commands import Command, CompleteTask, CreateTask, DeleteTask, EditTask, ReopenTask, RestoreTask, ToggleTask
 from domain.events import TaskCompleted, TaskCreated, TaskEvent, TaskReopened

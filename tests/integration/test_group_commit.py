@@ -12,7 +12,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from command_api.group_commit import CommandQueues, ConflictError, command_queues
+from command_api.group_commit import ConflictError
+from command_api.queues import CommandQueues, command_queues
 from domain.commands import Command, CompleteTask, CreateTask, DeleteTask, EditTask, ReopenTask, ToggleTask
 from domain.decide import TaskNotFoundError
 from domain.events import TaskCompleted, TaskDeleted, TaskEdited, TaskEvent, TaskReopened

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from command_api.group_commit import CommandQueues
+from command_api.queues import CommandQueues
 from domain.commands import EditTask, ToggleTask
 from domain.task import Task
 from projector.catch_up import catch_up

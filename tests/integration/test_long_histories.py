@@ -9,9 +9,9 @@ from typing import Any, Final, cast
 import asyncpg
 import pytest
 
-from command_api.group_commit import CommandQueues, command_queues
 from command_api.idempotency import key_with_digest
 from command_api.plan import CommandRequest
+from command_api.queues import CommandQueues, command_queues
 from command_api.undo import UndoRequest, undo
 from domain.commands import CreateTask, DeleteTask, EditTask, TaskCommand, ToggleTask
 from domain.events import TaskEdited

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
-from command_api.group_commit import CommandQueues, command_queues
+from command_api.queues import CommandQueues, command_queues
 from domain.commands import Command, CompleteTask, DeleteTask, EditTask, ToggleTask
 from domain.task import DeletedTask, Task, TaskState
 from runtime.database import Database

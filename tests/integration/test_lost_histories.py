@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncpg
 
-from command_api.group_commit import command_queues
+from command_api.queues import command_queues
 from domain.commands import CompleteTask, CreateTask, EditTask, ToggleTask
 from domain.task import Task
 from runtime.database import Database

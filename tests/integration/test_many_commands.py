@@ -12,10 +12,10 @@ from typing import Any
 import asyncpg
 import orjson
 
-from command_api.group_commit import CommandQueues, command_queues
 from command_api.idempotency import Done
 from command_api.many import Call, Carried
 from command_api.many_bodies import UnreadCommands, read_commands
+from command_api.queues import CommandQueues, command_queues
 from domain.task import Task
 from event_log.append import APPEND, NEW_TASK_IDS, Fetching
 from event_log.erase import ERASE

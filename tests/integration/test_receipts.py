@@ -6,9 +6,9 @@ from typing import Any
 
 import asyncpg
 
-from command_api.group_commit import CommandQueues, command_queues
 from command_api.idempotency import Done, key_with_digest
 from command_api.plan import CommandRequest
+from command_api.queues import CommandQueues, command_queues
 from domain.commands import CompleteTask, CreateTask, EditTask, TaskCommand, ToggleTask
 from domain.task import Task
 from event_log.receipt import Receipt

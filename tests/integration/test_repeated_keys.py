@@ -12,9 +12,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from command_api.group_commit import command_queues
 from command_api.idempotency import Done, KeyReusedError, key_with_digest
 from command_api.plan import CommandRequest
+from command_api.queues import command_queues
 from domain.commands import EditTask, TaskCommand, ToggleTask
 from domain.events import TaskCompleted, TaskEdited
 from domain.task import Task

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from asyncpg.exceptions import SequenceGeneratorLimitExceededError
 
-from command_api.group_commit import CommandQueues
+from command_api.queues import CommandQueues
 from domain.task import Task
 from migrations import upgrade
 from projector.task_ids import mend_task_ids

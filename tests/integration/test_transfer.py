@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from audit.transfer import TransferError, refuse_other_databases, tables_of, transfer
-from command_api.group_commit import CommandQueues
+from command_api.queues import CommandQueues
 from projector.catch_up import catch_up
 from runtime.database import Database
 from tests.integration.commands import CREATE, run

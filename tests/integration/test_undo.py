@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from audit.export import export_to
 from audit.export_file import verify_file
 from audit.verify import verify
-from command_api.group_commit import CommandQueues, command_queues
+from command_api.queues import CommandQueues, command_queues
 from command_api.undo import Undone, UndoRequest, undo
 from domain.commands import CompleteTask, CreateTask, DeleteTask, EditTask, RestoreTask
 from domain.decide import TaskNotFoundError

@@ -11,9 +11,9 @@ import asyncio
 import asyncpg
 import pytest
 
-from command_api.group_commit import CommandQueues
 from command_api.idempotency import Done
 from command_api.plan import CommandRequest
+from command_api.queues import CommandQueues
 from domain.commands import ToggleTask
 from domain.evolve import HistoryError
 from domain.task import Task
