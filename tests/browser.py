@@ -11,6 +11,14 @@ from playwright.sync_api import Browser, sync_playwright
 from tests.machine import go_without
 
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
+QUEUED = """async (name) => {
+    const of = (request) => new Promise((resolve) => (request.onsuccess = () => resolve(request.result)));
+    const database = await of(indexedDB.open(name, 1));
+    const number = await of(database.transaction("commands").objectStore("commands").count());
+    database.close();
+    return number;
+}"""
+"""Return how many commands a queue in IndexedDB has."""
 
 
 @contextmanager

@@ -219,8 +219,10 @@ def test_many_commands_given_at_once_are_shown_at_once_and_told_of_once(
     replica: DrivenReplica, client: httpx.Client, user: str
 ) -> None:
     assert eventually(lambda: replica.call("state")["live"])
+    replica.call("holdCommands", True)
     assert replica.call("createMany", 500) == [500, 1]
-    assert replica.call("state")["waiting"] > 0
+    assert replica.call("state")["waiting"] == 500
+    replica.call("releaseCommands")
     assert eventually(lambda: replica.call("state")["waiting"] == 0)
     assert eventually(lambda: replica.tasks() == listed(client, user))
     assert replica.titles() == [f"many {n}" for n in reversed(range(500))]

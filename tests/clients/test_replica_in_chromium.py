@@ -18,7 +18,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from tests.browser import chromium
+from tests.browser import QUEUED, chromium
 from tests.ledger import connections
 from tests.servers import RunningService, eventually, run_async, token
 
@@ -35,14 +35,6 @@ OPEN = """async ([url, user, token]) => {
     };
     window.replica = await Replica.open(new Tasklog({ url, user, token, fetch: fetcher }));
 }"""
-QUEUED = """async (name) => {
-    const of = (request) => new Promise((resolve) => (request.onsuccess = () => resolve(request.result)));
-    const database = await of(indexedDB.open(name, 1));
-    const number = await of(database.transaction("commands").objectStore("commands").count());
-    database.close();
-    return number;
-}"""
-"""Return how many commands a queue in IndexedDB has."""
 HOLD = "SELECT FROM tasklog.streams WHERE user_id = $1 FOR UPDATE"
 
 
@@ -79,6 +71,7 @@ class Window:
         self.page: Page = context.new_page()
         self.page.goto(origin + "/openapi.d.ts")  # any page of the origin
         self.page.evaluate(OPEN, [service.url, user, token(user)])
+        self.queue = f"tasklog {service.url}/api/{user}"
 
     def titles(self) -> list[str]:
         titles: list[str] = self.page.evaluate("() => replica.tasks().map((task) => task.title)")
@@ -87,6 +80,11 @@ class Window:
     def state(self) -> dict[str, Any]:
         state: dict[str, Any] = self.page.evaluate("() => replica.state()")
         return state
+
+    def queued(self) -> int:
+        """Return how many commands the page's queue has."""
+        queued: int = self.page.evaluate(QUEUED, self.queue)
+        return queued
 
     def results(self) -> list[int]:
         results: list[int] = self.page.evaluate("() => results")
@@ -139,6 +137,7 @@ def test_two_windows_that_send_the_same_commands_at_once_lose_and_repeat_none(
     one = Window(context, origin, shared_service, user)
     one.give("create({title: 'Bread'})")
     assert eventually(lambda: titles(client, user) == ["Bread"])
+    assert eventually(lambda: one.queued() == 0)
     context.set_offline(True)
     one.page.evaluate(
         "() => { window.refused = []; replica.create({title: 'Milk'}).catch((p) => refused.push(p.type)); }"
@@ -148,7 +147,7 @@ def test_two_windows_that_send_the_same_commands_at_once_lose_and_repeat_none(
         context.set_offline(False)
         other = Window(context, origin, shared_service, user)
         assert eventually(lambda: 409 in [*one.results(), *other.results()])
-        assert one.page.evaluate(QUEUED, f"tasklog {shared_service.url}/api/{user}") == 1
+        assert one.queued() == 1
         assert eventually(lambda: one.titles() == other.titles() == ["Milk", "Bread"])
     assert eventually(lambda: one.state()["waiting"] == other.state()["waiting"] == 0)
     assert one.page.evaluate("() => refused") == []
@@ -162,10 +161,11 @@ def test_what_is_done_offline_is_sent_once_in_order_also_by_the_next_page(
     window = Window(context, origin, shared_service, user)
     window.give("create({title: 'Bread'})")
     assert eventually(lambda: titles(client, user) == ["Bread"])
+    assert eventually(lambda: window.queued() == 0)
     context.set_offline(True)
     window.give("create({title: 'Milk'})", "edit(-2, {title: 'Oat milk'})", "complete(-2)", "create({title: 'Tea'})")
     assert window.titles() == ["Tea", "Oat milk", "Bread"]
-    assert eventually(lambda: window.state()["problem"] is not None)
+    assert eventually(lambda: window.state()["problem"] is not None and window.queued() == 4)
     assert titles(client, user) == ["Bread"]
     window.page.close()
     context.set_offline(False)

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.browser import chromium
+from tests.browser import QUEUED, chromium
 from tests.servers import RunningService, token
 
 expect.set_options(timeout=20_000)
@@ -56,6 +56,11 @@ class Console:
         page.goto(f"{self.url}/console#token={token(self.user)}")
         page.get_by_role("link", name=view, exact=True).click()
         return page
+
+    def queued(self, page: Page) -> int:
+        """Return how many commands a page's queue has: those that the service has not answered to it yet."""
+        queued: int = page.evaluate(QUEUED, f"tasklog {self.url}/api/{self.user}")
+        return queued
 
     def expect_errors(self, *parts: str) -> None:
         """Forget the errors that a test means to cause; fail on any other."""

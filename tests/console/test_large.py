@@ -24,6 +24,11 @@ PATIENCE = 60_000
 """Milliseconds in which a slow machine loads or checks all events."""
 _BATCH = 250
 
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(400),  # the first test also waits for the fixture
+]
+
 
 @pytest.fixture(scope="module")
 def large(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
@@ -65,7 +70,6 @@ def check(page: Page) -> None:
     page.get_by_role("button", name="Check it here").click()
 
 
-@pytest.mark.slow
 def test_10000_tasks_are_listed_found_and_changed(console: Console) -> None:
     page = console.open()
     expect(page.get_by_text(f"of {TASKS:,} tasks")).to_be_visible(timeout=PATIENCE)
@@ -81,7 +85,6 @@ def test_10000_tasks_are_listed_found_and_changed(console: Console) -> None:
     assert eventually(lambda: [task["completed"] for task in client.get(path, params=search).json()] == [not before])
 
 
-@pytest.mark.slow
 def test_100000_events_are_travelled(console: Console) -> None:
     page = console.open("Time")
     expect(page.get_by_text(re.compile(r"^(100,00\d) of \1 "))).to_be_visible(timeout=PATIENCE)
@@ -96,7 +99,6 @@ def begins_with(page: Page, expected: list[str]) -> bool:
     return shown[: len(expected)] == expected
 
 
-@pytest.mark.slow
 def test_100000_events_are_proved_and_one_that_was_changed_is_found(console: Console) -> None:
     page = console.open()
     head = console.service.client(USER).get(f"/api/{USER}/events", params={"limit": 1}).json()["head"]

@@ -23,6 +23,7 @@ def test_offline_it_shows_what_it_has_and_sends_what_was_done_once_in_order(cons
     page = console.open()
     add(page, "Buy milk")
     assert eventually(api.titles)
+    assert eventually(lambda: console.queued(page) == 0)
     console.context.set_offline(True)
     page.get_by_role("checkbox", name="Buy milk").check()
     add(page, "Buy bread")
@@ -41,6 +42,7 @@ def test_what_was_done_offline_survives_a_closed_window(console: Console, api: A
     console.context.set_offline(True)
     add(page, "Buy milk")
     expect(page.get_by_text("Offline, 1 to send")).to_be_visible()
+    assert eventually(lambda: console.queued(page) == 1)  # it is shown before it is kept
     page.close()
     console.context.set_offline(False)
     expect(console.open().get_by_role("checkbox", name="Buy milk")).to_be_visible()
@@ -56,6 +58,7 @@ def test_a_killed_service_costs_nothing_that_was_done(
     add(page, "Buy milk")
     tasks = Api(service.client(console.user), console.user)
     assert eventually(tasks.titles)
+    assert eventually(lambda: console.queued(page) == 0)
     assert service.gateway.process is not None
     service.gateway.process.kill()
     service.gateway.process.wait()

@@ -65,6 +65,7 @@ def test_without_the_service_the_page_opens_and_sends_what_was_done_once_it_is_b
     service.gateway.process.kill()
     service.gateway.process.wait()
     add(page, "Buy milk")
+    assert eventually(lambda: console.queued(page) == 1)
     console.context.new_cdp_session(page).send("Network.clearBrowserCache")  # what HTTP kept does not last
     page.reload()
     expect(page.get_by_text(", 1 to send")).to_be_visible()

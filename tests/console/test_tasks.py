@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import APIResponse, Locator, Page, Route, expect
 
+from console.assets import assets
 from tests.console.conftest import Api, Console
 from tests.servers import eventually
 
@@ -135,6 +136,13 @@ def test_a_deleted_task_comes_back_from_the_trash(console: Console, api: Api) ->
 
 
 def test_a_task_is_shown_once_also_if_the_stream_is_faster_than_the_answer(console: Console, api: Api) -> None:
+    """The replica holds changes back for 60 s in place of 5, in which a slow machine may not get to the answer."""
+    replica = assets(None).files["client/replica.js"].body.decode()
+    patient = replica.replace("LONGEST_HOLD = 5_000;", "LONGEST_HOLD = 60_000;")
+    assert patient != replica
+    console.context.route(
+        "**/client/replica.js", lambda route: route.fulfill(body=patient, content_type="text/javascript")
+    )
     page, other = console.open(), console.open()
     held: list[tuple[Route, APIResponse]] = []
     page.route("**/commands", lambda route: held.append((route, route.fetch())))

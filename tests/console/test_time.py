@@ -134,12 +134,14 @@ def empty(field: str, value: object) -> object:
     return {"title": "", "priority": "medium", "tags": []}.get(field) if value is None else value
 
 
-def test_play_goes_through_the_whole_history(console: Console, milk: int) -> None:
+def test_play_goes_through_the_whole_history(console: Console, api: Api, milk: int) -> None:
+    for n in range(45):  # it plays for 4 s: long enough to see that it does
+        api.add(f"Task {n}")
     page = console.open("Time")
-    expect(page.get_by_text("5 of 5")).to_be_visible()
+    expect(page.get_by_text("50 of 50")).to_be_visible()
     page.get_by_role("button", name="Play").click()
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
-    expect(page.get_by_text("5 of 5")).to_be_visible()
+    expect(page.get_by_text("50 of 50")).to_be_visible()
     expect(page.get_by_role("button", name="Play")).to_be_visible()
 
 
