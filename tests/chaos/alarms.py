@@ -35,6 +35,8 @@ _BUSY: Final = frozenset(
     {"TasklogSlowReads", "TasklogSlowWrites", "TasklogErrors", "TasklogProcessDown", "TasklogProjectionLate"}
 )
 """Alerts that a busy machine or the healing may cause beside a fault of another kind."""
+_BUSY_PROJECTOR: Final = frozenset({"TasklogProcessDown", "TasklogProjectorDown"})
+"""A busy projector that does not answer a scrape in time causes both of these, never the second one alone."""
 
 _DOOMED: Final = "doomed"
 """The user of the impossible event, of whom nothing is left afterwards."""
@@ -189,7 +191,8 @@ def check_alarm(alarm: Alarm) -> Iterator[Violation]:
         yield Violation("an alert tells of a fault", alarm.fault, f"{name} did not fire")
     for name in sorted(alarm.firing):
         yield Violation("an alert ends with its fault", alarm.fault, f"{name} still fired after it")
-    for name in sorted(alarm.fired.keys() - alarm.alerts - _BUSY):
+    tolerated = _BUSY | _BUSY_PROJECTOR if alarm.fired.keys() >= _BUSY_PROJECTOR else _BUSY
+    for name in sorted(alarm.fired.keys() - alarm.alerts - tolerated):
         yield Violation("an alert tells of the right fault", alarm.fault, f"{name} fired, too")
 
 

@@ -13,6 +13,7 @@ from functools import wraps
 from typing import Final
 
 from tasklog.embedded.postgres import Postgres
+from tests.chaos.growth import LAG
 from tests.chaos.nemesis import Fault
 from tests.chaos.options import Options
 from tests.chaos.replicas import be_synchronous, configure, demote, execute, send_all
@@ -22,7 +23,8 @@ from tests.standby import Standby, running_standby
 
 _DURABLE: Final = {"fsync": "on"}
 _EVENTS: Final = "SELECT count(*) FROM tasklog.events"
-_PROJECTED: Final = "SELECT FROM tasklog.streams WHERE unprojected_since < now() - interval '2 seconds'"
+_LATE_SECONDS: Final = 2.0
+"""While an event has waited for its projection for longer than this, in seconds, the projector does not go on yet."""
 _LAG_SECONDS: Final = 10.0
 _CUT_SERVICES: Final = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename LIKE 'tasklog_%'"
 _SET_READ_ONLY: Final = "BEGIN READ WRITE; ALTER DATABASE tasklog {} default_transaction_read_only{}; COMMIT"
@@ -78,7 +80,7 @@ def heals(fault: Fault) -> Fault:
             world.wait_until_healthy(HEALTHY_SECONDS * world.patience)
         except UnhealthyError as error:
             world.complain("it heals by itself", f"{fault.__name__}: {error}")
-        while world.execute(_PROJECTED):
+        while world.execute(LAG)[0]["lag"] > _LATE_SECONDS:
             if time.monotonic() - began > _LAG_SECONDS * world.patience:
                 world.complain("the projector goes on", f"{fault.__name__}: not within {_LAG_SECONDS:.0f} s")
                 break

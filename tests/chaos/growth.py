@@ -32,7 +32,7 @@ _NEW_AND_WAITING: Final = """
     SELECT s.user_id FROM tasklog.streams s WHERE s.user_id LIKE 'new%' AND s.head > coalesce(
         (SELECT c.position FROM tasklog.checkpoints c WHERE c.user_id = s.user_id), 0)
 """
-_LAG: Final = """
+LAG: Final = """
     -- For how long the oldest unprojected event has waited. A mark alone is no work: it stays for up to a second.
     SELECT coalesce(extract(epoch FROM clock_timestamp() - min(e.recorded_at)), 0)::float8 AS lag
     FROM (SELECT s.user_id, s.head FROM tasklog.streams s WHERE s.unprojected_since IS NOT NULL OFFSET 0) AS s
@@ -99,7 +99,7 @@ def _sign_up(world: World, users: Any, number: int) -> tuple[list[Operation], fl
     future = asyncio.run_coroutine_threadsafe(arriving, world.background.loop)
     lag = 0.0
     while not future.done():
-        lag = max(lag, world.execute(_LAG)[0]["lag"])
+        lag = max(lag, world.execute(LAG)[0]["lag"])
         world.pause(0.2)
     future.result()
     return sorted(done, key=lambda one: one.invoked), lag

@@ -96,8 +96,11 @@ def _audit(world: World, url: str) -> Iterator[Violation]:
 
 
 def left_running(world: World, seconds: float = _END_SECONDS) -> list[str]:
-    """Return this world's processes that are still running; those of a killed server get `seconds` to end."""
-    deadline = time.monotonic() + seconds
+    """Return this world's processes that are still running; those of a killed server get `seconds` to end.
+
+    The world's patience multiplies them.
+    """
+    deadline = time.monotonic() + seconds * world.patience
     while (found := processes_of(str(world.directory))) and time.monotonic() < deadline:
         time.sleep(0.05)
     return [f"{number} {command}" for number, command in found.items()]

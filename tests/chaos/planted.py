@@ -195,7 +195,7 @@ def _much_memory() -> None:
 
 
 def _stream_not_held() -> None:
-    """Move a stream without the lock that holds its writes up, half a second after it was copied."""
+    """Move a stream without the lock that holds its writes up, once more was written than was copied."""
     import asyncio
 
     from audit import move
@@ -205,10 +205,18 @@ def _stream_not_held() -> None:
     async def broken(self: Any, copy: Any, here: Any, row: Any) -> None:
         await complete(self, copy, here, row)
         _happens()
-        await asyncio.sleep(0.5)
+        while (await self.source.fetch(move._HEAD, self.user_id))[0]["head"] <= row["head"]:  # noqa: ASYNC110 - others write
+            await asyncio.sleep(0.02)
 
     patch.object(move, "_HOLD", move._HEAD).start()
     patch.object(move._Move, "_complete", broken).start()
+
+
+def _patient_queues() -> None:
+    """Refuse no write because another one has waited for over a second: no fault, but patience for a slow disk."""
+    from command_api import group_commit
+
+    patch.object(group_commit, "_LONGEST_WAIT_SECONDS", 100.0).start()
 
 
 def _database_always_up() -> None:
@@ -227,6 +235,7 @@ def _database_always_up() -> None:
 kept: Final[list[bytes]] = []
 
 FAULTS: Final = {
+    "patient-queues": _patient_queues,
     "stream-not-held": _stream_not_held,
     "standby-unchecked": _standby_unchecked,
     "change-dropped": _change_dropped,

@@ -59,7 +59,7 @@ PLANTED_SCENARIOS: Final[dict[str, Scenario]] = {
     "planted-stale-read": Scenario(faults=(nemesis.planted,), count=3, weight=0, options=Options(planted="stale-read")),
     "planted-standby-unchecked": Scenario(
         faults=(pause_replay,),
-        count=2,
+        count=4,
         weight=0,
         world=StandbyWorld,
         options=Options(planted="standby-unchecked"),

@@ -103,8 +103,9 @@ def _wait_until_healthy(world: World) -> None:
 def all_in_flight_are_answered(world: World) -> Iterator[Violation]:
     """Check that no request was cut that the service had read or carried out."""
     yield from all_accepted_are_answered(world)
+    least = _IN_FLIGHT_SECONDS * world.patience
     for one in world.load.history:
-        if one.status is None and not one.gave_up and one.returned - one.invoked > _IN_FLIGHT_SECONDS:
+        if one.status is None and not one.gave_up and one.returned - one.invoked > least:
             yield Violation("a request in flight is answered", one.user, str(one))
 
 

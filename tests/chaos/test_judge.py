@@ -160,7 +160,7 @@ def test_a_process_that_is_left_running_is_found(tmp_path: Path) -> None:
         {"args": sleep},
     ]
     processes = [subprocess.Popen(**one, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for one in given]
-    judged: Any = SimpleNamespace(directory=tmp_path)
+    judged: Any = SimpleNamespace(directory=tmp_path, patience=1)
     try:
         for process in processes:
             assert process.stdout is not None
@@ -176,7 +176,7 @@ def test_a_process_that_is_left_running_is_found(tmp_path: Path) -> None:
 def test_a_process_that_ends_in_time_is_not_left_running(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     looks = [{7: "postgres"}, {7: "postgres"}, {}]
     monkeypatch.setattr(judge, "processes_of", lambda _directory: looks.pop(0))
-    judged: Any = SimpleNamespace(directory=tmp_path)
+    judged: Any = SimpleNamespace(directory=tmp_path, patience=1)
     assert left_running(judged, seconds=60) == []
     assert looks == []
 

@@ -76,20 +76,21 @@ def test_what_was_told_before_a_loss_is_forgiven_and_what_came_after_it_is_not()
 
 
 @pytest.mark.parametrize(
-    ("seconds", "gave_up", "recorded", "broken"),
+    ("seconds", "gave_up", "recorded", "patience", "broken"),
     [
-        (0.5, False, False, ["a request in flight is answered"]),
-        (0.1, False, False, []),
-        (0.1, False, True, ["every accepted request is answered"]),
-        (8.0, True, False, []),
+        (0.5, False, False, 1, ["a request in flight is answered"]),
+        (0.5, False, False, 2, []),
+        (0.1, False, False, 1, []),
+        (0.1, False, True, 1, ["every accepted request is answered"]),
+        (8.0, True, False, 1, []),
     ],
 )
 def test_a_request_that_was_read_and_cut_off_is_found(
-    seconds: float, gave_up: bool, recorded: bool, broken: list[str]
+    seconds: float, gave_up: bool, recorded: bool, patience: float, broken: list[str]
 ) -> None:
     cut = took(seconds, "toggle", 1, None, marker="w1", gave_up=gave_up)
     rows = ({"marker": "w1"},) if recorded else ()
-    judged = world(cut, took(5, "toggle", 1, 200), rows=rows)
+    judged = world(cut, took(5, "toggle", 1, 200), rows=rows, patience=patience)
     assert [violation.rule for violation in all_in_flight_are_answered(judged)] == broken
 
 
@@ -144,6 +145,14 @@ def test_an_alert_that_is_missing_wrong_or_stays_is_found(fired: set[str], firin
     alarm = Alarm(fault="no_projector", alerts=frozenset({"TasklogProjectorDown"}), firing=frozenset(firing))
     alarm.fired = dict.fromkeys(fired, 1.0)
     assert [violation.rule for violation in check_alarm(alarm)] == broken
+
+
+@pytest.mark.parametrize("too", [set(), {"TasklogProcessDown"}], ids=["alone", "beside it"])
+def test_a_projector_that_is_too_slow_for_a_scrape_is_no_other_fault(too: set[str]) -> None:
+    """Then it counts as a process that is down, too."""
+    alarm = Alarm(fault="no_database", alerts=frozenset())
+    alarm.fired = dict.fromkeys({"TasklogProjectorDown", *too}, 1.0)
+    assert len([*check_alarm(alarm)]) == (0 if too else 1)
 
 
 def test_rules_in_a_hurry_have_shorter_times_and_the_same_bounds() -> None:

@@ -29,7 +29,7 @@ pytestmark = [
         ("short-read-from-standby", 2, 200),
         ("short-ends", 4, 200),
         pytest.param("sign-ups", 1, 12, marks=pytest.mark.alone),
-        pytest.param("heavy-users", 4, 12, marks=pytest.mark.alone),
+        pytest.param("short-heavy-users", 4, 12, marks=pytest.mark.alone),
     ],
 )
 @pytest.mark.timeout(400)
