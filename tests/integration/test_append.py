@@ -101,7 +101,7 @@ async def test_a_held_stream_is_not_waited_for_and_others_go_on(writer: Database
     await appended(writer, of("held"))
     async with owner.transaction():
         await owner.execute("SELECT FROM tasklog.streams WHERE user_id = 'held' FOR UPDATE")
-        outcomes = await within(5, append(writer, [of("alice"), of("held"), of("zoe")]))
+        outcomes = await within(8, append(writer, [of("alice"), of("held"), of("zoe")]))
         assert [outcome is Refused.BUSY for outcome in outcomes] == [False, True, False]
     await appended(writer, of("held"))
     assert await positions(owner, "held") == [1, 2]
@@ -114,12 +114,12 @@ async def test_a_stream_that_two_transactions_begin_at_once_begins_once(
         transaction = first.transaction()
         await transaction.start()
         await append(first, [of("new")])
-        assert await within(5, append(writer, [of("new"), of("other")])) != [Refused.BUSY, Refused.BUSY]
+        assert await within(8, append(writer, [of("new"), of("other")])) != [Refused.BUSY, Refused.BUSY]
         assert await append(writer, [of("new")]) == [Refused.BUSY]
         waiting = asyncio.create_task(append(writer, [of("new")], wait=True))
         await eventually_async(lambda: waits_for_lock(owner))
         await transaction.commit()
-        (((event,), _),) = await within(5, waiting)
+        (((event,), _),) = await within(20, waiting)
     assert event.position == 2
     assert await positions(owner, "new") == [1, 2]
 
@@ -134,7 +134,7 @@ async def test_whoever_begins_a_stream_after_a_rollback_begins_at_one(
         waiting = asyncio.create_task(append(writer, [of("new")], wait=True))
         await eventually_async(lambda: waits_for_lock(owner))
         await transaction.rollback()
-        (((event,), _),) = await within(5, waiting)
+        (((event,), _),) = await within(20, waiting)
     assert event.position == 1
 
 
@@ -231,14 +231,14 @@ async def test_a_transaction_held_open_in_an_append_hides_nothing_and_delays_nob
     await appended(writer, *[of("held")] * begun, of("alice"))
     await owner.execute("BEGIN")
     await owner.execute(held.at)
-    outcomes = await within(5, append(writer, [of("alice"), of("held"), of("zoe")]))
+    outcomes = await within(8, append(writer, [of("alice"), of("held"), of("zoe")]))
     assert [outcome is Refused.BUSY for outcome in outcomes] == [False, True, False]
-    await within(5, catch_up(projector))
+    await within(8, catch_up(projector))
     others = await projector.fetch("SELECT user_id FROM tasklog.tasks WHERE user_id <> 'held' ORDER BY user_id")
     assert [row["user_id"] for row in others] == ["alice", "alice", "zoe"]
     behind = asyncio.create_task(append(writer, [of("held")], wait=True))
     await owner.execute(held.end)
-    await within(5, behind)
+    await within(20, behind)
     await catch_up(projector)
     stream = list(range(1, begun + held.late + 2))
     assert await positions(owner, "held") == stream

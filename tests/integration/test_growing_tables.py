@@ -7,6 +7,7 @@ with a join of the rebuilt users with their checkpoints in REBUILT.
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import Any, Final
 
 import asyncpg
@@ -38,12 +39,16 @@ _READ: Final = """
 
 
 async def flushed(owner: asyncpg.Connection, *databases: Database) -> None:
-    """Make every session report its counts."""
+    """Make every session report its counts at the end of a transaction.
+
+    The transactions are open at the same time: PgBouncer would lend the same session to one after the other.
+    """
     for database in databases:
-        for holder in database.pool._holders:
-            if (connection := holder._con) is not None:
-                await connection.execute("SELECT pg_stat_force_next_flush()")
-                await connection.execute("SELECT 1")
+        async with AsyncExitStack() as transactions:
+            for holder in database.pool._holders:
+                if (connection := holder._con) is not None:
+                    await transactions.enter_async_context(connection.transaction())
+                    await connection.execute("SELECT pg_stat_force_next_flush()")
     await owner.execute("SELECT pg_stat_clear_snapshot()")
 
 
@@ -96,6 +101,7 @@ async def test_a_rebuild_of_many_users_at_once_reads_as_much_for_each_as_one_of_
         await request_rebuild(projector, "user-000")
         await rebuild(projector)
     await request_rebuild(projector)
+    await flushed(owner, writer)
     read = []
     for users in (few, many):
         await flushed(owner, projector)

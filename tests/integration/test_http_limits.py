@@ -211,10 +211,17 @@ async def test_large_bodies_are_bounded_together_and_small_ones_taken_all_the_sa
 
 async def test_who_does_not_take_an_answer_is_let_go(impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "ANSWER_SECONDS", 0.2)
+    made, connection_made = asyncio.Event(), Protocol.connection_made
+
+    def noted(connection: Protocol, transport: asyncio.Transport) -> None:
+        connection_made(connection, transport)
+        made.set()
+
+    monkeypatch.setattr(Protocol, "connection_made", noted)
     async with running(large) as (port, connections):
         with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
             connection.sendall(POST + b"Connection: close\r\n\r\n")
-            await eventually_async(lambda: len(connections) == 1)
+            await within(20, made.wait())
             await eventually_async(lambda: not connections)
             assert 0 < len(await asyncio.to_thread(received, connection)) < LARGE
 

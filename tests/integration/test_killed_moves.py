@@ -61,7 +61,7 @@ async def test_a_move_that_is_killed_is_finished_by_the_next_one(
                 await holder.execute(f"BEGIN; {HELD.format(table)}")
                 if before is not None:
                     await before.execute("ROLLBACK")
-                await eventually_async(partial(waits_for_lock, holder))
+                await eventually_async(partial(waits_for_lock, holder), 90)  # the command starts first
                 before = holder
             os.kill(process.pid, signal.SIGKILL)
             process.communicate()

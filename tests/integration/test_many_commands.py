@@ -60,7 +60,7 @@ async def test_a_call_is_one_append_however_many_commands_wait_before_it(writer:
     watched: Any = Watched(writer)
     async with command_queues(watched, Wake(None)) as queue:
         first = asyncio.create_task(run(queue, CREATE))
-        await within(5, watched.reached.wait())
+        await within(20, watched.reached.wait())
         others = [asyncio.create_task(run(queue, CREATE)) for _ in range(150)]
         await asyncio.sleep(0)
         calling = asyncio.create_task(carry_out(writer, queue, *(create(f"t{n}") for n in range(100))))
@@ -83,10 +83,10 @@ async def test_two_processes_with_the_same_call_carry_it_out_once(
         command_queues(other, Wake(None)) as there,
     ):
         slow = asyncio.create_task(carry_out(watched, here, *call))
-        await within(5, watched.reached.wait())
+        await within(20, watched.reached.wait())
         fast = await carry_out(other, there, *call)
         watched.go.set()
-        assert states(await within(10, slow)) == states(fast)
+        assert states(await within(20, slow)) == states(fast)
     assert [state.completed for state in states(fast)] == [False, True, False]
     types = await owner.fetch("SELECT type FROM tasklog.events ORDER BY position")
     assert [row["type"] for row in types] == ["task.created", "task.completed", "task.reopened"]

@@ -65,8 +65,8 @@ async def test_reads_and_writes_go_on_while_a_migration_waits_for_a_dump(
             await eventually_async(lambda: waits_for_lock(watch))
             for number in range(20):
                 began = time.monotonic()
-                assert len(await within(5, reader_tasks(watch))) == 0
-                assert time.monotonic() - began < 2, f"read {number} waited behind the migration"
+                assert len(await within(10, reader_tasks(watch))) == 0
+                assert time.monotonic() - began < 4, f"read {number} waited behind the migration"
                 await asyncio.sleep(0.05)
             assert not migration.done()
         await within(60, migration)

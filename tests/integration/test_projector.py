@@ -259,7 +259,7 @@ async def test_a_nudge_during_a_run_is_not_lost(
     await eventually_async(lambda: owner.fetchval("SELECT bool_or(completed) FROM tasklog.tasks"))
     stopping.set()
     woken.heard(())
-    await within(5, running)
+    await within(20, running)
 
 
 async def test_the_sweep_finds_work_that_nobody_told_of_and_needs_no_redis(
@@ -272,7 +272,7 @@ async def test_the_sweep_finds_work_that_nobody_told_of_and_needs_no_redis(
         await created(writer, "alice")
         await eventually_async(lambda: owner.fetchval("SELECT count(*) FROM tasklog.tasks"))
         stopping.set()
-        await within(5, running)
+        await within(20, running)
 
 
 async def test_tasks_dropped_and_projected_anew_equal_themselves_in_every_byte(

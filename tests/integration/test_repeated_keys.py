@@ -63,7 +63,7 @@ async def test_what_was_decided_beside_a_repeated_command_is_decided_anew(
             request(bob, None, CREATE),
         ]
         answering = [asyncio.create_task(here.execute(one)) for one in asked]
-        await within(5, paused.reached.wait())
+        await within(20, paused.reached.wait())
         await there.execute(request("alice", task, elsewhere, "K"))
         paused.go.set()
         keyed, toggled, of_bob = await together(*answering)

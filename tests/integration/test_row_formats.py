@@ -113,6 +113,7 @@ async def test_idle_projectors_make_the_rows_anew_which_is_no_fault_and_changes_
             work = [look_after_streams(projector), rebuild_when_idle(projector, idle)]
             beside = [group.create_task(task) for task in work]
             await eventually_async(is_done)
+            await eventually_async(lambda: logs)  # written after the commit
             for task in beside:
                 task.cancel()
     assert await tasks_copy(owner) == right

@@ -6,12 +6,15 @@ from typing import Any, Final
 
 import asyncpg
 import pytest
+from pydantic import SecretStr
 
+import migrations
+from runtime.database_url import address
 from runtime.settings import Settings
 from tests.ledger import opened
 from tests.servers import Database
 
-ROLES: Final = ("writer", "projector", "reader")
+ROLES: Final = ("writer", "projector", "reader", "owner")
 
 HOSTILE: Final = {
     "transaction_isolation": ("default_transaction_isolation", "serializable", "read committed"),
@@ -40,6 +43,12 @@ HOSTILE_TO_SESSIONS: Final = {
     "plan_cache_mode": ("force_custom_plan", "auto"),
 }
 """Further settings of a session that is not shared: the hostile value, the right value."""
+
+
+@pytest.fixture
+def settings(settings: Settings, database: Database) -> Settings:
+    """Return settings that name the owner's login, too, as commands have it."""
+    return settings.model_copy(update={"database_url": SecretStr(database.owner)})
 
 
 async def make_hostile(owner: asyncpg.Connection) -> None:
@@ -82,3 +91,11 @@ async def test_a_session_without_a_pooler_is_wholly_our_own(
     async with opened((settings, role)) as (connected,):
         for name, (_, right) in HOSTILE_TO_SESSIONS.items():
             assert (await connected.fetch("SELECT current_setting($1)", name))[0][0] == right, name
+
+
+async def test_a_migration_has_none_of_the_databases_time_limits(database: Database, owner: asyncpg.Connection) -> None:
+    await make_hostile(owner)
+    connection = await migrations._connect(address(database.owner))
+    limits = ("transaction_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+    assert [await _setting(connection, name) for name in limits] == ["0", "0", "0"]
+    await connection.close()

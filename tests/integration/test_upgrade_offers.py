@@ -26,11 +26,11 @@ async def answers(port: int, *sent: bytes, number: int) -> list[tuple[int, bytes
         await writer.drain()
     found = []
     for _ in range(number):
-        head = await within(5, reader.readuntil(b"\r\n\r\n"))
+        head = await within(20, reader.readuntil(b"\r\n\r\n"))
         fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:-2])
-        found.append((int(head.split()[1]), await within(5, reader.readexactly(int(fields[b"content-length"])))))
+        found.append((int(head.split()[1]), await within(20, reader.readexactly(int(fields[b"content-length"])))))
     writer.write_eof()
-    assert await within(5, reader.read()) == b""
+    assert await within(20, reader.read()) == b""
     writer.close()
     return found
 
