@@ -52,7 +52,8 @@ class ServiceRequest(Request):
 
     def __init__(self, scope: Scope, receive: Receive, load: Load) -> None:
         """Take what ASGI hands over; `load` counts the bytes of the body."""
-        super().__init__(scope, self._receive_counted)
+        # Without its own method as `receive`: a request that refers to itself waits for the garbage collector.
+        super().__init__(scope)
         self._source = receive
         self._load = load
         self._by_name: dict[bytes, bytes] = dict(scope["headers"])
@@ -63,6 +64,11 @@ class ServiceRequest(Request):
         """Bytes of the body so far."""
         self.record = RequestRecord(request_id=self._request_id())
         self.is_head = False
+
+    @property
+    def receive(self) -> Receive:
+        """What receives the next part of the body, counted and limited."""
+        return self._receive_counted
 
     def aside(self) -> AbstractContextManager[None]:
         """Do not count the request as in progress while it is held open."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from event_log.append import Fetching
 
+ELSEWHERE: Final = "SELECT tasklog.elsewhere($1)"
 WHEREABOUTS: Final = "SELECT tasklog.whereabouts($1)"
 
 _ARRIVING: Final = "arriving"
@@ -53,3 +54,13 @@ async def check_whereabouts(database: Fetching, user_id: str) -> None:
         UnavailableError: the database cannot answer.
     """
     check_here((await database.fetch(WHEREABOUTS, user_id))[0][0])
+
+
+async def check_place(database: Fetching, user_id: str) -> None:
+    """Look where a user is who has no stream here; as a reader, a projector or the owner.
+
+    Raises:
+        ElsewhereError, ArrivingError: the user is not here.
+        UnavailableError: the database cannot answer.
+    """
+    check_here((await database.fetch(ELSEWHERE, user_id))[0][0])

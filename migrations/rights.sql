@@ -64,7 +64,8 @@ GRANT EXECUTE ON FUNCTION
     tasklog.last_positions(text, bigint, integer, text[]),
     tasklog.row_format(),
     tasklog.format_at(text, bigint, timestamptz),
-    tasklog.is_in_format(text, text, bigint, timestamptz)
+    tasklog.is_in_format(text, text, bigint, timestamptz),
+    tasklog.elsewhere(text)
 TO tasklog_projector;
 GRANT UPDATE (unprojected_since) ON tasklog.streams TO tasklog_projector;
 GRANT SELECT, INSERT, UPDATE, DELETE ON tasklog.tasks, tasklog.checkpoints TO tasklog_projector;

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import orjson
 from pydantic import BaseModel, Field
 from starlette.requests import Request
@@ -14,10 +12,8 @@ from edge.errors import CELL
 from edge.openapi import problems
 from edge.routing import Router
 from edge.service import json_response
-from event_log.elsewhere import ElsewhereError, elsewhere
+from event_log.elsewhere import ELSEWHERE, ElsewhereError, elsewhere
 from read_api.routes import rows_of
-
-ELSEWHERE: Final = "SELECT tasklog.elsewhere($1)"
 
 router = Router(tags=["service"])
 

@@ -59,9 +59,10 @@ def on_database(role: Role, work: Callable[[Database], Awaitable[T]], settings: 
 
 def on_databases(role: Role, work: Callable[..., Awaitable[T]], *all_settings: Settings) -> T:
     """Run `work` on the databases of several settings, as `on_database` does with one."""
-    from event_log.elsewhere import ArrivingError, ElsewhereError
+    from event_log.elsewhere import ArrivingError, ElsewhereError, check_place
     from event_log.read import NoStreamError
     from runtime.database import OPERATORS_SECONDS, UnavailableError, open_database
+    from runtime.loops import new_loop
     from runtime.refusals import is_database_error, reason_of
 
     # A replay makes many objects but no cycles: fewer garbage collections save a tenth of its time.
@@ -73,11 +74,16 @@ def on_databases(role: Role, work: Callable[..., Awaitable[T]], *all_settings: S
                 await stack.enter_async_context(open_database(settings, role, seconds=OPERATORS_SECONDS))
                 for settings in all_settings
             ]
-            return await work(*databases)
+            try:
+                return await work(*databases)
+            except NoStreamError as error:
+                if len(databases) == 1:
+                    await check_place(databases[0], str(error))
+                raise
 
     try:
-        with interruptible():
-            return asyncio.run(run())
+        with interruptible(), asyncio.Runner(loop_factory=new_loop) as runner:
+            return runner.run(run())
     except NoStreamError as error:
         fail(f"The ledger has no stream of {error}.")
     except ElsewhereError as error:

@@ -49,7 +49,9 @@ class Client(NamedTuple):
 @asynccontextmanager
 async def connected(kind: Any, app: ASGIApp) -> AsyncIterator[Client]:
     """Yield a connection to a protocol that serves `app`."""
-    config = uvicorn.Config(app, http=kind, ws="none", lifespan="off", log_config=None, access_log=False)
+    config = uvicorn.Config(
+        app, http=kind, interface="asgi3", ws="none", lifespan="off", log_config=None, access_log=False
+    )
     config.load()
     state = ServerState()
     loop, (ours, theirs) = asyncio.get_running_loop(), socket.socketpair()

@@ -65,6 +65,7 @@ FUNCTIONS = {
         "mend_task_ids",
         "latest_events",
         "last_positions",
+        "elsewhere",
     },
     "reader": {
         "list_tasks",
