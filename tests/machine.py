@@ -73,6 +73,14 @@ def free_port() -> int:
             return port
 
 
+def free_ports(number: int) -> int:
+    """Return the first of some free ports in a row; see `free_port`."""
+    ports = [free_port() for _ in range(number)]
+    while ports[-1] - ports[-number] != number - 1:
+        ports.append(free_port())
+    return ports[-number]
+
+
 def go_without(what: str, reason: str) -> NoReturn:
     """Skip a test that this machine cannot run; fail if `CI` is set, where everything must be installed."""
     if os.environ.get("CI"):

@@ -167,14 +167,14 @@ def token(user: str, **claims: Any) -> str:
     return jwt.encode({"sub": user, "iat": now, "exp": now + 3600} | claims, SECRET, algorithm="HS256")
 
 
-def client_of(url: str, user: str | None = None) -> httpx.Client:
+def client_of(url: str, user: str | None = None, *, idle_seconds: float = 1) -> httpx.Client:
     """Return a client with a user's token, or none; it checks each answer against the OpenAPI document.
 
-    It closes idle connections long before the service does: a request on a connection that the service is just closing
-    would fail.
+    It closes connections that were idle for `idle_seconds`, long before the service does: a request on a connection
+    that the service is just closing would fail.
     """
     headers = {} if user is None else {"Authorization": f"Bearer {token(user)}"}
-    limits, hooks = httpx.Limits(keepalive_expiry=1), {"response": [check_answer]}
+    limits, hooks = httpx.Limits(keepalive_expiry=idle_seconds), {"response": [check_answer]}
     return httpx.Client(base_url=url, headers=headers, timeout=20, limits=limits, event_hooks=hooks)
 
 
@@ -230,7 +230,7 @@ def _wait_for_health(probe: HealthProbe, gateway: Service, log: Path) -> None:
     eventually(healthy)
 
 
-def eventually(predicate: Callable[[], T], timeout: float = 30) -> T:
+def eventually(predicate: Callable[[], T], timeout: float = 60) -> T:
     """Return the first true answer of a predicate; fail after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not (answer := predicate()):
@@ -240,10 +240,10 @@ def eventually(predicate: Callable[[], T], timeout: float = 30) -> T:
 
 
 @overload
-async def eventually_async(predicate: Callable[[], Awaitable[T]], timeout: float = 30) -> T: ...  # noqa: ASYNC109
+async def eventually_async(predicate: Callable[[], Awaitable[T]], timeout: float = 60) -> T: ...  # noqa: ASYNC109
 @overload
-async def eventually_async(predicate: Callable[[], T], timeout: float = 30) -> T: ...  # noqa: ASYNC109
-async def eventually_async(predicate: Callable[[], Any], timeout: float = 30) -> Any:  # noqa: ASYNC109 - as above
+async def eventually_async(predicate: Callable[[], T], timeout: float = 60) -> T: ...  # noqa: ASYNC109
+async def eventually_async(predicate: Callable[[], Any], timeout: float = 60) -> Any:  # noqa: ASYNC109 - as above
     """Do the same in a running loop; the predicate may return an awaitable."""
     async with asyncio.timeout(timeout):
         while True:
@@ -251,6 +251,14 @@ async def eventually_async(predicate: Callable[[], Any], timeout: float = 30) ->
             if answer := await given if isinstance(given, Awaitable) else given:
                 return answer
             await asyncio.sleep(0.02)
+
+
+def assert_takes_less(seconds: float, attempt: Callable[[], float]) -> None:
+    """Check that something, whose seconds `attempt` returns, takes less; a busy machine gets up to three attempts."""
+    took = [attempt()]
+    while min(took) >= seconds and len(took) < 3:
+        took.append(attempt())
+    assert min(took) < seconds, took
 
 
 def run_async(coroutine: Coroutine[Any, Any, T]) -> T:

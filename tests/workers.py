@@ -41,7 +41,9 @@ class Supervised:
         return [child for child in children_of(self.process.pid) if "-m tasklog" in command_of(child)]
 
     def logged(self) -> str:
-        return self.log.read_text()
+        """Return the whole lines of the log; the last one may still be incomplete."""
+        text = self.log.read_text()
+        return text[: text.rfind("\n") + 1]
 
     def lines(self) -> list[dict[str, object]]:
         """Return the log lines of the workers."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,6 +52,14 @@ class Run:
 
     def wait_for_end(self, seconds: float = START_SECONDS) -> int:
         return self.process.wait(seconds)
+
+    def seconds_to_end(self, end: Callable[[], object]) -> float:
+        """Let it end; return after how many seconds it has ended with code 0, and all its processes with it."""
+        began = time.monotonic()
+        end()
+        assert self.wait_for_end() == 0, self.printed()
+        eventually(lambda: self.processes() == {}, START_SECONDS)
+        return time.monotonic() - began
 
     def process_of(self, command: str) -> int:
         """Return the only process with this text in its command line; just after a fork, there may be two."""

@@ -52,7 +52,7 @@ def read(reader: int) -> Iterator[dict[str, object]]:
 
 def answered(service: RunningService, requests: int) -> list[int]:
     """Return the statuses of requests on one connection, which a failing service would cut."""
-    with client_of(service.url, "ann") as client:
+    with client_of(service.url, "ann", idle_seconds=5) as client:  # a busy machine may need more than 1 s for the next
         answers = [client.get("/api/ann/tasks") for _ in range(requests)]
         connections = {answer.extensions["network_stream"].get_extra_info("client_addr") for answer in answers}
     assert len(connections) == 1

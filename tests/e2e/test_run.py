@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -16,7 +15,7 @@ import jwt
 import pytest
 
 from tests.e2e.all_in_one import RUN, StartRun
-from tests.machine import free_port
+from tests.machine import free_ports
 from tests.servers import Database, eventually
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
@@ -169,7 +168,7 @@ def test_migrate_works_beside_a_running_service_and_without_one(start_run: Start
 
 
 def test_with_an_admin_port_the_gateway_has_it_and_the_projector_the_next_one(start_run: StartRun) -> None:
-    port = two_free_ports()
+    port = free_ports(2)
     run = start_run(ADMIN_PORT=str(port))
     run.wait_until_ready()
     assert f"http://127.0.0.1:{port} (gateway) and :{port + 1} (projector)" in run.printed()
@@ -185,12 +184,3 @@ def test_a_taken_admin_port_ends_the_start_with_a_sentence(start_run: StartRun) 
         assert run.wait_for_end() == 1
     sentence = f"Tasklog cannot listen on 127.0.0.1 port {port} (Address already in use): set ADMIN_PORT to a free one."
     assert sentence in run.printed()
-
-
-def two_free_ports() -> int:
-    """Return the first of two ports in a row that are free."""
-    while True:
-        port = free_port()
-        with suppress(OSError):
-            socket.create_server(("127.0.0.1", port + 1)).close()
-            return port

@@ -5,35 +5,44 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.all_in_one import START_SECONDS, STOP_SECONDS, StartRun, create_task, titles
-from tests.servers import eventually
+from tests.servers import assert_takes_less, eventually
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("to_the_group", [False, True], ids=["the parent", "the process group"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_everything_within_five_seconds(
     start_run: StartRun, number: signal.Signals, to_the_group: bool
 ) -> None:
-    run = start_run()
-    run.wait_until_ready()
-    assert len(run.processes()) > 4, run.processes()
-    (os.killpg if to_the_group else os.kill)(run.process.pid, number)
-    assert run.wait_for_end(STOP_SECONDS) == 0, run.printed()
-    assert run.processes() == {}
+    def seconds_to_end() -> float:
+        run = start_run()
+        run.wait_until_ready()
+        assert len(run.processes()) > 4, run.processes()
+        return run.seconds_to_end(partial(os.killpg if to_the_group else os.kill, run.process.pid, number))
+
+    assert_takes_less(STOP_SECONDS, seconds_to_end)
 
 
-def test_a_signal_during_the_start_leaves_no_process(start_run: StartRun) -> None:
-    run = start_run()
-    eventually(lambda: any("postgres -D" in command for command in run.processes().values()), START_SECONDS)
-    run.process.terminate()
-    assert run.wait_for_end(STOP_SECONDS) == 0, run.printed()
-    assert run.processes() == {}
+@pytest.mark.alone
+def test_a_signal_during_the_start_leaves_no_process(start_run: StartRun, tmp_path: Path) -> None:
+    """Each start is the first one with its data."""
+    numbers = count()
+
+    def seconds_to_end() -> float:
+        run = start_run(DATA_DIR=str(tmp_path / f"data-{next(numbers)}"))
+        eventually(lambda: any("postgres -D" in command for command in run.processes().values()), START_SECONDS)
+        return run.seconds_to_end(run.process.terminate)
+
+    assert_takes_less(STOP_SECONDS, seconds_to_end)
 
 
 def test_after_kill_9_no_process_is_left_and_the_next_start_has_every_task(start_run: StartRun) -> None:

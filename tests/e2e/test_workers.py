@@ -10,6 +10,7 @@ import pty
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,10 +18,10 @@ import httpx
 import pytest
 
 from tests.admin import value
-from tests.e2e.all_in_one import STOP_SECONDS, StartRun
+from tests.e2e.all_in_one import START_SECONDS, STOP_SECONDS, StartRun
 from tests.e2e.shell import Shell
-from tests.machine import free_port
-from tests.servers import SECRET, Servers, client_of, eventually
+from tests.machine import free_ports
+from tests.servers import SECRET, Servers, assert_takes_less, client_of, eventually
 from tests.workers import RESTARTED, Supervised, clients_of, supervised
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
@@ -35,14 +36,6 @@ def running(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Itera
     ports = {"ADMIN_PORT": str(free_ports(2))}
     with supervised(servers, tmp_path_factory.mktemp("workers"), "gateway", API_WORKERS="2", **ports) as found:
         yield found
-
-
-def free_ports(number: int) -> int:
-    """Return the first of some free ports in a row."""
-    ports = [free_port() for _ in range(number)]
-    while ports[-1] - ports[-number] != number - 1:
-        ports.append(free_port())
-    return ports[-number]
 
 
 def admin_ports(running: Supervised) -> list[str]:
@@ -140,54 +133,70 @@ def test_workers_that_cannot_start_say_why_once(servers: Servers) -> None:
     assert done.stderr.count("COMMAND_DATABASE_URL") == 1, done.stderr
 
 
+@pytest.mark.alone
 def test_projectors_are_replaced_as_well(servers: Servers, tmp_path: Path) -> None:
-    with supervised(servers, tmp_path, "projector", PROJECTOR_WORKERS="2") as running:
-        before = running.workers()
-        assert len(before) == 2
-        running.process.send_signal(signal.SIGHUP)
-        running.wait_for(RESTARTED)
-        assert len(running.workers()) == 2
-        assert not set(running.workers()) & set(before)
-        running.process.terminate()
-        assert running.process.wait(STOP_SECONDS) == 0
+    def seconds_to_end() -> float:
+        with supervised(servers, tmp_path, "projector", PROJECTOR_WORKERS="2") as running:
+            before = running.workers()
+            assert len(before) == 2
+            running.process.send_signal(signal.SIGHUP)
+            running.wait_for(RESTARTED)
+            assert len(running.workers()) == 2
+            assert not set(running.workers()) & set(before)
+            began = time.monotonic()
+            running.process.terminate()
+            assert running.process.wait(START_SECONDS) == 0
+            return time.monotonic() - began
+
+    assert_takes_less(STOP_SECONDS, seconds_to_end)
 
 
+@pytest.mark.alone
 def test_a_closed_terminal_ends_the_workers_as_before(servers: Servers, tmp_path: Path) -> None:
     """Seen to fail: with every SIGHUP taken as the wish for new workers."""
-    with servers.cloned() as database, servers.emptied_redis() as redis_url:
-        env = {**os.environ, **database.service_urls, "REDIS_URL": redis_url, "API_WORKERS": "1"}
-        env |= {"API_PORT": "0", "BETTER_AUTH_SECRET": SECRET}
-        terminal, line = pty.openpty()
-        code = "import fcntl, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); sys.argv[0] = 'tasklog'\n"
-        code += "import runpy; runpy.run_module('tasklog', run_name='__main__', alter_sys=True)"
-        log = (tmp_path / "log").open("wb")
-        process = subprocess.Popen(
-            [sys.executable, "-c", code, "gateway"],
-            env=env, stdin=line, stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
-        try:
-            os.close(line)
-            eventually(lambda: "worker of gateway run" in (tmp_path / "log").read_text(), 60)
-            os.close(terminal)
-            assert process.wait(STOP_SECONDS) == 0
-            assert RESTARTED not in (tmp_path / "log").read_text()
-        finally:
-            process.kill()
-            process.wait()
-            log.close()
+
+    def seconds_to_end() -> float:
+        with servers.cloned() as database, servers.emptied_redis() as redis_url:
+            env = {**os.environ, **database.service_urls, "REDIS_URL": redis_url, "API_WORKERS": "1"}
+            env |= {"API_PORT": "0", "BETTER_AUTH_SECRET": SECRET}
+            terminal, line = pty.openpty()
+            code = "import fcntl, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); sys.argv[0] = 'tasklog'\n"
+            code += "import runpy; runpy.run_module('tasklog', run_name='__main__', alter_sys=True)"
+            log = (tmp_path / "log").open("wb")
+            process = subprocess.Popen(
+                [sys.executable, "-c", code, "gateway"],
+                env=env, stdin=line, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+            try:
+                os.close(line)
+                eventually(lambda: "worker of gateway run" in (tmp_path / "log").read_text(), 60)
+                began = time.monotonic()
+                os.close(terminal)
+                assert process.wait(START_SECONDS) == 0
+                took = time.monotonic() - began
+                assert RESTARTED not in (tmp_path / "log").read_text()
+                return took
+            finally:
+                process.kill()
+                process.wait()
+                log.close()
+
+    assert_takes_less(STOP_SECONDS, seconds_to_end)
 
 
+@pytest.mark.alone
 def test_run_has_workers_too_and_ends_with_all_of_them_within_five_seconds(start_run: StartRun) -> None:
-    run = start_run(API_WORKERS="2")
-    url = run.wait_until_ready()
-    gateways = {number for number, command in run.processes().items() if "tasklog gateway" in command}
-    assert len(gateways) == 2
-    os.kill(run.process.pid, signal.SIGHUP)
-    with clients_of(url, users=1) as seen:
-        eventually(lambda: RESTARTED in run.printed(), 60)
-    assert seen.errors == {}
-    os.kill(run.process.pid, signal.SIGHUP)
-    eventually(lambda: run.printed().count("Restarting the workers") == 2)
-    run.process.terminate()
-    assert run.wait_for_end(STOP_SECONDS) == 0, run.printed()
-    assert run.processes() == {}
+    def seconds_to_end() -> float:
+        run = start_run(API_WORKERS="2")
+        url = run.wait_until_ready()
+        gateways = {number for number, command in run.processes().items() if "tasklog gateway" in command}
+        assert len(gateways) == 2
+        os.kill(run.process.pid, signal.SIGHUP)
+        with clients_of(url, users=1) as seen:
+            eventually(lambda: RESTARTED in run.printed())
+        assert seen.errors == {}
+        os.kill(run.process.pid, signal.SIGHUP)
+        eventually(lambda: run.printed().count("Restarting the workers") == 2)
+        return run.seconds_to_end(run.process.terminate)
+
+    assert_takes_less(STOP_SECONDS, seconds_to_end)
