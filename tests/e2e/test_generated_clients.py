@@ -18,6 +18,8 @@ from tests import npm
 from tests.machine import go_without
 from tests.servers import RunningService, token
 
+pytestmark = pytest.mark.timeout(600)  # packages may have to be downloaded
+
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "tests" / "generated_clients"
 DOCUMENT = ROOT / "edge" / "openapi.json"
