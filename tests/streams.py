@@ -94,7 +94,7 @@ def opened(  # noqa: PLR0913 - what a client can choose
 @contextmanager
 def opened_until_it_expires(url: str, user: str) -> Iterator[tuple[Stream, float]]:
     """Open a stream with a token that expires soon; yield it, and when, with the leeway of 30 s, as UNIX seconds."""
-    for seconds in (1, 5, 25):  # if this machine cannot open it sooner
+    for seconds in (3, 10, 25):  # if this machine cannot open it sooner
         expires = time.time() + seconds
         with ExitStack() as stack:
             try:

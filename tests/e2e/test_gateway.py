@@ -183,7 +183,7 @@ def test_a_stream_comes_through_the_gateway_at_once_and_outlives_the_time_for_re
             client.post(f"/api/{user}/tasks", json={"title": title})
             written = time.monotonic()
             assert [task["title"] for task in stream.next().data["tasks"]] == [title]
-            assert time.monotonic() - written < 5
+            assert time.monotonic() - written < 15
         assert stream.received.isascii()
 
 

@@ -82,7 +82,7 @@ def test_17_a_stream_ends_cleanly_when_its_token_has_expired_leeway_included(
     with opened_until_it_expires(shared_service.url, user) as (stream, expires):
         assert [event.retry for event in stream.events()] == [None]
         assert not stream.is_cut
-        assert -0.1 < time.time() - expires < 5
+        assert -0.1 < time.time() - expires < 15
 
 
 def test_17_an_erasure_cuts_the_stream_and_its_token_is_unknown_then(shared_service: RunningService, user: str) -> None:
@@ -114,7 +114,6 @@ def test_17_waiting_gives_a_change_when_it_comes_and_nothing_when_the_time_is_ov
     assert_problem(client.get(path, params={"wait": 31}), 422, "wait: must be a number from 0 to 30")
 
 
-@pytest.mark.timeout(300)
 def test_17_a_stream_that_is_cut_at_any_byte_and_resumed_misses_nothing(
     shared_service: RunningService, user: str
 ) -> None:
@@ -125,7 +124,9 @@ def test_17_a_stream_that_is_cut_at_any_byte_and_resumed_misses_nothing(
 
     def write() -> None:
         ids: list[int] = []
-        for n in range(90):
+        for n in range(500):
+            if n >= 90 and cuts > 2:
+                break
             if len(ids) < 3 or chance.random() < 0.3:
                 ids.append(create(client, tasks, f"{n} \u2028 é")["id"])
             elif chance.random() < 0.2:
@@ -193,6 +194,7 @@ def test_17_streams_have_a_limit_of_their_own_and_a_user_has_half_of_it(few_stre
     eventually(opens)
 
 
+@pytest.mark.alone
 def test_17_a_shutdown_says_when_to_come_back_and_cuts_the_streams(servers: Servers, tmp_path: Path) -> None:
     with (
         servers.cloned() as database,
@@ -200,7 +202,7 @@ def test_17_a_shutdown_says_when_to_come_back_and_cuts_the_streams(servers: Serv
         running_service(database, redis_url, tmp_path / "log") as service,
         ExitStack() as stack,
     ):
-        streams: list[Stream] = [stack.enter_context(opened(service.url, f"user-{n}")) for n in range(20)]
+        streams: list[Stream] = [stack.enter_context(opened(service.url, f"user-{n}", silence=60)) for n in range(20)]
         ids = [stream.next().id for stream in streams]
         assert service.gateway.process is not None
         began = time.monotonic()

@@ -7,7 +7,9 @@ import pytest
 
 from tests.servers import RunningService, eventually
 
-BODY = "UPDATE tasklog.tasks SET body = replace(body, $2, $3) WHERE user_id = $1 RETURNING id"
+BODY = """
+    UPDATE tasklog.tasks SET body = replace(body, $2, $3) WHERE user_id = $1 AND position($2 IN body) > 0 RETURNING id
+"""
 
 
 @pytest.fixture
