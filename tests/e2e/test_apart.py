@@ -54,7 +54,7 @@ def apart(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
         migrate = start("migrate", DATABASE_URL=database.owner, **database.service_urls)
         assert migrate.process is not None
-        assert migrate.process.wait(30) == 0
+        assert migrate.process.wait(120) == 0
         start("projector", PROJECTOR_DATABASE_URL=database.projector)
         yield Apart(
             commands=api("command-api", COMMAND_DATABASE_URL=database.writer),

@@ -16,7 +16,7 @@ from tests.pgbouncer import running_pgbouncer
 from tests.servers import RunningService, eventually, running_service
 
 TASKS: Final = "/api/alice/tasks"
-HEALS: Final = 20
+HEALS: Final = 60
 """In seconds; on a quiet machine it takes one."""
 
 

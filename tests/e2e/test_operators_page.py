@@ -22,6 +22,8 @@ from tests.admin import Watched, watched
 from tests.machine import go_without
 from tests.servers import Servers, eventually
 
+expect.set_options(timeout=20_000)
+
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 FOR_LONG = "UPDATE tasklog.checkpoints SET attempts = 20, parked_until = now() + interval '5 min' WHERE user_id = $1"
 
@@ -72,12 +74,12 @@ def test_the_page_shows_a_parked_user_with_why_and_trying_again_helps(
 ) -> None:
     page.goto(running.projector)
     row = page.get_by_role("row").filter(has_text=parked)
-    expect(row).to_contain_text("position 1", timeout=20_000)
+    expect(row).to_contain_text("position 1")
     expect(row).to_contain_text("task.renamed")
     row.get_by_role("button", name="Try again").click()
-    expect(page.get_by_role("alert")).to_have_text(f"{parked} is tried again within a second.", timeout=20_000)
+    expect(page.get_by_role("alert")).to_have_text(f"{parked} is tried again within a second.")
     assert eventually(lambda: not running.is_parked(parked))
-    expect(row).to_have_count(0, timeout=20_000)
+    expect(row).to_have_count(0)
 
 
 def test_the_page_shows_lines_jobs_the_last_verification_and_versions(running: Watched, page: Page) -> None:
@@ -85,9 +87,15 @@ def test_the_page_shows_lines_jobs_the_last_verification_and_versions(running: W
     subprocess.run(
         [sys.executable, "-m", "tasklog", "verify", "--background"], env=env, check=True, capture_output=True
     )
-    eventually(lambda: len(state(running)["history"]) >= 2 and state(running)["verification"], 60)
+
+    def is_told() -> bool:
+        found = state(running)
+        services = {process["service"] for process in found["processes"]}
+        return len(found["history"]) >= 2 and bool(found["verification"]) and services == {"gateway", "projector"}
+
+    eventually(is_told)
     page.goto(running.projector)
-    expect(page.get_by_role("status")).to_contain_text("Ready", timeout=20_000)
+    expect(page.get_by_role("status")).to_contain_text("Ready")
     lag = page.get_by_role("img", name="Lag: now")
     expect(lag.locator("polyline")).to_have_count(1)
     expect(page.get_by_role("img")).to_have_count(6)
@@ -100,7 +108,7 @@ def test_the_page_shows_lines_jobs_the_last_verification_and_versions(running: W
 def test_a_page_that_lost_its_projector_says_so(running: Watched, page: Page) -> None:
     page.route("**/state", lambda route: route.fulfill(status=503, json={"detail": "nobody"}))
     page.goto(running.projector)
-    expect(page.get_by_role("status")).to_contain_text("The projector does not answer (nobody)", timeout=20_000)
+    expect(page.get_by_role("status")).to_contain_text("The projector does not answer (nobody)")
 
 
 def test_no_text_of_a_task_is_in_the_state(running: Watched, parked: str) -> None:

@@ -67,7 +67,7 @@ def test_the_walk_of_the_readme_shows_what_it_says(start_run: StartRun, tmp_path
     url = run.wait_until_ready()
     live = [(command, shown) for command, shown in STEP.findall(LIVE)]
     script = "".join(f"{command}echo '{END_OF_STEP}'\n" for command, _ in walk + live)
-    script = script.replace("curl -N", "curl -s -N --max-time 2").replace("wait=30", "wait=1")
+    script = script.replace("curl -N", "curl -s -N --max-time 6").replace("wait=30", "wait=1")
     statuses, printed = walked(script.replace(ADDRESS, url), run.env, tmp_path)
 
     assert statuses == [201, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 404, 401, 403, 422, 200, 200, 200]

@@ -19,8 +19,12 @@ from tests.fail_over import Pair, running_pair
 from tests.servers import SECRET, eventually, running_service
 
 TASKS: Final = "/api/alice/tasks"
-ENDS: Final = 10
-"""How long a process may take to end, in seconds."""
+ENDS: Final = 20
+"""How long a process may take to end on a busy machine, in seconds."""
+GRACE: Final = 10
+"""How long compose waits for a service to end, in seconds."""
+
+OF_PROJECTOR: Final = "SELECT FROM pg_stat_activity WHERE usename = 'tasklog_projector'"
 
 
 class Asked:
@@ -41,10 +45,10 @@ class Asked:
         return self.answer
 
 
-def assert_ended(service: Service, log: Path) -> None:
+def assert_ended(service: Service, log: Path, seconds: float = ENDS) -> None:
     """Check that it ends after a signal: in time, with code 0, and silently."""
     assert service.process is not None
-    assert service.process.wait(ENDS) == 0, log.read_text()
+    assert service.process.wait(seconds) == 0, log.read_text()
     assert "Traceback" not in log.read_text()
     assert "Cancelled" not in log.read_text()
 
@@ -62,11 +66,13 @@ def started(pair: Pair, directory: Path, command: str, **env: str) -> Iterator[t
         yield service, log
 
 
+@pytest.mark.alone
 def test_requests_in_flight_are_answered_before_the_gateway_ends(redis_url: str, tmp_path: Path) -> None:
     with running_pair(tmp_path) as pair, running_service(pair.database, redis_url, tmp_path / "log") as service:
         clients = [service.client("alice") for _ in range(3)]
         task = clients[0].post(TASKS, json={"title": "there"}).json()["id"]
         service.projector.stop(timeout=5)
+        eventually(lambda: not pair.primary.execute(OF_PROJECTOR))  # so the proxy holds back nothing of it
         pair.freeze()
         paths = [("GET", TASKS), ("GET", f"{TASKS}/{task}"), ("POST", TASKS)]
         owed = [Asked(http, *asked) for http, asked in zip(clients, paths, strict=True)]
@@ -76,15 +82,16 @@ def test_requests_in_flight_are_answered_before_the_gateway_ends(redis_url: str,
             answer = asked.answered()
             assert (answer.status_code, answer.headers.get("retry-after")) == (503, "1")
             assert isinstance(answer.json()["detail"], str)
-        assert_ended(service.gateway, service.log)
+        assert_ended(service.gateway, service.log, GRACE)
 
 
+@pytest.mark.alone
 def test_a_projector_at_work_ends(redis_url: str, tmp_path: Path) -> None:
     with running_pair(tmp_path) as pair, running_service(pair.database, redis_url, tmp_path / "log") as service:
         pair.freeze()
         eventually(lambda: pair.proxy.held)
         service.projector.ask_to_stop()
-        assert_ended(service.projector, service.log)
+        assert_ended(service.projector, service.log, GRACE)
 
 
 @pytest.mark.parametrize("command", ["gateway", "command-api", "read-api", "projector"])
@@ -104,8 +111,8 @@ def test_a_start_on_a_silent_database_says_so_in_a_sentence(tmp_path: Path, sile
     with started(silent, tmp_path, "projector") as (service, log):
         assert service.process is not None
         began = time.monotonic()
-        assert service.process.wait(30) == 78
-        assert time.monotonic() - began < 20
+        assert service.process.wait(60) == 78
+        assert time.monotonic() - began < 40
         (sentence,) = log.read_text().splitlines()
         assert sentence == (
             "The database of PROJECTOR_DATABASE_URL cannot be used (no answer in time): "
