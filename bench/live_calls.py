@@ -32,6 +32,8 @@ _STEADY_USERS: Final = 200
 _STEADY_CALLERS: Final = 10
 _STEADY_SECONDS: Final = 4
 _STEADY_ROUNDS: Final = 3
+_CUT_SECONDS: Final = 0.5
+"""How long the requests that wrk cuts at its end may still be carried out."""
 
 
 class _Connection:
@@ -129,6 +131,7 @@ async def _steady_commands(lab: Lab, tasklog: Tasklog) -> Row:
             measured = await load(tasklog.url, asked, connections=connections, seconds=_STEADY_SECONDS)
             if measured.refused or measured.broken:
                 raise SystemExit(f"{measured.refused} refused and {measured.broken} broken answers")
+            await asyncio.sleep(_CUT_SECONDS)
             await tasklog.settle()
             new = await tasklog.stored(users) - stored
             if not 0 <= new - tasks * measured.requests <= tasks * connections:  # wrk cuts its last requests

@@ -95,6 +95,9 @@ class CommandQueue:
         finally:
             self._keys.difference_update([key for waiting in admitted if (key := _key(waiting))])
             self._room.give_back(request.user_id, 1, heavy)
+            # An error's traceback leads here. If it led back to the error, both would wait for the garbage collector.
+            admitted.clear()
+            del result
 
     async def execute_all(self, requests: Sequence[CommandRequest]) -> list[Done | BaseException]:
         """Carry out commands of one user, in order, in one batch unless they are large; return what is done, or errors.

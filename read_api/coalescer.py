@@ -43,7 +43,10 @@ class Coalescer(Generic[K, V]):
             task = asyncio.create_task(self._answer())
             self._running.add(task)
             task.add_done_callback(self._running.discard)
-        return await future
+        try:
+            return await future
+        finally:
+            del future  # an error's traceback leads here, and must not lead back to the error
 
     async def _answer(self) -> None:
         try:

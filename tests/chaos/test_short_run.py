@@ -1,6 +1,7 @@
 """Short runs: the main faults with a fixed seed, in separate processes, of which nothing is left.
 
-They check that it heals, but not how fast, because the machine may be busy. `./run chaos` checks the seconds too.
+They check that it heals, but not how fast, because the machine may be busy. `./run chaos` checks the seconds too, and
+that light users wait at most twice as long beside heavy ones.
 """
 
 from __future__ import annotations

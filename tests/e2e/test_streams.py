@@ -119,7 +119,7 @@ def test_17_a_stream_that_is_cut_at_any_byte_and_resumed_misses_nothing(
 ) -> None:
     """Random writes and cuts. For each task the replica sees its versions in order, and none twice as a change."""
     client, tasks = shared_service.client(user), f"/api/{user}/tasks"
-    chance = random.Random(user)
+    chance = random.Random("cuts")
     ended = threading.Event()
 
     def write() -> None:

@@ -35,6 +35,9 @@ ASKED = {
     "a task without a title": ("POST", "tasks", {}, 422),
     "an edit": ("PUT", "tasks/{task}", TITLE, 200),
     "a toggle": ("PATCH", "tasks/{task}/complete", None, 200),
+    "a toggle of a task that is not there": ("PATCH", "tasks/999999/complete", None, 404),
+    "a deletion of a task that is not there": ("DELETE", "tasks/999999", None, 404),
+    "an undo that cannot be done": ("POST", "undo", {"position": 999999}, 404),
     "many commands": ("POST", "commands", {"commands": [NEW, NEW | {"id": "b", "type": "task.fly"}]}, 200),
     "changes": ("GET", "changes", None, 200),
     "the history": ("GET", "events", None, 200),
@@ -60,7 +63,8 @@ async def answered(client: Client, user: str, method: str, path: str, body: obje
 def collected() -> Iterator[Counter[str]]:
     """Count what only the collector can free of what the block leaves, by type."""
     found: Counter[str] = Counter()
-    gc.collect()
+    while gc.collect():  # what earlier tests left may leave something itself
+        pass
     gc.disable()
     try:
         yield found
@@ -81,9 +85,12 @@ async def test_a_request_leaves_nothing_for_the_collector(settings: Settings, us
         assert created == 201
         path = path.format(task=json.loads(task)["id"])
         await answered(client, user, method, path, body)  # the first one may fill caches
-        with collected() as found:
-            for _ in range(ROUNDS):
-                assert (await answered(client, user, method, path, body))[0] == status
+        for _ in range(3):  # something else in this process may leave something once
+            with collected() as found:
+                for _ in range(ROUNDS):
+                    assert (await answered(client, user, method, path, body))[0] == status
+            if not found:
+                break
         assert found == {}
 
 
