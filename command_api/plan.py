@@ -129,7 +129,7 @@ def _decide(request: CommandRequest, task: Known, loaded: Loaded) -> Plan:
     try:
         events = decide(request.command, task.state)
     except CommandError as error:
-        return error
+        return error.with_traceback(None)  # it would hold the whole batch, and this its error
     if request.if_match is not None and task.state.version not in request.if_match:
         return StaleError()
     appended = _append(request, task, events) if events or request.idempotency_key is not None else None
