@@ -71,7 +71,8 @@ def test_answers_go_on_while_the_log_is_closed_and_the_loss_is_told_once_it_is_o
         lines = eventually(lambda: [line for line in read(reader) if "lines" in line])
         assert [line["event"] for line in lines] == ["log lines were lost"]
         assert lines[0]["level"] == "warning"
-        assert lines[0]["lines"] in (50, 51)  # may include the health check of the start
+        # The health check of the start may be lost, too; the last request may be logged when the log is open again.
+        assert lines[0]["lines"] in (49, 50, 51)
         assert service.projector.process is not None
         assert service.projector.process.poll() is None
     os.close(reader)
