@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -17,6 +18,12 @@ from tests.servers import SECRET, Database, RunningService, Servers, running_ser
 
 for _name in Settings.model_fields:  # the developer's own settings must not affect the tests
     os.environ.pop(_name.upper(), None)
+
+# In the background of a shell, or under nohup, these are ignored, and every process started here would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 pytest_plugins = ["tests.turns"]
 _users = count(1)
