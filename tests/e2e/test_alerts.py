@@ -206,7 +206,6 @@ def test_commands_that_wait_for_a_locked_stream_are_alerts(running: Watched, cal
     route = {"method": "POST", "route": "/api/{user_id}/commands"}
     assert value(running.gateway, "tasklog_http_request_duration_seconds_count", **route) == 0
     calls = [*zip(users, clients, strict=True)] * 4
-
     seen: list[bool] = []
 
     def wait_for_the_lock() -> None:

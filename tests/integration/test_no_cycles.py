@@ -1,6 +1,7 @@
 """Requests and projection leave nothing that only the garbage collector can free: its passes hold up everything else.
 
-Seen to fail: with the request's own method as Starlette's `receive`, so that each request referred to itself.
+Seen to fail: with the request's own method as Starlette's `receive`, so that each request referred to itself; and with
+the traceback of a refused command, which held its batch.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from tests.ledger import appended, created, of
 from tests.servers import token
 
 ROUNDS = 5
+ATTEMPTS = 3
+"""Something else in this process may leave something once; what a request leaves, it leaves each time."""
 TITLE = {"title": "Buy milk"}
 NEW = {"id": "a", "type": "task.create", "data": TITLE}
 ASKED = {
@@ -81,11 +84,11 @@ def collected() -> Iterator[Counter[str]]:
 async def test_a_request_leaves_nothing_for_the_collector(settings: Settings, user: str, what: str) -> None:
     method, path, body, status = ASKED[what]
     async with open_gateway(settings) as app, connected(Protocol, app) as client:
-        created, task = await answered(client, user, "POST", "tasks", TITLE)
-        assert created == 201
+        made, task = await answered(client, user, "POST", "tasks", TITLE)
+        assert made == 201
         path = path.format(task=json.loads(task)["id"])
         await answered(client, user, method, path, body)  # the first one may fill caches
-        for _ in range(3):  # something else in this process may leave something once
+        for _ in range(ATTEMPTS):
             with collected() as found:
                 for _ in range(ROUNDS):
                     assert (await answered(client, user, method, path, body))[0] == status
@@ -101,7 +104,10 @@ async def test_projection_leaves_nothing_for_the_collector(writer: Database, pro
         assert await catch_up(projector) == 2
 
     await projected()
-    with collected() as found:
-        for _ in range(ROUNDS):
-            await projected()
+    for _ in range(ATTEMPTS):
+        with collected() as found:
+            for _ in range(ROUNDS):
+                await projected()
+        if not found:
+            break
     assert found == {}
